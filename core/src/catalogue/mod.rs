@@ -1,0 +1,314 @@
+//! What may be stored on the visitor's terminal, and who gets what: one catalogue per site.
+//!
+//! The gate, the banner, the cookie statement and the question whether to ask again are all read from it, so
+//! they cannot disagree. It is written as TOML ([`Catalogue::from_toml`]) or in Rust
+//! ([`Catalogue::builder`]). What cannot be true is refused; what looks wrong is reported by
+//! [`Catalogue::warnings`].
+//!
+//! ```
+//! use privet::Catalogue;
+//!
+//! let catalogue = Catalogue::from_toml(r#"
+//!     [controller]
+//!     name = "Garden Shop Ltd"
+//!     contact = "privacy@garden.example"
+//!
+//!     [[category]]
+//!     id = "analytics"
+//!     purpose = "Counting which pages are read, to write better ones."
+//!
+//!     [[service]]
+//!     id = "counter"
+//!     provider = "Garden Shop Ltd"
+//!     purpose = "Counts visits."
+//!     legal_basis = "consent"
+//!
+//!     [[service.entry]]
+//!     name = "visits"
+//!     purpose = "Tells a first visit from a later one."
+//!     duration = "30 days"
+//!     trigger = "server"
+//!     gate = { consent = "analytics" }
+//! "#)?;
+//! assert_eq!(catalogue.categories().len(), 1);
+//! # Ok::<(), privet::Error>(())
+//! ```
+
+mod build;
+mod declare;
+mod gate;
+mod index;
+mod lifetime;
+mod lint;
+mod load;
+mod material;
+mod own;
+mod pattern;
+mod preset;
+mod statement;
+mod text;
+
+pub use build::CatalogueBuilder;
+pub(crate) use build::MAX_CATEGORIES;
+pub use declare::{CategoryDecl, Controller, EntryDecl, GateDecl, RecipientDecl, ServiceDecl};
+pub use gate::{CategoryCode, Exemption, Gate, LegalBasis, SameSite, Storage, Trigger, category_id};
+pub use lifetime::{Lifetime, MAX_COOKIE_LIFE, TimeUnit};
+pub use lint::{CatalogueError, Finding, Rule, Severity};
+pub use pattern::NamePattern;
+pub use preset::Preset;
+pub use statement::{Statement, StatementGroup, StatementItem, StatementRecipient};
+pub use text::{Language, Text};
+
+pub(crate) use build::OwnCookies;
+pub(crate) use index::{EntryGate, EntryId};
+pub(crate) use own::OwnNames;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::consent::NoticeWords;
+use crate::error::{Error, Result};
+use crate::ip::Strategy;
+use index::Index;
+
+/// A category of a built catalogue: the unit of consent (GDPR Art. 6(1)(a): "one or more specific purposes").
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Category {
+    /// Its id, such as `analytics`.
+    pub id: String,
+    /// Its stable number.
+    pub code: CategoryCode,
+    /// The name a visitor reads.
+    pub label: Text,
+    /// What the visitor agrees to.
+    pub purpose: Text,
+    /// Whether Global Privacy Control switches it off.
+    pub sale_or_share: bool,
+    material: [u8; 32],
+}
+
+impl Category {
+    /// Hash over what a consent depends on: services, recipients, countries, hosts, entries and their
+    /// durations. A corrected typo does not change it, a new recipient does (EDPB 05/2020, para 110).
+    #[must_use]
+    pub fn material(&self) -> &[u8; 32] {
+        &self.material
+    }
+
+    /// The part of [`material`](Self::material) that a device keeps with its decision.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 3] {
+        [self.material[0], self.material[1], self.material[2]]
+    }
+}
+
+/// A service of a built catalogue.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Service {
+    /// Its id, such as `webwidget`.
+    pub id: String,
+    /// The name a visitor reads.
+    pub label: Text,
+    /// Who provides it.
+    pub provider: String,
+    /// What it is for.
+    pub purpose: Text,
+    /// Why it may process personal data.
+    pub legal_basis: LegalBasis,
+    /// What opens its external content and its work on the server.
+    pub gate: Option<Gate>,
+    /// Ids of the recipients of its data.
+    pub recipients: Vec<String>,
+    /// Hosts that the visitor's browser loads something from.
+    pub external_hosts: Vec<String>,
+    /// What it stores.
+    pub entries: Vec<CookieEntry>,
+}
+
+/// An entry of a built catalogue: one declared item of storage on the terminal.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CookieEntry {
+    /// Its name.
+    pub name: NamePattern,
+    /// Where it is stored.
+    pub storage: Storage,
+    /// What it is for.
+    pub purpose: Text,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// What opens it.
+    pub gate: Gate,
+    /// What makes it come into being.
+    pub trigger: Trigger,
+    /// The feature that has to be switched on for it to exist.
+    pub condition: Option<String>,
+    /// Third parties that can read it.
+    pub third_party_access: Vec<String>,
+    /// Paths it is set with; the first is the one that a new cookie gets.
+    pub paths: Vec<String>,
+    /// Domains it is set with; empty for the host alone.
+    pub domains: Vec<String>,
+    /// Whether scripts are kept away from it.
+    pub http_only: bool,
+    /// Its SameSite attribute.
+    pub same_site: SameSite,
+    /// Whether it is partitioned by top-level site.
+    pub partitioned: bool,
+}
+
+/// A recipient of a built catalogue (GDPR Art. 13(1)(e)).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Recipient {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// ISO 3166-1 code of its country.
+    pub country: String,
+    /// The safeguard of a transfer to a third country.
+    pub safeguard: Option<String>,
+    /// What it gets the data for.
+    pub purpose: Text,
+    /// The fields it may get.
+    pub fields: Vec<String>,
+    /// The headers of the visitor's request it may get, in lower case.
+    pub headers: Vec<String>,
+    /// What it gets in place of the visitor's address.
+    pub address: Strategy,
+}
+
+/// A catalogue that can be true. See the [module documentation](self).
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    controller: Controller,
+    languages: Vec<Language>,
+    categories: Vec<Category>,
+    services: Vec<Service>,
+    recipients: Vec<Recipient>,
+    words: BTreeMap<Language, NoticeWords>,
+    material: [u8; 32],
+    index: Index,
+    warnings: Vec<Finding>,
+    source: Arc<CatalogueBuilder>,
+}
+
+impl Catalogue {
+    /// Reads, checks and builds a catalogue from TOML.
+    ///
+    /// # Errors
+    /// [`Error::Catalogue`]: with line and column when the text is no TOML or has an unknown key, with every
+    /// finding when it cannot be true.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        CatalogueBuilder::from_toml(text)?.build()
+    }
+
+    /// Begins a catalogue in Rust with the operator of the site.
+    #[must_use]
+    pub fn builder(controller: Controller) -> CatalogueBuilder {
+        CatalogueBuilder::new(controller)
+    }
+
+    /// The same catalogue with privet's own cookies as this site sets them.
+    pub(crate) fn with_own(&self, own: &OwnCookies) -> Result<Self> {
+        self.source.build_with(own)
+    }
+
+    /// Who answers for the site.
+    #[must_use]
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    /// The languages of the site; the first is the default.
+    #[must_use]
+    pub fn languages(&self) -> &[Language] {
+        &self.languages
+    }
+
+    /// The categories that are asked for.
+    #[must_use]
+    pub fn categories(&self) -> &[Category] {
+        &self.categories
+    }
+
+    /// The category with this id.
+    #[must_use]
+    pub fn category(&self, id: &str) -> Option<&Category> {
+        self.categories.iter().find(|c| c.id == id)
+    }
+
+    pub(crate) fn category_by_code(&self, code: CategoryCode) -> Option<&Category> {
+        self.categories.iter().find(|c| c.code == code)
+    }
+
+    /// The services.
+    #[must_use]
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The service with this id.
+    #[must_use]
+    pub fn service(&self, id: &str) -> Option<&Service> {
+        self.services.iter().find(|s| s.id == id)
+    }
+
+    /// The recipients.
+    #[must_use]
+    pub fn recipients(&self) -> &[Recipient] {
+        &self.recipients
+    }
+
+    /// The recipient with this id.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRecipient`] when none is declared.
+    pub fn recipient(&self, id: &str) -> Result<&Recipient> {
+        self.recipients
+            .iter()
+            .find(|r| r.id == id)
+            .ok_or_else(|| Error::UnknownRecipient { recipient: id.to_owned() })
+    }
+
+    /// What looks wrong without being impossible.
+    #[must_use]
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// Hash over everything that a consent on this site depends on.
+    #[must_use]
+    pub fn material(&self) -> &[u8; 32] {
+        &self.material
+    }
+
+    /// The words of the notice in one of the catalogue's languages.
+    pub(crate) fn words(&self, language: &Language) -> Option<&NoticeWords> {
+        self.words.get(language)
+    }
+
+    pub(crate) fn find_cookie(&self, name: &[u8]) -> Option<EntryId> {
+        self.index.find(name)
+    }
+
+    pub(crate) fn entry_gate(&self, id: EntryId) -> EntryGate {
+        self.index.gate(id)
+    }
+
+    pub(crate) fn entry(&self, id: EntryId) -> &CookieEntry {
+        let (service, entry) = self.index.place(id);
+        &self.services[service].entries[entry]
+    }
+
+    /// The cookie entries that a category opens.
+    pub(crate) fn cookies_of(&self, code: CategoryCode) -> impl Iterator<Item = &CookieEntry> {
+        self.services
+            .iter()
+            .flat_map(|s| &s.entries)
+            .filter(move |e| e.storage == Storage::Cookie && e.gate.category() == Some(code))
+    }
+}

@@ -1,0 +1,32 @@
+//! What a visitor decided, on what, and the proof of it.
+//!
+//! A device keeps its decisions in one cookie ([format](cookie)); a grant or withdrawal is also a
+//! [`ConsentRecord`] in the store, tied to the [`NoticeSnapshot`] that was shown. A plain refusal leaves no
+//! record: it would need an identifier before there is consent.
+
+pub mod cookie;
+mod notice;
+mod record;
+mod regime;
+mod state;
+mod token;
+mod words;
+
+pub use notice::{
+    Notice, NoticeCategory, NoticeEntry, NoticeId, NoticeRecipient, NoticeService, NoticeSnapshot,
+};
+pub use record::{Act, ConsentRecord, Method, RecordId, RecordedDecision};
+pub use regime::{Regime, RegimeRules};
+pub use state::{ConsentState, Decision};
+pub use token::NoticeToken;
+pub use words::NoticeWords;
+
+pub(crate) use state::{Choice, Kept, Standing};
+pub(crate) use token::TokenKey;
+pub(crate) use words::{WordsDecl, resolve as resolve_words};
+
+use std::time::Duration;
+
+/// How long a choice is kept, the same for a yes and a no: 180 days, as CNIL's six months (deliberation
+/// 2020-092), in exact days.
+pub const DEFAULT_CHOICE_LIFE: Duration = Duration::from_secs(180 * 86_400);

@@ -1,0 +1,195 @@
+//! The proof: an append-only record of each grant, withdrawal and objection (GDPR Art. 7(1)).
+
+use std::fmt;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use super::notice::NoticeId;
+use super::regime::Regime;
+use super::state::Decision;
+use crate::catalogue::{CategoryCode, Language};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::key::random_bytes;
+use crate::scope::Scope;
+use crate::store::{ErasureCause, SubjectDigest};
+
+/// The random name of a [`ConsentRecord`]: 128 bits. A device that granted something holds it; so `Debug`
+/// does not show it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordId([u8; 16]);
+
+impl RecordId {
+    pub(crate) fn generate() -> Result<Self> {
+        random_bytes().map(Self)
+    }
+
+    /// The bytes, as a store keeps them.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// An id that a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// As text, for the visitor's own copy.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        BASE64URL_NOPAD.encode(&self.0)
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecordId(..)")
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Act {
+    /// At least one category was granted; the record holds every decision that was made with it.
+    Grant,
+    /// At least one granted category was withdrawn.
+    Withdrawal,
+    /// Somebody else than the visitor ended a granted category: an operator who erased the contact that hung on
+    /// it.
+    Revocation,
+}
+
+impl Act {
+    /// Why contacts go when such a record no longer grants them.
+    #[must_use]
+    pub const fn erasure_cause(self) -> ErasureCause {
+        match self {
+            Self::Grant | Self::Withdrawal => ErasureCause::Withdrawal,
+            Self::Revocation => ErasureCause::Request,
+        }
+    }
+
+    /// The stable number that stores keep.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Grant => 1,
+            Self::Withdrawal => 2,
+            Self::Revocation => 3,
+        }
+    }
+
+    /// The act that a store kept.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Grant),
+            2 => Some(Self::Withdrawal),
+            3 => Some(Self::Revocation),
+            _ => None,
+        }
+    }
+}
+
+/// How it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Method {
+    /// A form of the banner or of the settings page.
+    Form,
+    /// A request made by a script of the page, such as a CMP's consent event.
+    Script,
+    /// A program on the server, without the visitor.
+    Server,
+}
+
+impl Method {
+    /// The stable number that stores keep.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Form => 1,
+            Self::Script => 2,
+            Self::Server => 3,
+        }
+    }
+
+    /// The method that a store kept.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Form),
+            2 => Some(Self::Script),
+            3 => Some(Self::Server),
+            _ => None,
+        }
+    }
+}
+
+/// A decision about one category, with the fingerprint of what it was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RecordedDecision {
+    /// The category.
+    pub category: CategoryCode,
+    /// The decision: granted or refused.
+    pub decision: Decision,
+    /// The category's material fingerprint at that time.
+    pub fingerprint: [u8; 3],
+}
+
+impl RecordedDecision {
+    /// A decision as a store kept it.
+    #[must_use]
+    pub fn new(category: CategoryCode, decision: Decision, fingerprint: [u8; 3]) -> Self {
+        Self { category, decision, fingerprint }
+    }
+}
+
+/// One act of one visitor, with everything that shows it stood on something: who (a keyed digest), when, how,
+/// what was shown, what was decided. No address and no user agent (GDPR Art. 5(1)(c)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsentRecord {
+    /// Its random name.
+    pub id: RecordId,
+    /// Tenant and site.
+    pub scope: Scope,
+    /// Keyed digest of the device's line of records: every later act of the device has the same.
+    pub subject: SubjectDigest,
+    /// What was done.
+    pub act: Act,
+    /// When.
+    pub at: Timestamp,
+    /// When the decisions of this record lapse.
+    pub until: Timestamp,
+    /// What was shown.
+    pub notice: NoticeId,
+    /// In which language.
+    pub language: Language,
+    /// Under which rule set.
+    pub regime: Regime,
+    /// How.
+    pub method: Method,
+    /// Whether the browser said that a person did it (`Sec-Fetch-User: ?1`).
+    pub gesture: bool,
+    /// Whether the browser sent Global Privacy Control.
+    pub gpc: bool,
+    /// Every decision that stands after the act.
+    pub decisions: Vec<RecordedDecision>,
+}
+
+impl ConsentRecord {
+    /// Whether the record grants a category at an instant, if it is the latest of its line.
+    #[must_use]
+    pub fn grants(&self, category: CategoryCode, now: Timestamp) -> bool {
+        now < self.until
+            && self.decisions.iter().any(|d| d.category == category && d.decision == Decision::Granted)
+    }
+}

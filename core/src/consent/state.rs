@@ -1,0 +1,237 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::RecordId;
+use super::regime::Regime;
+use crate::catalogue::{Catalogue, Category, CategoryCode, MAX_CATEGORIES};
+use crate::clock::Day;
+
+/// What a visitor decided about one category. `Unknown` opens nothing (GDPR recital 32: silence is no consent).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Not asked, not answered, or asked about something else than what is done today.
+    #[default]
+    Unknown,
+    /// Refused, or withdrawn.
+    Refused,
+    /// Granted.
+    Granted,
+}
+
+/// A decision as a device keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Refused,
+    Granted,
+    /// Granted while the browser sent Global Privacy Control: a choice that is newer and more specific than
+    /// the signal, so the signal does not undo it.
+    GrantedDespiteSignal,
+}
+
+impl Kept {
+    pub(crate) const fn bits(self) -> u8 {
+        match self {
+            Self::Refused => 0,
+            Self::Granted => 1,
+            Self::GrantedDespiteSignal => 2,
+        }
+    }
+
+    pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            0 => Some(Self::Refused),
+            1 => Some(Self::Granted),
+            2 => Some(Self::GrantedDespiteSignal),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn is_granted(self) -> bool {
+        !matches!(self, Self::Refused)
+    }
+}
+
+/// One category of a [`ConsentState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) code: CategoryCode,
+    pub(crate) kept: Kept,
+    pub(crate) fingerprint: [u8; 3],
+}
+
+/// The decisions of one visitor on one site, as the device keeps them. Dated to the day, so that two visitors
+/// who refuse on one day cannot be told apart.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConsentState {
+    pub(crate) regime: Regime,
+    pub(crate) day: Day,
+    /// The record that proves a grant; none when everything is refused.
+    pub(crate) record: Option<RecordId>,
+    /// A withdrawal took effect here and is not recorded yet.
+    pub(crate) pending: bool,
+    choices: [Option<Choice>; MAX_CATEGORIES],
+}
+
+impl ConsentState {
+    pub(crate) fn new(regime: Regime, day: Day) -> Self {
+        Self { regime, day, record: None, pending: false, choices: [None; MAX_CATEGORIES] }
+    }
+
+    /// Puts a choice in its place; false when there is no room, which the catalogue's limit rules out.
+    pub(crate) fn set(&mut self, choice: Choice) -> bool {
+        let at = self.choices.iter().position(|c| c.is_none_or(|c| c.code >= choice.code));
+        match at {
+            None => false,
+            Some(at) if self.choices[at].is_some_and(|c| c.code == choice.code) => {
+                self.choices[at] = Some(choice);
+                true
+            }
+            Some(_) if self.choices[MAX_CATEGORIES - 1].is_some() => false,
+            Some(at) => {
+                self.choices[at..].rotate_right(1);
+                self.choices[at] = Some(choice);
+                true
+            }
+        }
+    }
+
+    /// In the order of their codes.
+    pub(crate) fn choices(&self) -> impl Iterator<Item = &Choice> {
+        self.choices.iter().map_while(Option::as_ref)
+    }
+
+    pub(crate) fn grants_something(&self) -> bool {
+        self.choices().any(|c| c.kept.is_granted())
+    }
+
+    /// The same state with one category unanswered; a plain refusal of `today` if nothing else is granted.
+    pub(crate) fn without(&self, code: CategoryCode, today: Day) -> Self {
+        let mut state = Self::new(self.regime, self.day);
+        for choice in self.choices().filter(|c| c.code != code) {
+            state.set(*choice);
+        }
+        state.pending = self.pending;
+        if state.grants_something() || state.pending {
+            state.record = self.record;
+        } else {
+            state.day = today;
+        }
+        state
+    }
+
+    /// The same state with some categories refused. Its day stays: what is still granted is not renewed by a
+    /// withdrawal. When nothing remains granted it is a plain refusal of `today`.
+    pub(crate) fn withdrawing(&self, codes: u64, today: Day) -> Self {
+        let mut state = self.clone();
+        for choice in state.choices.iter_mut().flatten() {
+            if codes & choice.code.bit() != 0 {
+                choice.kept = Kept::Refused;
+            }
+        }
+        if !state.grants_something() {
+            state.day = today;
+            if !state.pending {
+                state.record = None;
+            }
+        }
+        state
+    }
+}
+
+/// Without the record's id, which would recognise a visitor.
+impl fmt::Debug for ConsentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsentState")
+            .field("regime", &self.regime)
+            .field("day", &self.day)
+            .field("pending", &self.pending)
+            .field("choices", &self.choices().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a state means under today's catalogue: bit masks over category codes, for the gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) granted: u64,
+    pub(crate) refused: u64,
+}
+
+impl Standing {
+    /// A choice whose fingerprint is not today's is unknown; with the signal, so is a sale that was granted
+    /// without it.
+    pub(crate) fn of(state: &ConsentState, catalogue: &Catalogue, gpc: bool) -> Self {
+        let mut standing = Self::default();
+        for choice in state.choices() {
+            let Some(category) = catalogue.category_by_code(choice.code) else { continue };
+            if category.fingerprint() != choice.fingerprint {
+                continue;
+            }
+            let capped = gpc && category.sale_or_share && choice.kept == Kept::Granted;
+            if choice.kept.is_granted() && !capped {
+                standing.granted |= choice.code.bit();
+            } else {
+                standing.refused |= choice.code.bit();
+            }
+        }
+        standing
+    }
+
+    pub(crate) fn decision(self, category: &Category) -> Decision {
+        let bit = category.code.bit();
+        if self.granted & bit != 0 {
+            Decision::Granted
+        } else if self.refused & bit != 0 {
+            Decision::Refused
+        } else {
+            Decision::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(code: u8, kept: Kept) -> Choice {
+        Choice { code: CategoryCode::new(code).unwrap(), kept, fingerprint: [code; 3] }
+    }
+
+    #[test]
+    fn choices_stand_in_order_and_replace() {
+        let mut s = ConsentState::new(Regime::OptIn, Day::from_number(1));
+        for code in [9, 2, 4, 2] {
+            assert!(s.set(choice(code, Kept::Granted)));
+        }
+        assert!(s.set(choice(2, Kept::Refused)));
+        let codes: Vec<_> = s.choices().map(|c| (c.code.get(), c.kept)).collect();
+        assert_eq!(codes, [(2, Kept::Refused), (4, Kept::Granted), (9, Kept::Granted)]);
+    }
+
+    #[test]
+    fn a_full_state_takes_no_more() {
+        let mut s = ConsentState::new(Regime::OptIn, Day::from_number(1));
+        for code in 1..=u8::try_from(MAX_CATEGORIES).unwrap() {
+            assert!(s.set(choice(code, Kept::Refused)));
+        }
+        assert!(!s.set(choice(40, Kept::Refused)));
+        assert!(s.set(choice(3, Kept::Granted)));
+        assert_eq!(s.choices().count(), MAX_CATEGORIES);
+    }
+
+    #[test]
+    fn a_partial_withdrawal_renews_nothing() {
+        let mut s = ConsentState::new(Regime::OptIn, Day::from_number(10));
+        s.set(choice(2, Kept::Granted));
+        s.set(choice(4, Kept::Granted));
+        let today = Day::from_number(50);
+        let partly = s.withdrawing(1 << 4, today);
+        assert_eq!(partly.day, Day::from_number(10));
+        assert!(partly.grants_something());
+        let wholly = partly.withdrawing(1 << 2, today);
+        assert_eq!(wholly.day, today);
+        assert!(!wholly.grants_something());
+    }
+}

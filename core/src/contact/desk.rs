@@ -1,0 +1,506 @@
+//! The visitor's side of the chat, and the operator's side of the contact list.
+
+use data_encoding::BASE64URL_NOPAD;
+
+use super::id::{ContactId, ConversationId, FenceEpoch, MessageId};
+use super::model::{
+    Contact, ContactPage, Conversation, Message, NewMessage, Owner, PageRequest, Posted, Removed,
+};
+use super::page_url::PageUrl;
+use super::seal::{Field, SubjectKey};
+use crate::catalogue::category_id;
+use crate::clock::{Day, Timestamp};
+use crate::consent::cookie::ContactCookie;
+use crate::consent::{Act, ConsentRecord, Decision, Method, NoticeId, RecordId, RecordedDecision};
+use crate::error::{Error, Result};
+use crate::key::Mac;
+use crate::privet::Privet;
+use crate::scope::Scope;
+use crate::store::{
+    Adoption, ContactCursor, Horizon, MessageToStore, NewRecord, OwnerProof, StoredMessage, SubjectDigest,
+};
+use crate::visit::{Contacts, Granted, Visit};
+
+/// Two first messages at once may each open a conversation; the later one joins the earlier one.
+const ATTEMPTS: usize = 4;
+/// Conversations and messages that a visitor is shown.
+const SHOWN_CONVERSATIONS: u16 = 20;
+const SHOWN_MESSAGES: u16 = 500;
+
+/// What the site knows the visitor as.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    visit: Visit,
+}
+
+/// Who speaks, and under which key.
+struct Speaker {
+    proof: OwnerProof,
+    conversation: ConversationId,
+    key: SubjectKey,
+    contact: Option<ContactId>,
+}
+
+impl Visit {
+    /// The visitor of this request.
+    #[must_use]
+    pub fn visitor(&self) -> Visitor {
+        Visitor { visit: self.clone() }
+    }
+}
+
+impl Visitor {
+    /// The contact that the visitor is recognised as, while contacts are granted.
+    #[must_use]
+    pub fn contact(&self) -> Option<ContactId> {
+        self.visit.contact().map(|c| c.id)
+    }
+
+    /// The visit.
+    #[must_use]
+    pub fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
+    /// Stores a message that the visitor sent: under the visitor's contact if contacts are granted, which opens
+    /// the contact on the first message; else under this visit, without page and country, and purged within a
+    /// day of its last message. Sending a message is the visitor's own gesture, so it activates `service`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownService`], [`Error::HeadSent`], or what the store says; the message is then not stored.
+    pub async fn post(&self, service: &str, message: NewMessage) -> Result<Posted> {
+        let visit = &self.visit;
+        visit.activate(service)?;
+        let known = visit.catalogue().category(category_id::CONTACTS).is_some();
+        if known && let Ok(granted) = visit.granted::<Contacts>() {
+            match self.post_as_contact(&granted, &message).await {
+                Err(Error::NotGranted { .. }) => visit.forget_grant(category_id::CONTACTS)?,
+                posted => return posted,
+            }
+        }
+        self.post_as_session(&message).await
+    }
+
+    async fn post_as_contact(&self, granted: &Granted<Contacts>, message: &NewMessage) -> Result<Posted> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let tenant = &visit.scope().tenant;
+        let mut brought = visit.contact();
+        let mut last = Error::Conflict { what: "conversation" };
+        for _ in 0..ATTEMPTS {
+            let (id, epoch) = match brought {
+                Some(contact) => (contact.id, contact.epoch),
+                None => {
+                    let contact = self.open_contact(granted).await?;
+                    (contact.id, contact.epoch)
+                }
+            };
+            let subject = privet.keys().contact_digest(tenant, id).await?;
+            let proof = OwnerProof::Contact { proof: granted.proof()?, id, epoch, subject };
+            let speaker = Speaker {
+                proof,
+                conversation: self.running_or_new(Owner::Contact(id)).await?,
+                key: privet.keys().subject_key(tenant, subject).await?,
+                contact: Some(id),
+            };
+            match self.store_message(&speaker, message).await {
+                Err(error @ (Error::Fenced | Error::NotFound { .. })) => {
+                    // Erased or expired while its cookie lived: no key may stay behind, and the next attempt
+                    // opens a new contact, which has nothing of the old one.
+                    privet.keys().destroy_subject_key(tenant, subject).await?;
+                    visit.expire_contact();
+                    brought = None;
+                    last = error;
+                }
+                Err(error @ Error::Conflict { .. }) => {
+                    brought = visit.contact();
+                    last = error;
+                }
+                stored => return stored,
+            }
+        }
+        Err(last)
+    }
+
+    async fn open_contact(&self, granted: &Granted<Contacts>) -> Result<Contact> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let id = ContactId::generate()?;
+        let subject = privet.keys().contact_digest(&visit.scope().tenant, id).await?;
+        let proof = granted.proof()?;
+        let mut contact =
+            Contact::opened(id, FenceEpoch::FIRST, subject, visit.now(), proof.record(), visit.now());
+        contact.last_seen = visit.now().floor_to(privet.touches().every()).max(contact.created);
+        contact.country = visit.country().code();
+        let contact = privet.store().open_contact(&proof, &contact).await?;
+        // The cookie ends with the choice.
+        let until =
+            Day::from_number((contact.consent_until - std::time::Duration::from_millis(1)).day().number());
+        visit.set_contact(ContactCookie { id: contact.id, epoch: contact.epoch, until });
+        Ok(contact)
+    }
+
+    async fn post_as_session(&self, message: &NewMessage) -> Result<Posted> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let tenant = &visit.scope().tenant;
+        let session = visit.session().ok_or(Error::NotFound { what: "session" })?;
+        let session = privet.keys().session_digest(tenant, session).await?;
+        let mut message = message.clone();
+        message.page = None;
+        for _ in 0..ATTEMPTS {
+            let conversation = self.running_or_new(Owner::Session(session)).await?;
+            let subject = privet.keys().conversation_digest(tenant, conversation).await?;
+            let speaker = Speaker {
+                proof: OwnerProof::Session { session, subject },
+                conversation,
+                key: privet.keys().subject_key(tenant, subject).await?,
+                contact: None,
+            };
+            match self.store_message(&speaker, &message).await {
+                Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
+                    privet.keys().destroy_subject_key(tenant, subject).await?
+                }
+                stored => return stored,
+            }
+        }
+        Err(Error::Conflict { what: "conversation" })
+    }
+
+    async fn running_or_new(&self, owner: Owner) -> Result<ConversationId> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let since = visit.now() - privet.conversation_gap();
+        let horizon = privet.horizon(&visit.scope().tenant, visit.now()).await?;
+        match privet.store().running_conversation(visit.scope(), owner, since, &horizon).await? {
+            Some(running) => Ok(running.id),
+            None => ConversationId::generate(),
+        }
+    }
+
+    async fn store_message(&self, speaker: &Speaker, message: &NewMessage) -> Result<Posted> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let scope = visit.scope();
+        let conversation = speaker.conversation;
+        let id = match message.id {
+            Some(id) => id,
+            None => MessageId::generate()?,
+        };
+        let seal = |field, text: &str| speaker.key.seal(scope, conversation.as_bytes(), field, text);
+        let body = seal(Field::Body, &message.text)?;
+        let mut to_store =
+            MessageToStore::new(conversation, id, visit.now(), message.channel, message.author, body);
+        to_store.page = message.page.as_ref().map(|p| seal(Field::Page, p.as_str())).transpose()?;
+        let since = visit.now() - privet.conversation_gap();
+        let horizon = privet.horizon(&scope.tenant, visit.now()).await?;
+        privet.store().record_message(scope, &speaker.proof, &to_store, since, &horizon).await?;
+        let pseudonym_key =
+            Mac::from_key(&speaker.key.secret().derive("pseudonym/conversation", &[conversation.as_bytes()]));
+        Ok(Posted { conversation, message: id, contact: speaker.contact, pseudonym_key })
+    }
+
+    /// The visitor's conversations, the latest first: those of the contact, or else of this visit.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn conversations(&self) -> Result<Vec<Conversation>> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let Some(owner) = self.owner().await? else { return Ok(Vec::new()) };
+        let horizon = privet.horizon(&visit.scope().tenant, visit.now()).await?;
+        privet.store().conversations(visit.scope(), owner, SHOWN_CONVERSATIONS, &horizon).await
+    }
+
+    /// What the visitor can read again: the messages of [`conversations`](Self::conversations), in order.
+    ///
+    /// # Errors
+    /// What the store says, [`Error::Corrupt`] when a text does not open.
+    pub async fn messages(&self) -> Result<Vec<Message>> {
+        let mut all = Vec::new();
+        for conversation in self.conversations().await?.into_iter().rev() {
+            all.extend(
+                self.visit
+                    .privet()
+                    .read_conversation(self.visit.scope(), &conversation, self.visit.now())
+                    .await?,
+            );
+        }
+        Ok(all)
+    }
+
+    async fn owner(&self) -> Result<Option<Owner>> {
+        let visit = &self.visit;
+        if let Some(contact) = visit.contact() {
+            return Ok(Some(Owner::Contact(contact.id)));
+        }
+        match visit.session() {
+            Some(session) => {
+                let digest = visit.privet().keys().session_digest(&visit.scope().tenant, session).await?;
+                Ok(Some(Owner::Session(digest)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Gives the conversations of this visit to the visitor's contact, because the visitor said so; never do it
+    /// unasked. How many it gave.
+    ///
+    /// # Errors
+    /// [`Error::NotGranted`], or what the store says.
+    pub async fn keep_conversations(&self, granted: &Granted<Contacts>) -> Result<u32> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let scope = visit.scope();
+        let Some(session) = visit.session() else { return Ok(0) };
+        let session = privet.keys().session_digest(&scope.tenant, session).await?;
+        let horizon = privet.horizon(&scope.tenant, visit.now()).await?;
+        let owner = Owner::Session(session);
+        let conversations = privet.store().conversations(scope, owner, SHOWN_CONVERSATIONS, &horizon).await?;
+        if conversations.is_empty() {
+            return Ok(0);
+        }
+        let (contact, epoch) = match visit.contact() {
+            Some(contact) => (contact.id, contact.epoch),
+            None => {
+                let contact = self.open_contact(granted).await?;
+                (contact.id, contact.epoch)
+            }
+        };
+        let subject = privet.keys().contact_digest(&scope.tenant, contact).await?;
+        let key = privet.keys().subject_key(&scope.tenant, subject).await?;
+        let mut kept = 0;
+        for conversation in conversations {
+            let old_subject = privet.keys().conversation_digest(&scope.tenant, conversation.id).await?;
+            let Some(old_key) = privet.keys().existing_subject_key(&scope.tenant, old_subject).await? else {
+                continue;
+            };
+            let bodies = privet.reseal(scope, conversation.id, &old_key, &key, visit.now()).await?;
+            let adoption = Adoption {
+                proof: granted.proof()?,
+                contact,
+                epoch,
+                subject,
+                session,
+                conversation: conversation.id,
+                bodies,
+                at: visit.now(),
+            };
+            privet.store().adopt_conversation(&adoption, &horizon).await?;
+            privet.keys().destroy_subject_key(&scope.tenant, old_subject).await?;
+            kept += 1;
+        }
+        Ok(kept)
+    }
+}
+
+impl Visit {
+    /// The store knows better than the device's cookie: somebody else ended the grant. The device's choice is
+    /// forgotten, so that the visitor is asked again.
+    fn forget_grant(&self, category: &str) -> Result<()> {
+        let code = self.category(category)?.code;
+        if let Some(state) = self.state() {
+            self.decide(state.without(code, self.now().day()))?;
+        }
+        self.expire_contact();
+        Ok(())
+    }
+}
+
+impl Privet {
+    async fn read_conversation(
+        &self,
+        scope: &Scope,
+        conversation: &Conversation,
+        now: Timestamp,
+    ) -> Result<Vec<Message>> {
+        let horizon = self.horizon(&scope.tenant, now).await?;
+        let subject = self.subject_of(scope, conversation).await?;
+        let stored = self.store().messages(scope, conversation.id, 0, SHOWN_MESSAGES, &horizon).await?;
+        let Some(key) = self.keys().existing_subject_key(&scope.tenant, subject).await? else {
+            // An erasure took the key; its rows are on their way.
+            return Ok(Vec::new());
+        };
+        stored.iter().map(|m| open_message(scope, &key, m)).collect()
+    }
+
+    async fn subject_of(&self, scope: &Scope, conversation: &Conversation) -> Result<SubjectDigest> {
+        match conversation.owner {
+            Owner::Contact(contact) => self.keys().contact_digest(&scope.tenant, contact).await,
+            Owner::Session(_) => self.keys().conversation_digest(&scope.tenant, conversation.id).await,
+        }
+    }
+
+    async fn reseal(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        from: &SubjectKey,
+        to: &SubjectKey,
+        now: Timestamp,
+    ) -> Result<Vec<(u32, super::Sealed)>> {
+        let everything =
+            Horizon { messages: Timestamp::from_millis(i64::MIN), ..self.horizon(&scope.tenant, now).await? };
+        let mut bodies = Vec::new();
+        loop {
+            let after = bodies.last().map_or(0, |(n, _)| *n);
+            let page = self.store().messages(scope, conversation, after, SHOWN_MESSAGES, &everything).await?;
+            if page.is_empty() {
+                return Ok(bodies);
+            }
+            for m in page {
+                let text = from.open(scope, conversation.as_bytes(), Field::Body, &m.body)?;
+                bodies.push((m.number, to.seal(scope, conversation.as_bytes(), Field::Body, &text)?));
+            }
+        }
+    }
+
+    /// Contacts of a site by most recent activity, for whoever may see them: the caller has checked that.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a cursor that is not of this list, or what the store says.
+    pub async fn contacts(&self, scope: &Scope, page: &PageRequest) -> Result<ContactPage> {
+        let after = page.after.as_deref().map(|text| self.read_cursor(scope, text)).transpose()?;
+        let now = self.now();
+        let horizon = self.horizon(&scope.tenant, now).await?;
+        let mut contacts = self.store().contacts(scope, after, page.limit + 1, &horizon).await?;
+        let more = contacts.len() > page.limit.into();
+        contacts.truncate(page.limit.into());
+        let next = contacts.last().filter(|_| more).map(|c| self.write_cursor(scope, c));
+        Ok(ContactPage { contacts, next })
+    }
+
+    /// One contact, for whoever may see it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the store says.
+    pub async fn contact(&self, scope: &Scope, id: ContactId) -> Result<Contact> {
+        let horizon = self.horizon(&scope.tenant, self.now()).await?;
+        self.store().contact(scope, id, &horizon).await?.ok_or(Error::NotFound { what: "contact" })
+    }
+
+    /// Erases a contact with its conversations and messages, because somebody asked for it. The consent it hung
+    /// on ends with it: the visitor is asked again before a new contact comes to be.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the store says. From the moment the store has marked it, it is hidden and
+    /// fenced, and a sweep ends what was interrupted.
+    pub async fn erase_contact(&self, scope: &Scope, id: ContactId) -> Result<Removed> {
+        let now = self.now();
+        let contact = self.contact(scope, id).await?;
+        self.touches().forget(scope, id);
+        if let Some(latest) = self.store().latest_record(scope, contact.consent).await? {
+            self.revoke_contacts(scope, &latest, now).await?;
+        }
+        // The record marks every contact of its line; one without a record is marked here.
+        self.store().begin_contact_erasure(scope, id, now, Self::fence_until(now)).await?;
+        self.erase_marked(Some(&scope.tenant)).await
+    }
+
+    async fn revoke_contacts(&self, scope: &Scope, latest: &ConsentRecord, now: Timestamp) -> Result<()> {
+        let code = crate::privet::contacts_code(self.site(scope)?);
+        let decisions: Vec<_> = latest
+            .decisions
+            .iter()
+            .map(|d| {
+                if d.category == code {
+                    RecordedDecision::new(code, Decision::Refused, d.fingerprint)
+                } else {
+                    *d
+                }
+            })
+            .collect();
+        let still = decisions.iter().any(|d| d.decision == Decision::Granted);
+        let record = ConsentRecord {
+            id: RecordId::generate()?,
+            act: Act::Revocation,
+            at: now,
+            until: if still { latest.until } else { now },
+            notice: NoticeId::NONE,
+            method: Method::Server,
+            gesture: false,
+            gpc: false,
+            decisions,
+            ..latest.clone()
+        };
+        let new = NewRecord::new(record, Some(latest.id));
+        self.store().append_record(&new, code, Self::fence_until(now)).await.map(drop)
+    }
+
+    /// Erases one conversation with its messages.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the store says.
+    pub async fn erase_conversation(&self, scope: &Scope, id: ConversationId) -> Result<Removed> {
+        if !self.store().begin_conversation_erasure(scope, id).await? {
+            return Err(Error::NotFound { what: "conversation" });
+        }
+        self.erase_marked(Some(&scope.tenant)).await
+    }
+
+    /// Closes a conversation; the next message begins another one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the store says.
+    pub async fn close_conversation(&self, scope: &Scope, id: ConversationId) -> Result<()> {
+        let now = self.now();
+        let horizon = self.horizon(&scope.tenant, now).await?;
+        if self.store().close_conversation(scope, id, now, &horizon).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound { what: "conversation" })
+        }
+    }
+
+    fn write_cursor(&self, scope: &Scope, last: &Contact) -> String {
+        let mut bytes = last.last_seen.as_millis().to_be_bytes().to_vec();
+        bytes.extend(last.id.as_bytes());
+        let tag = self.cursor_key().tag(&[&cursor_message(scope, &bytes)]);
+        bytes.extend(tag);
+        BASE64URL_NOPAD.encode(&bytes)
+    }
+
+    fn read_cursor(&self, scope: &Scope, text: &str) -> Result<ContactCursor> {
+        let bad = || {
+            Error::invalid(
+                "the cursor is not one of this list",
+                "begin with the first page, or pass `next` as it was given",
+            )
+        };
+        let bytes: [u8; 40] =
+            BASE64URL_NOPAD.decode(text.as_bytes()).ok().and_then(|b| b.try_into().ok()).ok_or_else(bad)?;
+        let (body, tag) = bytes.split_at(24);
+        if !self.cursor_key().verify(&cursor_message(scope, body), tag) {
+            return Err(bad());
+        }
+        let (seen, id) = body.split_at(8);
+        Ok(ContactCursor {
+            last_seen: Timestamp::from_millis(i64::from_be_bytes(seen.try_into().map_err(|_| bad())?)),
+            id: ContactId::from_bytes(id.try_into().map_err(|_| bad())?),
+        })
+    }
+}
+
+/// A cursor is of one tenant's and site's list.
+fn cursor_message(scope: &Scope, body: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(160);
+    for part in [scope.tenant.as_str().as_bytes(), scope.site.as_str().as_bytes(), body] {
+        message.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        message.extend(part);
+    }
+    message
+}
+
+fn open_message(scope: &Scope, key: &SubjectKey, m: &StoredMessage) -> Result<Message> {
+    let open = |field, sealed| key.open(scope, m.conversation.as_bytes(), field, sealed);
+    Ok(Message {
+        id: m.id,
+        number: m.number,
+        conversation: m.conversation,
+        at: m.at,
+        channel: m.channel,
+        author: m.author,
+        text: open(Field::Body, &m.body)?,
+        page: m.page.as_ref().map(|p| open(Field::Page, p).map(PageUrl::from_stored)).transpose()?,
+    })
+}

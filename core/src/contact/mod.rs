@@ -1,0 +1,24 @@
+//! Who writes in the chat: contacts, conversations and messages.
+//!
+//! A [`Contact`] is a browser that its visitor allowed to be recognised; it exists only on a consent that can
+//! be proved. Without that consent the chat works all the same, on a conversation that belongs to the visit
+//! and ends with it.
+
+mod desk;
+mod id;
+mod model;
+mod page_url;
+mod seal;
+mod touches;
+
+pub use desk::Visitor;
+pub use id::{ContactId, ConversationId, FenceEpoch, MessageId, SessionId};
+pub use model::{
+    Author, Channel, Contact, ContactPage, Conversation, Message, NewMessage, Owner, PageRequest, Posted,
+    Removed,
+};
+pub use page_url::{PageUrl, PageUrlPolicy};
+pub use seal::Sealed;
+
+pub(crate) use seal::SubjectKey;
+pub(crate) use touches::Touches;

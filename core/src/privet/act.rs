@@ -1,0 +1,309 @@
+//! A visitor decides: the one way from an answer to the device's cookie and to the proof.
+
+use std::collections::BTreeSet;
+
+use super::pending::PendingWithdrawal;
+use super::{Privet, SiteState};
+use crate::catalogue::{CategoryCode, Language, category_id};
+use crate::consent::{
+    Act, Choice, ConsentRecord, ConsentState, Decision, Kept, Method, NoticeId, RecordId, RecordedDecision,
+    Standing,
+};
+use crate::contact::Removed;
+use crate::error::{Error, Result};
+use crate::store::NewRecord;
+use crate::visit::Visit;
+
+/// What a visitor answers to a notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Grants every category shown. Categories that Global Privacy Control switches off stay refused: they have
+    /// to be named.
+    AcceptAll,
+    /// Refuses every category shown.
+    RejectAll,
+    /// Grants the categories named, by id, and refuses the others. None named is a refusal of all.
+    Save(BTreeSet<String>),
+}
+
+/// How an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// By a form or by a script.
+    pub method: Method,
+    /// Whether the browser said that a person did it (`Sec-Fetch-User: ?1`).
+    pub gesture: bool,
+}
+
+impl Origin {
+    /// By a form or by a script, with or without a person's gesture.
+    #[must_use]
+    pub fn new(method: Method, gesture: bool) -> Self {
+        Self { method, gesture }
+    }
+}
+
+/// What became of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decided {
+    /// The form stands for something else than is asked today, or is too old, or is none of ours: nothing was
+    /// recorded, and the visitor has to be shown the notice of today.
+    StaleNotice,
+    /// It holds, on the device and, if there was something to record, in the store.
+    Done(Withdrawn),
+}
+
+/// What went with a withdrawal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Withdrawn {
+    /// The store did not take the record now; the device carries it until it does.
+    pub pending: bool,
+    /// What was erased.
+    pub removed: Removed,
+}
+
+impl Privet {
+    /// Takes a visitor's answer to the notice that its form stood under. A grant is durable before this returns;
+    /// when the store does not take it, nothing is acknowledged. A refusal or withdrawal takes effect on the
+    /// device in any case.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCategory`], [`Error::Conflict`] when the device has decided under a later version of
+    /// privet, [`Error::HeadSent`], or, for a grant, what the store says.
+    pub async fn decide(
+        &self,
+        visit: &Visit,
+        answer: &Answer,
+        token: &str,
+        origin: Origin,
+    ) -> Result<Decided> {
+        let site = visit.site();
+        if visit.brought_newer_cookie() {
+            return Err(Error::Conflict { what: "the device's decision" });
+        }
+        let Some(token) = site.current_token(token, visit.now()) else { return Ok(Decided::StaleNotice) };
+        let wanted = self.wanted(visit, answer)?;
+        let before = visit.state();
+        if wanted.grants_something() && before.as_ref().is_some_and(|s| s.pending) {
+            // A withdrawal that waits comes before what is granted now, or it would undo it later.
+            self.record_pending_of(visit).await?;
+        }
+        let before = visit.state().unwrap_or_else(|| ConsentState::new(site.regime, visit.now().day()));
+        if !wanted.grants_something() && (before.record.is_none() || before.pending) {
+            return self.refuse_on_device(visit, wanted, &before).map(Decided::Done);
+        }
+        let adds = granted_mask(&wanted) & !visit.standing().granted;
+        let withdrawn = granted_mask(&before) & !granted_mask(&wanted);
+        let act = if wanted.grants_something() && (adds != 0 || withdrawn == 0) {
+            Act::Grant
+        } else {
+            Act::Withdrawal
+        };
+        let facts = Facts { notice: token.notice, origin, act };
+        match self.record(visit, &wanted, before.record, &facts).await {
+            Err(error @ Error::Unavailable { .. }) if withdrawn != 0 => {
+                // What is taken away holds at once; what would be granted does not.
+                let taken = self.withdraw_on_device(visit, &before, withdrawn, origin, &error)?;
+                if adds == 0 { Ok(Decided::Done(taken)) } else { Err(error) }
+            }
+            recorded => recorded.map(Decided::Done),
+        }
+    }
+
+    /// Withdraws categories by id, or all when none is named: one act, without a notice (GDPR Art. 7(3)).
+    ///
+    /// # Errors
+    /// [`Error::UnknownCategory`], [`Error::Conflict`] as [`decide`](Self::decide), or [`Error::HeadSent`].
+    pub async fn withdraw(
+        &self,
+        visit: &Visit,
+        categories: &BTreeSet<String>,
+        language: &Language,
+        origin: Origin,
+    ) -> Result<Withdrawn> {
+        let site = visit.site();
+        if visit.brought_newer_cookie() {
+            return Err(Error::Conflict { what: "the device's decision" });
+        }
+        let named =
+            categories.iter().try_fold(0, |codes, id| visit.category(id).map(|c| codes | c.code.bit()))?;
+        let codes = if categories.is_empty() { u64::MAX } else { named };
+        let before = visit.state().unwrap_or_else(|| ConsentState::new(site.regime, visit.now().day()));
+        let mut wanted = before.withdrawing(codes, visit.now().day());
+        // Whoever withdraws what was never asked has refused it.
+        refuse_unknown(&mut wanted, site, codes);
+        if before.record.is_none() || before.pending {
+            return self.refuse_on_device(visit, wanted, &before);
+        }
+        if granted_mask(&wanted) == granted_mask(&before) {
+            visit.decide(wanted)?;
+            return Ok(Withdrawn::default());
+        }
+        let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
+        let facts = Facts { notice, origin, act: Act::Withdrawal };
+        match self.record(visit, &wanted, before.record, &facts).await {
+            Err(error @ Error::Unavailable { .. }) => {
+                self.withdraw_on_device(visit, &before, codes, origin, &error)
+            }
+            recorded => recorded,
+        }
+    }
+
+    /// A refusal of a device that granted nothing, or whose withdrawal still waits: no new record.
+    fn refuse_on_device(
+        &self,
+        visit: &Visit,
+        mut wanted: ConsentState,
+        before: &ConsentState,
+    ) -> Result<Withdrawn> {
+        wanted.pending = before.pending;
+        wanted.record = before.record;
+        if wanted.pending {
+            self.keep_pending(PendingWithdrawal::of(visit, &wanted, None));
+        }
+        let pending = wanted.pending;
+        visit.decide(wanted)?;
+        Ok(Withdrawn { pending, removed: Removed::default() })
+    }
+
+    fn wanted(&self, visit: &Visit, answer: &Answer) -> Result<ConsentState> {
+        let site = visit.site();
+        if let Answer::Save(ids) = answer {
+            for id in ids {
+                visit.category(id)?;
+            }
+        }
+        let mut state = ConsentState::new(site.regime, visit.now().day());
+        for category in site.catalogue.categories() {
+            let signalled = visit.gpc() && category.sale_or_share;
+            let kept = match answer {
+                Answer::RejectAll => Kept::Refused,
+                Answer::AcceptAll if signalled => Kept::Refused,
+                Answer::Save(ids) if !ids.contains(&category.id) => Kept::Refused,
+                Answer::Save(_) if signalled => Kept::GrantedDespiteSignal,
+                Answer::AcceptAll | Answer::Save(_) => Kept::Granted,
+            };
+            state.set(Choice { code: category.code, kept, fingerprint: category.fingerprint() });
+        }
+        Ok(state)
+    }
+
+    /// Appends the record of a state, erases what no longer stands on anything, and puts the state on the device.
+    async fn record(
+        &self,
+        visit: &Visit,
+        wanted: &ConsentState,
+        follows: Option<RecordId>,
+        facts: &Facts,
+    ) -> Result<Withdrawn> {
+        let site = visit.site();
+        let shown = site.notices.iter().find(|n| n.snapshot.id == facts.notice).or(site.notices.first());
+        let id = RecordId::generate()?;
+        let record = ConsentRecord {
+            id,
+            scope: site.scope.clone(),
+            subject: self.keys().line_digest(&site.scope.tenant, id.as_bytes()).await?,
+            act: facts.act,
+            at: visit.now(),
+            until: site.lapses(wanted, visit.now()),
+            notice: facts.notice,
+            language: shown
+                .map_or_else(|| site.catalogue.languages()[0].clone(), |n| n.notice.language.clone()),
+            regime: site.regime,
+            method: facts.origin.method,
+            gesture: facts.origin.gesture,
+            gpc: visit.gpc(),
+            decisions: decisions(wanted),
+        };
+        let new = NewRecord::new(record, follows);
+        let appended =
+            self.store().append_record(&new, contacts_code(site), Self::fence_until(visit.now())).await?;
+        self.let_contact_go(visit, wanted);
+        let mut state = wanted.clone();
+        state.pending = false;
+        state.record = state.grants_something().then_some(appended.record.id);
+        visit.decide(state)?;
+        let removed = if appended.erasing > 0 {
+            self.erase_marked_of(&site.scope.tenant).await
+        } else {
+            Removed::default()
+        };
+        Ok(Withdrawn { pending: false, removed })
+    }
+
+    fn withdraw_on_device(
+        &self,
+        visit: &Visit,
+        before: &ConsentState,
+        codes: u64,
+        origin: Origin,
+        error: &Error,
+    ) -> Result<Withdrawn> {
+        tracing::error!("a withdrawal took effect on the device and is not recorded yet: {error}");
+        let mut state = before.withdrawing(codes, visit.now().day());
+        state.pending = true;
+        state.record = before.record;
+        self.let_contact_go(visit, &state);
+        self.keep_pending(PendingWithdrawal::of(visit, &state, Some(origin)));
+        visit.decide(state)?;
+        Ok(Withdrawn { pending: true, removed: Removed::default() })
+    }
+
+    /// Ends the recognition of a contact that a state no longer grants.
+    fn let_contact_go(&self, visit: &Visit, state: &ConsentState) {
+        let contacts = contacts_code(visit.site());
+        let granted = state.choices().any(|c| c.code == contacts && c.kept.is_granted());
+        if let (Some(contact), false) = (visit.contact(), granted) {
+            self.touches().forget(visit.scope(), contact.id);
+            visit.expire_contact();
+        }
+    }
+}
+
+/// What a record says beside the decisions.
+struct Facts {
+    notice: NoticeId,
+    origin: Origin,
+    act: Act,
+}
+
+pub(super) fn decisions(state: &ConsentState) -> Vec<RecordedDecision> {
+    state
+        .choices()
+        .map(|c| {
+            let decision = if c.kept.is_granted() { Decision::Granted } else { Decision::Refused };
+            RecordedDecision::new(c.code, decision, c.fingerprint)
+        })
+        .collect()
+}
+
+/// The code that stores know contacts by.
+pub(crate) fn contacts_code(site: &SiteState) -> CategoryCode {
+    let declared = site.catalogue.category(category_id::CONTACTS).map(|c| c.code);
+    declared.or_else(|| CategoryCode::built_in(category_id::CONTACTS)).unwrap_or(CONTACTS)
+}
+
+const CONTACTS: CategoryCode = match CategoryCode::new(4) {
+    Some(code) => code,
+    None => unreachable!(),
+};
+
+fn granted_mask(state: &ConsentState) -> u64 {
+    state.choices().filter(|c| c.kept.is_granted()).fold(0, |mask, c| mask | c.code.bit())
+}
+
+fn refuse_unknown(state: &mut ConsentState, site: &SiteState, codes: u64) {
+    let standing = Standing::of(state, &site.catalogue, false);
+    for category in site.catalogue.categories() {
+        if codes & category.code.bit() != 0 && standing.decision(category) == Decision::Unknown {
+            state.set(Choice {
+                code: category.code,
+                kept: Kept::Refused,
+                fingerprint: category.fingerprint(),
+            });
+        }
+    }
+}

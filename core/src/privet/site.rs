@@ -1,0 +1,109 @@
+//! One site of an installation: its catalogue and what is prepared from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalogue::{Catalogue, Language, OwnCookies, OwnNames};
+use crate::clock::Timestamp;
+use crate::consent::cookie::CookieCodec;
+use crate::consent::{ConsentState, Notice, NoticeSnapshot, NoticeToken, Regime, TokenKey};
+use crate::error::Result;
+use crate::key::KeyRing;
+use crate::scope::Scope;
+use crate::visit::Visit;
+
+/// A notice in one language with its exact copy.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SiteNotice {
+    /// What pages are made from.
+    pub notice: Notice,
+    /// What is kept.
+    pub snapshot: NoticeSnapshot,
+}
+
+#[derive(Debug)]
+pub(crate) struct SiteState {
+    pub(crate) scope: Scope,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) names: OwnNames,
+    pub(crate) domain: Option<String>,
+    pub(crate) secure: bool,
+    pub(crate) regime: Regime,
+    pub(crate) choice_life: Duration,
+    pub(crate) codec: CookieCodec,
+    pub(crate) token_key: TokenKey,
+    pub(crate) notices: Vec<SiteNotice>,
+}
+
+impl SiteState {
+    pub(crate) fn new(
+        scope: Scope,
+        catalogue: &Catalogue,
+        own: OwnCookies,
+        secure: bool,
+        keys: &KeyRing,
+    ) -> Result<Arc<Self>> {
+        let catalogue = catalogue.with_own(&own)?;
+        let notices = catalogue
+            .languages()
+            .iter()
+            .filter_map(|l| Notice::of(&catalogue, l))
+            .map(|notice| SiteNotice { snapshot: notice.snapshot(), notice })
+            .collect();
+        Ok(Arc::new(Self {
+            codec: CookieCodec::new(keys, &scope),
+            token_key: TokenKey::new(keys, &scope),
+            scope,
+            catalogue,
+            names: own.names,
+            domain: own.domain,
+            secure,
+            regime: Regime::default(),
+            choice_life: own.choice_life,
+            notices,
+        }))
+    }
+
+    /// The notice in a language, or else in the site's first.
+    pub(crate) fn notice(&self, language: &Language) -> Option<&SiteNotice> {
+        self.notices.iter().find(|n| n.notice.language == *language).or_else(|| self.notices.first())
+    }
+
+    /// When the decisions of a state that is recorded at `at` lapse: with the choice, or at once if it grants
+    /// nothing.
+    pub(crate) fn lapses(&self, state: &ConsentState, at: Timestamp) -> Timestamp {
+        if state.grants_something() { state.day.start() + self.choice_life } else { at }
+    }
+
+    pub(crate) fn material(&self) -> [u8; 8] {
+        let mut short = [0; 8];
+        short.copy_from_slice(&self.catalogue.material()[..8]);
+        short
+    }
+
+    /// The token of a form; none when it stands for something else than is asked today.
+    pub(crate) fn current_token(&self, text: &str, now: Timestamp) -> Option<NoticeToken> {
+        self.token_key.decode(text, now).filter(|t| t.material == self.material() && t.regime == self.regime)
+    }
+}
+
+impl Visit {
+    /// The notice in a language of the site, or else in the site's first language.
+    #[must_use]
+    pub fn notice(&self, language: &Language) -> Option<&SiteNotice> {
+        self.site().notice(language)
+    }
+
+    /// The hidden field of a form that stands under this notice.
+    #[must_use]
+    pub fn notice_token(&self, notice: &SiteNotice) -> String {
+        let site = self.site();
+        site.token_key.encode(&NoticeToken {
+            notice: notice.snapshot.id,
+            regime: site.regime,
+            issued: self.now().floor_to(Duration::from_secs(60)),
+            material: site.material(),
+        })
+    }
+}

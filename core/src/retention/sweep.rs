@@ -1,0 +1,75 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_timer::Delay;
+
+use super::rule::DataClass;
+use crate::clock::Timestamp;
+use crate::contact::Removed;
+use crate::error::Result;
+use crate::privet::Privet;
+
+/// Things in one step of a sweep.
+const STEP: u32 = 500;
+/// A breath for those who wait, between two steps.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What a sweep did: counts only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SweepReport {
+    /// How many things of each class had passed their period.
+    pub expired: BTreeMap<DataClass, u64>,
+    /// What was erased: what expired with all that hung on it, and what an interrupted erasure had left.
+    pub removed: Removed,
+    /// Fences whose time was over.
+    pub fences: u64,
+}
+
+impl SweepReport {
+    /// Whether there was nothing to do.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.expired.values().all(|n| *n == 0) && self.removed.is_nothing() && self.fences == 0
+    }
+}
+
+impl Privet {
+    /// Takes away what has passed its period at `now`, and ends erasures that were interrupted: children before
+    /// parents, in small steps with pauses. Run by [`run`](Self::run), or by a job of one's own.
+    ///
+    /// # Errors
+    /// What the store says; what was done stays done, and the next sweep goes on.
+    pub async fn sweep(&self, now: Timestamp) -> Result<SweepReport> {
+        let mut report = SweepReport::default();
+        // Somebody who was here in time must not be gone for what is only buffered.
+        self.flush().await?;
+        report.removed += self.erase_marked(None).await?;
+        for tenant in self.store().tenants().await? {
+            let horizon = self.horizon(&tenant, now).await?;
+            for class in DataClass::ALL {
+                loop {
+                    let taken = self
+                        .store()
+                        .purge_step(&tenant, class, STEP, &horizon, Self::fence_until(now))
+                        .await?;
+                    *report.expired.entry(class).or_default() += u64::from(taken);
+                    match class {
+                        DataClass::Messages => report.removed.messages += u64::from(taken),
+                        DataClass::ConsentRecords => report.removed.records += u64::from(taken),
+                        _ => report.removed += self.erase_marked(Some(&tenant)).await?,
+                    }
+                    if taken < STEP {
+                        break;
+                    }
+                    Delay::new(PAUSE).await;
+                }
+            }
+        }
+        report.fences = self.store().purge_fences(now).await?;
+        if !report.is_nothing() {
+            tracing::info!(?report, "swept");
+        }
+        Ok(report)
+    }
+}

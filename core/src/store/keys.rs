@@ -1,0 +1,320 @@
+//! Keys that live apart from the data: one per subject, one per day, one pepper per tenant.
+//!
+//! A [`KeyStore`] keeps them wrapped with the installation's secret, so that neither the store nor the key
+//! store alone reads anything. To erase is to destroy the key first and the rows after.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use super::types::SubjectDigest;
+use crate::clock::Day;
+use crate::contact::{ContactId, ConversationId, SessionId, SubjectKey};
+use crate::error::{Error, Result};
+use crate::key::{Derived, KeyRing, Mac, Secret, random_bytes};
+use crate::scope::Tenant;
+
+/// Which key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum KeyName {
+    /// The pepper of a tenant's digests. Destroying it unlinks every digest from whom it stood for.
+    Pepper(Tenant),
+    /// The key that a subject's texts are sealed with.
+    Subject(Tenant, SubjectDigest),
+    /// The key of a day's pseudonyms.
+    Epoch(Day),
+}
+
+impl KeyName {
+    /// Kind, tenant and id: what a key store keeps the key under. The tenant is empty for keys of the
+    /// installation.
+    #[must_use]
+    pub fn parts(&self) -> (u8, &str, Vec<u8>) {
+        match self {
+            Self::Pepper(tenant) => (1, tenant.as_str(), Vec::new()),
+            Self::Subject(tenant, subject) => (2, tenant.as_str(), subject.as_bytes().to_vec()),
+            Self::Epoch(day) => (3, "", day.number().to_be_bytes().to_vec()),
+        }
+    }
+}
+
+/// Keeps wrapped keys, apart from the database: another file, another server, another backup plan. What is
+/// destroyed here must be gone from the medium.
+#[async_trait]
+pub trait KeyStore: fmt::Debug + Send + Sync {
+    /// The wrapped key of this name.
+    async fn get(&self, name: &KeyName) -> Result<Option<Vec<u8>>>;
+
+    /// Keeps a wrapped key, durably, unless there is one; gives the one that stands.
+    async fn insert(&self, name: &KeyName, wrapped: &[u8]) -> Result<Vec<u8>>;
+
+    /// Destroys a key. One that is not there is destroyed already.
+    async fn destroy(&self, name: &KeyName) -> Result<()>;
+
+    /// Destroys the keys of all days before this one.
+    async fn destroy_epochs_before(&self, day: Day) -> Result<()>;
+}
+
+/// Keys in memory: for tests and for trying out.
+#[derive(Debug, Default)]
+pub struct MemoryKeyStore {
+    keys: Mutex<BTreeMap<KeyName, Zeroizing<Vec<u8>>>>,
+}
+
+impl MemoryKeyStore {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn locked<T>(&self, f: impl FnOnce(&mut BTreeMap<KeyName, Zeroizing<Vec<u8>>>) -> T) -> T {
+        f(&mut self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl KeyStore for MemoryKeyStore {
+    async fn get(&self, name: &KeyName) -> Result<Option<Vec<u8>>> {
+        Ok(self.locked(|keys| keys.get(name).map(|k| k.to_vec())))
+    }
+
+    async fn insert(&self, name: &KeyName, wrapped: &[u8]) -> Result<Vec<u8>> {
+        Ok(self.locked(|keys| {
+            keys.entry(name.clone()).or_insert_with(|| Zeroizing::new(wrapped.to_vec())).to_vec()
+        }))
+    }
+
+    async fn destroy(&self, name: &KeyName) -> Result<()> {
+        self.locked(|keys| keys.remove(name));
+        Ok(())
+    }
+
+    async fn destroy_epochs_before(&self, day: Day) -> Result<()> {
+        self.locked(|keys| keys.retain(|name, _| !matches!(name, KeyName::Epoch(d) if *d < day)));
+        Ok(())
+    }
+}
+
+/// The key store as the rest of privet uses it: wraps and unwraps, so that no key store has to.
+pub(crate) struct Keys {
+    store: Arc<dyn KeyStore>,
+    wrapping: Derived,
+    /// Peppers do not change while the process runs.
+    peppers: Mutex<BTreeMap<Tenant, Mac>>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+const NONCE_LEN: usize = 24;
+
+fn associated(name: &KeyName) -> Vec<u8> {
+    let (kind, tenant, id) = name.parts();
+    let mut aad = vec![1, kind];
+    aad.extend(u32::try_from(tenant.len()).unwrap_or(u32::MAX).to_be_bytes());
+    aad.extend(tenant.as_bytes());
+    aad.extend(id);
+    aad
+}
+
+impl Keys {
+    pub(crate) fn new(store: Arc<dyn KeyStore>, ring: &KeyRing) -> Self {
+        Self { store, wrapping: ring.derive("key-wrapping", &[]), peppers: Mutex::default() }
+    }
+
+    fn wrap(&self, name: &KeyName, key: &Secret) -> Result<Vec<u8>> {
+        let nonce: [u8; NONCE_LEN] = random_bytes()?;
+        let cipher = XChaCha20Poly1305::new(self.wrapping.current.as_bytes().into());
+        let payload = Payload { msg: key.as_bytes(), aad: &associated(name) };
+        let wrapped = cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        Ok([&nonce[..], &wrapped].concat())
+    }
+
+    fn unwrap(&self, name: &KeyName, wrapped: &[u8]) -> Result<Secret> {
+        let open = |secret: &Secret| {
+            let (nonce, text) = wrapped.split_first_chunk::<NONCE_LEN>()?;
+            let cipher = XChaCha20Poly1305::new(secret.as_bytes().into());
+            let payload = Payload { msg: text, aad: &associated(name) };
+            let key = Zeroizing::new(cipher.decrypt(&XNonce::from(*nonce), payload).ok()?);
+            key.as_slice().try_into().ok().map(Secret::new)
+        };
+        [Some(&self.wrapping.current), self.wrapping.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(open)
+            .ok_or_else(|| {
+                Error::corrupt(
+                    "keys",
+                    "a key does not open with the installation key",
+                    "start with the key file that belongs to this key store",
+                )
+            })
+    }
+
+    async fn existing(&self, name: &KeyName) -> Result<Option<Secret>> {
+        self.store.get(name).await?.map(|wrapped| self.unwrap(name, &wrapped)).transpose()
+    }
+
+    async fn get_or_create(&self, name: &KeyName) -> Result<Secret> {
+        if let Some(key) = self.existing(name).await? {
+            return Ok(key);
+        }
+        let wrapped = self.wrap(name, &Secret::new(random_bytes()?))?;
+        let standing = self.store.insert(name, &wrapped).await?;
+        self.unwrap(name, &standing)
+    }
+
+    async fn digest(&self, tenant: &Tenant, kind: &str, id: &[u8; 16]) -> Result<SubjectDigest> {
+        let digest = |pepper: &Mac| SubjectDigest::from_bytes(pepper.tag(&[kind.as_bytes(), &[0], id]));
+        if let Some(pepper) = self.peppers.lock().unwrap_or_else(PoisonError::into_inner).get(tenant) {
+            return Ok(digest(pepper));
+        }
+        let pepper = Mac::from_key(&self.get_or_create(&KeyName::Pepper(tenant.clone())).await?);
+        let digest = digest(&pepper);
+        self.peppers.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), pepper);
+        Ok(digest)
+    }
+
+    pub(crate) async fn contact_digest(&self, tenant: &Tenant, id: ContactId) -> Result<SubjectDigest> {
+        self.digest(tenant, "contact", id.as_bytes()).await
+    }
+
+    pub(crate) async fn session_digest(&self, tenant: &Tenant, id: SessionId) -> Result<SubjectDigest> {
+        self.digest(tenant, "session", id.as_bytes()).await
+    }
+
+    /// The subject of a visit's conversation is the conversation.
+    pub(crate) async fn conversation_digest(
+        &self,
+        tenant: &Tenant,
+        id: ConversationId,
+    ) -> Result<SubjectDigest> {
+        self.digest(tenant, "conversation", id.as_bytes()).await
+    }
+
+    pub(crate) async fn line_digest(
+        &self,
+        tenant: &Tenant,
+        first_record: &[u8; 16],
+    ) -> Result<SubjectDigest> {
+        self.digest(tenant, "consent", first_record).await
+    }
+
+    pub(crate) async fn subject_key(&self, tenant: &Tenant, subject: SubjectDigest) -> Result<SubjectKey> {
+        let name = KeyName::Subject(tenant.clone(), subject);
+        Ok(SubjectKey::new(self.get_or_create(&name).await?, subject))
+    }
+
+    /// The key of a subject that has one: reading never makes a key.
+    pub(crate) async fn existing_subject_key(
+        &self,
+        tenant: &Tenant,
+        subject: SubjectDigest,
+    ) -> Result<Option<SubjectKey>> {
+        let name = KeyName::Subject(tenant.clone(), subject);
+        Ok(self.existing(&name).await?.map(|key| SubjectKey::new(key, subject)))
+    }
+
+    pub(crate) async fn destroy_subject_key(&self, tenant: &Tenant, subject: SubjectDigest) -> Result<()> {
+        self.store.destroy(&KeyName::Subject(tenant.clone(), subject)).await
+    }
+
+    pub(crate) async fn epoch_key(&self, day: Day) -> Result<Secret> {
+        self.get_or_create(&KeyName::Epoch(day)).await
+    }
+
+    pub(crate) async fn destroy_epochs_before(&self, day: Day) -> Result<()> {
+        self.store.destroy_epochs_before(day).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_executor::block_on;
+
+    use super::*;
+
+    fn ring(byte: u8) -> KeyRing {
+        let mut bytes = [byte; 32];
+        bytes[0] = 99;
+        KeyRing::from_bytes(bytes).unwrap()
+    }
+
+    #[test]
+    fn keys_are_kept_wrapped_and_survive_a_rotation() {
+        block_on(async {
+            let store = Arc::new(MemoryKeyStore::new());
+            let tenant = Tenant::default();
+            let subject = SubjectDigest::from_bytes([3; 16]);
+            let old = Keys::new(store.clone(), &ring(1));
+            let key = old.subject_key(&tenant, subject).await.unwrap();
+            let kept = store.get(&KeyName::Subject(tenant.clone(), subject)).await.unwrap().unwrap();
+            assert!(!kept.windows(32).any(|w| w == key.secret().as_bytes()));
+            let rotated = Keys::new(store.clone(), &ring(2).with_previous(&ring(1)));
+            let again = rotated.subject_key(&tenant, subject).await.unwrap();
+            assert_eq!(again.secret().as_bytes(), key.secret().as_bytes());
+            assert_eq!(
+                old.contact_digest(&tenant, ContactId::from_bytes([1; 16])).await.unwrap(),
+                rotated.contact_digest(&tenant, ContactId::from_bytes([1; 16])).await.unwrap(),
+                "digests outlive a rotation"
+            );
+            let foreign = Keys::new(store, &ring(3));
+            assert!(matches!(foreign.subject_key(&tenant, subject).await, Err(Error::Corrupt { .. })));
+        });
+    }
+
+    #[test]
+    fn a_destroyed_key_does_not_come_back() {
+        block_on(async {
+            let keys = Keys::new(Arc::new(MemoryKeyStore::new()), &ring(1));
+            let (tenant, subject) = (Tenant::default(), SubjectDigest::from_bytes([3; 16]));
+            let first = keys.subject_key(&tenant, subject).await.unwrap();
+            keys.destroy_subject_key(&tenant, subject).await.unwrap();
+            keys.destroy_subject_key(&tenant, subject).await.unwrap();
+            assert!(keys.existing_subject_key(&tenant, subject).await.unwrap().is_none());
+            assert_ne!(
+                keys.subject_key(&tenant, subject).await.unwrap().secret().as_bytes(),
+                first.secret().as_bytes()
+            );
+        });
+    }
+
+    #[test]
+    fn digests_are_of_the_tenant_and_the_kind() {
+        block_on(async {
+            let keys = Keys::new(Arc::new(MemoryKeyStore::new()), &ring(1));
+            let (a, b) = (Tenant::new("a").unwrap(), Tenant::new("b").unwrap());
+            let id = [1; 16];
+            let digests = [
+                keys.contact_digest(&a, ContactId::from_bytes(id)).await.unwrap(),
+                keys.contact_digest(&b, ContactId::from_bytes(id)).await.unwrap(),
+                keys.session_digest(&a, SessionId::from_bytes(id)).await.unwrap(),
+                keys.conversation_digest(&a, ConversationId::from_bytes(id)).await.unwrap(),
+            ];
+            let distinct: std::collections::BTreeSet<_> = digests.iter().collect();
+            assert_eq!(distinct.len(), 4);
+        });
+    }
+
+    #[test]
+    fn old_days_go() {
+        block_on(async {
+            let keys = Keys::new(Arc::new(MemoryKeyStore::new()), &ring(1));
+            let one = keys.epoch_key(Day::from_number(1)).await.unwrap();
+            let two = keys.epoch_key(Day::from_number(2)).await.unwrap();
+            keys.destroy_epochs_before(Day::from_number(2)).await.unwrap();
+            assert_eq!(keys.epoch_key(Day::from_number(2)).await.unwrap().as_bytes(), two.as_bytes());
+            assert_ne!(keys.epoch_key(Day::from_number(1)).await.unwrap().as_bytes(), one.as_bytes());
+        });
+    }
+}

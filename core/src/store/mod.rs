@@ -1,0 +1,82 @@
+//! What a store must do: traits whose methods are **units of work**. Each is atomic in the store and none is a
+//! table operation, so that a store in memory, a file or many nodes can keep the same promises.
+//!
+//! The rules, each with a case in the [conformance suite](crate::conformance):
+//!
+//! 1. Tenant and site lead every key and every look-up. What belongs to another scope is not there.
+//! 2. Consent records are appended and never changed. A record that follows another stands in its line. A
+//!    withdrawal that changes nothing in its line is not written again.
+//! 3. A unit that takes a [`ConsentProof`] checks, in its own transaction, that the record grants the category
+//!    now and that the latest record of its line does too.
+//! 4. `last_seen` is never null, never before `created`, and never moves back.
+//! 5. The counter of conversations changes only together with a conversation.
+//! 6. Nothing is written for a subject at or below its fence.
+//! 7. What has passed its [`Horizon`] is not read, whether it is purged yet or not.
+//! 8. Erasure and purge take children before parents, in bounded steps, by id or age, and can be taken up again
+//!    after a crash. Erasing what is erased succeeds.
+//! 9. A message with an id that is there already is not stored twice.
+//! 10. What a unit acknowledged is durable.
+//! 11. A store that was opened with one installation key refuses another.
+
+mod keys;
+mod ledger;
+mod memory;
+mod traits;
+mod types;
+
+pub use keys::{KeyName, KeyStore, MemoryKeyStore};
+pub use ledger::{FileLedger, Ledger, LedgerEntry, MemoryLedger};
+pub use memory::MemoryStore;
+pub use traits::{ConsentStore, ContactStore, ConversationStore, RetentionStore, Store};
+pub use types::{
+    Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasingKind,
+    ErasureCause, Horizon, MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
+    record_withdraws_nothing,
+};
+
+pub(crate) use keys::Keys;
+
+use std::sync::Arc;
+
+use crate::key::KeyRing;
+
+/// Everything that keeps something: the store, and apart from it the keys and the ledger.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Storage {
+    /// Consent records, contacts, conversations, rules.
+    pub store: Arc<dyn Store>,
+    /// The keys of subjects and days. Where it is backed up, and how long, decides how erased an erasure is.
+    pub keys: Arc<dyn KeyStore>,
+    /// What was erased, in another fault domain than the store.
+    pub ledger: Arc<dyn Ledger>,
+    /// The installation's secret.
+    pub key_ring: KeyRing,
+}
+
+impl Storage {
+    /// Puts the four together.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        keys: Arc<dyn KeyStore>,
+        ledger: Arc<dyn Ledger>,
+        key_ring: KeyRing,
+    ) -> Self {
+        Self { store, keys, ledger, key_ring }
+    }
+
+    /// Everything in memory, under a key of this process: for tests and for trying out. It is gone when the
+    /// process ends.
+    ///
+    /// # Errors
+    /// [`Error::Key`](crate::Error::Key) when the operating system gives no randomness.
+    pub fn in_memory() -> crate::Result<Self> {
+        Ok(Self::new(
+            Arc::new(MemoryStore::new()),
+            Arc::new(MemoryKeyStore::new()),
+            Arc::new(MemoryLedger::new()),
+            KeyRing::generate()?,
+        ))
+    }
+}

@@ -1,0 +1,300 @@
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::types::{
+    Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, Horizon,
+    MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage,
+};
+use crate::clock::Timestamp;
+use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::contact::{Contact, ContactId, Conversation, ConversationId, Owner};
+use crate::error::Result;
+use crate::retention::{DataClass, RetentionRule};
+use crate::scope::{Scope, Tenant};
+
+/// Notices and consent records.
+#[async_trait]
+pub trait ConsentStore: fmt::Debug + Send + Sync {
+    /// Keeps a notice that is about to be shown. The same one again changes nothing.
+    async fn publish_notice(&self, scope: &Scope, notice: &NoticeSnapshot) -> Result<()>;
+
+    /// A notice that was shown once, byte by byte.
+    async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>>;
+
+    /// Appends a record to its line, durably. In the same transaction: contacts of the line get the new
+    /// record as theirs while it grants `contacts`, the category code given; otherwise they are marked for
+    /// erasure, hidden and fenced until `fence_until`. A record whose id is there already changes nothing.
+    async fn append_record(
+        &self,
+        new: &NewRecord,
+        contacts: crate::catalogue::CategoryCode,
+        fence_until: Timestamp,
+    ) -> Result<AppendedRecord>;
+
+    /// A record by its id.
+    async fn record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>>;
+
+    /// The latest record of the line that a record stands in.
+    async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>>;
+
+    /// Whether a proof still holds: what queued work asks when it runs.
+    async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool>;
+}
+
+/// Contacts.
+#[async_trait]
+pub trait ContactStore: fmt::Debug + Send + Sync {
+    /// Opens a contact, or gives the one that is there. Atomic with the check of the proof and of the fence.
+    ///
+    /// # Errors
+    /// `NotGranted`, `Fenced`.
+    async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact>;
+
+    /// Moves `last_seen` of many contacts forward; what is fenced, hidden, gone or newer stays. How many moved.
+    async fn touch_contacts(&self, touches: &[ContactTouch]) -> Result<u64>;
+
+    /// A contact.
+    async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>>;
+
+    /// Contacts by most recent activity, after a cursor.
+    async fn contacts(
+        &self,
+        scope: &Scope,
+        after: Option<ContactCursor>,
+        limit: u16,
+        horizon: &Horizon,
+    ) -> Result<Vec<Contact>>;
+
+    /// Marks a contact for erasure: from the commit on it is hidden and fenced until `fence_until`. False when
+    /// there is none.
+    async fn begin_contact_erasure(
+        &self,
+        scope: &Scope,
+        id: ContactId,
+        now: Timestamp,
+        fence_until: Timestamp,
+    ) -> Result<bool>;
+}
+
+/// Conversations and messages.
+#[async_trait]
+pub trait ConversationStore: fmt::Debug + Send + Sync {
+    /// The owner's open conversation with a message since `since`.
+    async fn running_conversation(
+        &self,
+        scope: &Scope,
+        owner: Owner,
+        since: Timestamp,
+        horizon: &Horizon,
+    ) -> Result<Option<Conversation>>;
+
+    /// Stores a message. Atomic with the check of the proof and of the fence, the opening of the conversation
+    /// and its counter, and the contact's activity.
+    ///
+    /// # Errors
+    /// `NotGranted`, `Fenced`, `NotFound` when the contact is not there or the conversation is somebody else's,
+    /// `Conflict` when the conversation is not there and the owner has another one running since `since`.
+    async fn record_message(
+        &self,
+        scope: &Scope,
+        owner: &OwnerProof,
+        message: &MessageToStore,
+        since: Timestamp,
+        horizon: &Horizon,
+    ) -> Result<StoredMessage>;
+
+    /// The owner's conversations, the latest first.
+    async fn conversations(
+        &self,
+        scope: &Scope,
+        owner: Owner,
+        limit: u16,
+        horizon: &Horizon,
+    ) -> Result<Vec<Conversation>>;
+
+    /// Messages of a conversation after a number, in order.
+    async fn messages(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        after: u32,
+        limit: u16,
+        horizon: &Horizon,
+    ) -> Result<Vec<StoredMessage>>;
+
+    /// Closes a conversation; one that is closed stays as it is. False when there is none.
+    async fn close_conversation(
+        &self,
+        scope: &Scope,
+        id: ConversationId,
+        at: Timestamp,
+        horizon: &Horizon,
+    ) -> Result<bool>;
+
+    /// Gives a visit's conversation to a contact. Atomic with the check of the proof and of the fence, the
+    /// contact's counter, and the exchange of every sealed text.
+    ///
+    /// # Errors
+    /// `NotGranted`, `Fenced`, `NotFound`, and `Conflict` when a message came in between.
+    async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()>;
+
+    /// Marks a conversation for erasure: from the commit on it is hidden, and its contact's counter is lower.
+    /// False when there is none.
+    async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<bool>;
+}
+
+/// Rules, and the end of what they limit.
+#[async_trait]
+pub trait RetentionStore: fmt::Debug + Send + Sync {
+    /// Every tenant that has something.
+    async fn tenants(&self) -> Result<Vec<Tenant>>;
+
+    /// The tenant's own rules; the built-in ones stand for the rest.
+    async fn rules(&self, tenant: &Tenant) -> Result<Vec<RetentionRule>>;
+
+    /// Sets a rule of a tenant.
+    async fn set_rule(&self, tenant: &Tenant, rule: &RetentionRule) -> Result<()>;
+
+    /// Takes up to `max` things of a class that have passed the horizon: subjects (contacts, a visit's
+    /// conversations) and conversations are marked for erasure, and contacts fenced until `fence_until`; messages
+    /// and records are deleted. How many it took; fewer than `max` means there are no more.
+    async fn purge_step(
+        &self,
+        tenant: &Tenant,
+        class: DataClass,
+        max: u32,
+        horizon: &Horizon,
+        fence_until: Timestamp,
+    ) -> Result<u32>;
+
+    /// What is marked for erasure, of every tenant or of one.
+    async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>>;
+
+    /// Takes up to `max` rows of it away, children before parents.
+    async fn erase_step(&self, erasing: &Erasing, max: u32) -> Result<EraseStep>;
+
+    /// Forgets fences whose time is over.
+    async fn purge_fences(&self, now: Timestamp) -> Result<u64>;
+}
+
+/// A store: every unit of work there is.
+#[async_trait]
+pub trait Store: ConsentStore + ContactStore + ConversationStore + RetentionStore {
+    /// Its name in errors and logs.
+    fn name(&self) -> &'static str;
+
+    /// Called once, before anything else: refuses another installation key than the one it was made with.
+    ///
+    /// # Errors
+    /// [`Error::Key`](crate::Error::Key).
+    async fn open(&self, info: &OpenInfo) -> Result<()>;
+}
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        #[async_trait]
+        impl<T: Store + ?Sized> ConsentStore for $pointer {
+            async fn publish_notice(&self, scope: &Scope, notice: &NoticeSnapshot) -> Result<()> {
+                (**self).publish_notice(scope, notice).await
+            }
+            async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>> {
+                (**self).notice(scope, id).await
+            }
+            async fn append_record(&self, new: &NewRecord, contacts: crate::catalogue::CategoryCode, fence_until: Timestamp) -> Result<AppendedRecord> {
+                (**self).append_record(new, contacts, fence_until).await
+            }
+            async fn record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
+                (**self).record(scope, id).await
+            }
+            async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
+                (**self).latest_record(scope, id).await
+            }
+            async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
+                (**self).holds(proof, now).await
+            }
+        }
+
+        #[async_trait]
+        impl<T: Store + ?Sized> ContactStore for $pointer {
+            async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact> {
+                (**self).open_contact(proof, contact).await
+            }
+            async fn touch_contacts(&self, touches: &[ContactTouch]) -> Result<u64> {
+                (**self).touch_contacts(touches).await
+            }
+            async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>> {
+                (**self).contact(scope, id, horizon).await
+            }
+            async fn contacts(&self, scope: &Scope, after: Option<ContactCursor>, limit: u16, horizon: &Horizon) -> Result<Vec<Contact>> {
+                (**self).contacts(scope, after, limit, horizon).await
+            }
+            async fn begin_contact_erasure(&self, scope: &Scope, id: ContactId, now: Timestamp, fence_until: Timestamp) -> Result<bool> {
+                (**self).begin_contact_erasure(scope, id, now, fence_until).await
+            }
+        }
+
+        #[async_trait]
+        impl<T: Store + ?Sized> ConversationStore for $pointer {
+            async fn running_conversation(&self, scope: &Scope, owner: Owner, since: Timestamp, horizon: &Horizon) -> Result<Option<Conversation>> {
+                (**self).running_conversation(scope, owner, since, horizon).await
+            }
+            async fn record_message(&self, scope: &Scope, owner: &OwnerProof, message: &MessageToStore, since: Timestamp, horizon: &Horizon) -> Result<StoredMessage> {
+                (**self).record_message(scope, owner, message, since, horizon).await
+            }
+            async fn conversations(&self, scope: &Scope, owner: Owner, limit: u16, horizon: &Horizon) -> Result<Vec<Conversation>> {
+                (**self).conversations(scope, owner, limit, horizon).await
+            }
+            async fn messages(&self, scope: &Scope, conversation: ConversationId, after: u32, limit: u16, horizon: &Horizon) -> Result<Vec<StoredMessage>> {
+                (**self).messages(scope, conversation, after, limit, horizon).await
+            }
+            async fn close_conversation(&self, scope: &Scope, id: ConversationId, at: Timestamp, horizon: &Horizon) -> Result<bool> {
+                (**self).close_conversation(scope, id, at, horizon).await
+            }
+            async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()> {
+                (**self).adopt_conversation(adoption, horizon).await
+            }
+            async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<bool> {
+                (**self).begin_conversation_erasure(scope, id).await
+            }
+        }
+
+        #[async_trait]
+        impl<T: Store + ?Sized> RetentionStore for $pointer {
+            async fn tenants(&self) -> Result<Vec<Tenant>> {
+                (**self).tenants().await
+            }
+            async fn rules(&self, tenant: &Tenant) -> Result<Vec<RetentionRule>> {
+                (**self).rules(tenant).await
+            }
+            async fn set_rule(&self, tenant: &Tenant, rule: &RetentionRule) -> Result<()> {
+                (**self).set_rule(tenant, rule).await
+            }
+            async fn purge_step(&self, tenant: &Tenant, class: DataClass, max: u32, horizon: &Horizon, fence_until: Timestamp) -> Result<u32> {
+                (**self).purge_step(tenant, class, max, horizon, fence_until).await
+            }
+            async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {
+                (**self).erasing(tenant, max).await
+            }
+            async fn erase_step(&self, erasing: &Erasing, max: u32) -> Result<EraseStep> {
+                (**self).erase_step(erasing, max).await
+            }
+            async fn purge_fences(&self, now: Timestamp) -> Result<u64> {
+                (**self).purge_fences(now).await
+            }
+        }
+
+        #[async_trait]
+        impl<T: Store + ?Sized> Store for $pointer {
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
+            async fn open(&self, info: &OpenInfo) -> Result<()> {
+                (**self).open(info).await
+            }
+        }
+    )*};
+}
+
+forward!(Arc<T>, Box<T>);

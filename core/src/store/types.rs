@@ -1,0 +1,444 @@
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::CategoryCode;
+use crate::clock::Timestamp;
+use crate::consent::{Act, ConsentRecord, RecordId};
+use crate::contact::{
+    Author, Channel, Contact, ContactId, Conversation, ConversationId, FenceEpoch, MessageId, Owner, Removed,
+    Sealed,
+};
+use crate::key::Fingerprint;
+use crate::retention::DataClass;
+use crate::scope::Scope;
+
+/// A keyed digest of a subject: 128 bits that name a person's or visit's data without saying whose they are to
+/// anybody who has not got the tenant's pepper.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SubjectDigest([u8; 16]);
+
+impl SubjectDigest {
+    /// The bytes, as a store keeps them.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// A digest that a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// As text, for the ledger.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
+}
+
+impl fmt::Debug for SubjectDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SubjectDigest(..)")
+    }
+}
+
+/// The right to do something that needs consent: scope, record and category. It is made from a
+/// [`Granted`](crate::Granted) only; a store that takes it checks the record again in its own transaction.
+#[derive(Clone, Debug)]
+pub struct ConsentProof {
+    pub(crate) scope: Scope,
+    pub(crate) record: RecordId,
+    pub(crate) category: CategoryCode,
+}
+
+impl ConsentProof {
+    /// Tenant and site.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The record that it stands on.
+    #[must_use]
+    pub fn record(&self) -> RecordId {
+        self.record
+    }
+
+    /// The category that was granted.
+    #[must_use]
+    pub fn category(&self) -> CategoryCode {
+        self.category
+    }
+}
+
+/// A consent record to be appended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NewRecord {
+    /// The record. Its `subject` counts only when it begins a line of its own.
+    pub record: ConsentRecord,
+    /// The record that the device held until now. The new one joins its line; one that is gone begins a line.
+    pub follows: Option<RecordId>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AppendedRecord {
+    /// The record as it stands: the new one, or, for a withdrawal that changed nothing, the one before.
+    pub record: ConsentRecord,
+    /// How many contacts of the line are to be erased now, since the record no longer grants them.
+    pub erasing: u32,
+}
+
+impl AppendedRecord {
+    /// What a store answers.
+    #[must_use]
+    pub fn new(record: ConsentRecord, erasing: u32) -> Self {
+        Self { record, erasing }
+    }
+}
+
+impl NewRecord {
+    /// A record that begins a line, or follows another one.
+    #[must_use]
+    pub fn new(record: ConsentRecord, follows: Option<RecordId>) -> Self {
+        Self { record, follows }
+    }
+}
+
+/// Rule 2, in one place for every store: a withdrawal after which its line grants exactly what it granted
+/// before.
+#[must_use]
+pub fn record_withdraws_nothing(new: &ConsentRecord, latest: &ConsentRecord) -> bool {
+    let granted = |r: &ConsentRecord| {
+        let mut codes: Vec<_> =
+            r.decisions.iter().map(|d| d.category).filter(|c| r.grants(*c, new.at)).collect();
+        codes.sort_unstable();
+        codes
+    };
+    new.act != Act::Grant && granted(new) == granted(latest)
+}
+
+/// From when on each class of data is still there, computed once per call from the tenant's rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Horizon {
+    /// The instant it was computed for.
+    pub now: Timestamp,
+    /// A contact seen before this is gone. Also gone is one whose consent has lapsed.
+    pub contacts: Timestamp,
+    /// A contact's conversation whose last message is older is gone.
+    pub conversations: Timestamp,
+    /// A visit's conversation whose last message is older is gone,
+    pub sessions: Timestamp,
+    /// unless a person was asked: then, one that was closed, or else had its last message, before this.
+    pub support: Timestamp,
+    /// A message older than this is gone.
+    pub messages: Timestamp,
+    /// A consent record whose decisions lapsed before this is gone.
+    pub records: Timestamp,
+}
+
+impl Horizon {
+    /// Nothing is gone yet.
+    #[must_use]
+    pub fn unlimited(now: Timestamp) -> Self {
+        let never = Timestamp::from_millis(i64::MIN);
+        Self {
+            now,
+            contacts: never,
+            conversations: never,
+            sessions: never,
+            support: never,
+            messages: never,
+            records: never,
+        }
+    }
+
+    /// Rule 7 for a contact.
+    #[must_use]
+    pub fn shows_contact(&self, contact: &Contact) -> bool {
+        contact.last_seen >= self.contacts && contact.consent_until > self.now
+    }
+
+    /// Rule 7 for a conversation, beside what holds for the contact it belongs to.
+    #[must_use]
+    pub fn shows_conversation(&self, conversation: &Conversation) -> bool {
+        match conversation.owner {
+            Owner::Contact(_) => conversation.last_message >= self.conversations,
+            Owner::Session(_) if conversation.live_support => {
+                conversation.closed.unwrap_or(conversation.last_message) >= self.support
+            }
+            Owner::Session(_) => conversation.last_message >= self.sessions,
+        }
+    }
+
+    /// With another boundary for one class.
+    #[must_use]
+    pub fn with(mut self, class: DataClass, boundary: Timestamp) -> Self {
+        match class {
+            DataClass::Contacts => self.contacts = boundary,
+            DataClass::Conversations => self.conversations = boundary,
+            DataClass::SessionConversations => self.sessions = boundary,
+            DataClass::SupportConversations => self.support = boundary,
+            DataClass::Messages => self.messages = boundary,
+            DataClass::ConsentRecords => self.records = boundary,
+        }
+        self
+    }
+}
+
+/// Who writes a message, and by what right.
+#[derive(Clone, Debug)]
+pub enum OwnerProof {
+    /// A contact, on its consent.
+    Contact {
+        /// The consent.
+        proof: ConsentProof,
+        /// The contact.
+        id: ContactId,
+        /// Its epoch, as its cookie says.
+        epoch: FenceEpoch,
+        /// Its digest, as its fence has it.
+        subject: SubjectDigest,
+    },
+    /// A visit: the visitor's own request for the service, and nothing else.
+    Session {
+        /// Digest of the session id.
+        session: SubjectDigest,
+        /// Digest of the conversation: the name of its key.
+        subject: SubjectDigest,
+    },
+}
+
+/// A message on its way into a store.
+#[derive(Clone, Debug)]
+pub struct MessageToStore {
+    /// The conversation; opened if it is not there, unless the owner has another one that is still running.
+    pub conversation: ConversationId,
+    /// The message's id.
+    pub id: MessageId,
+    /// When it came.
+    pub at: Timestamp,
+    /// How it came.
+    pub channel: Channel,
+    /// Who wrote it.
+    pub author: Author,
+    /// What was written.
+    pub body: Sealed,
+    /// The page it was sent from.
+    pub page: Option<Sealed>,
+}
+
+impl MessageToStore {
+    /// A message without page.
+    #[must_use]
+    pub fn new(
+        conversation: ConversationId,
+        id: MessageId,
+        at: Timestamp,
+        channel: Channel,
+        author: Author,
+        body: Sealed,
+    ) -> Self {
+        Self { conversation, id, at, channel, author, body, page: None }
+    }
+}
+
+/// A message as a store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Its number in the conversation, from 1.
+    pub number: u32,
+    /// Its id.
+    pub id: MessageId,
+    /// When it came.
+    pub at: Timestamp,
+    /// How it came.
+    pub channel: Channel,
+    /// Who wrote it.
+    pub author: Author,
+    /// What was written.
+    pub body: Sealed,
+    /// The page it was sent from.
+    pub page: Option<Sealed>,
+}
+
+impl StoredMessage {
+    /// A message that is being stored under this number.
+    #[must_use]
+    pub fn new(message: MessageToStore, number: u32) -> Self {
+        let MessageToStore { conversation, id, at, channel, author, body, page } = message;
+        Self { conversation, number, id, at, channel, author, body, page }
+    }
+}
+
+/// A visit's conversations on their way to a contact, because the visitor said so.
+#[derive(Clone, Debug)]
+pub struct Adoption {
+    /// The consent to contacts.
+    pub proof: ConsentProof,
+    /// The contact that takes them.
+    pub contact: ContactId,
+    /// Its epoch.
+    pub epoch: FenceEpoch,
+    /// Its digest.
+    pub subject: SubjectDigest,
+    /// The visit that gives them.
+    pub session: SubjectDigest,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Every text of it, sealed anew with the contact's key, by number.
+    pub bodies: Vec<(u32, Sealed)>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A contact's most recent activity on its way into a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactTouch {
+    /// Tenant and site.
+    pub scope: Scope,
+    /// The contact.
+    pub id: ContactId,
+    /// Its epoch, as its cookie says.
+    pub epoch: FenceEpoch,
+    /// The activity, floored.
+    pub at: Timestamp,
+    /// A contact that was last seen before this is gone, and no touch brings it back.
+    pub gone_before: Timestamp,
+}
+
+/// Where a page of contacts ended: the order is most recent activity first, then id, both descending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContactCursor {
+    /// The last one's activity.
+    pub last_seen: Timestamp,
+    /// The last one's id.
+    pub id: ContactId,
+}
+
+/// Why something is erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ErasureCause {
+    /// Its consent was withdrawn (GDPR Art. 17(1)(b)).
+    Withdrawal,
+    /// Somebody asked for it.
+    Request,
+    /// Its time is over; the rules find it again after a restore, so the ledger does not name it.
+    Retention,
+}
+
+impl ErasureCause {
+    /// The stable number that stores keep.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Withdrawal => 1,
+            Self::Request => 2,
+            Self::Retention => 3,
+        }
+    }
+
+    /// The cause that a store kept.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Withdrawal),
+            2 => Some(Self::Request),
+            3 => Some(Self::Retention),
+            _ => None,
+        }
+    }
+}
+
+/// What is being erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErasingKind {
+    /// A contact with its conversations and messages.
+    Contact(ContactId),
+    /// A conversation with its messages.
+    Conversation(ConversationId),
+}
+
+/// Something that is marked, hidden and fenced, and whose rows are still to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Erasing {
+    /// Tenant and site.
+    pub scope: Scope,
+    /// What.
+    pub kind: ErasingKind,
+    /// Whose key has to go first; none for a conversation of a contact that stays.
+    pub subject: Option<SubjectDigest>,
+    /// Why.
+    pub cause: ErasureCause,
+}
+
+impl Erasing {
+    /// What a store found to be erased.
+    #[must_use]
+    pub fn new(scope: Scope, kind: ErasingKind, subject: Option<SubjectDigest>, cause: ErasureCause) -> Self {
+        Self { scope, kind, subject, cause }
+    }
+}
+
+/// One bounded step of an erasure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EraseStep {
+    /// What this step took away.
+    pub removed: Removed,
+    /// Whether nothing is left of it.
+    pub done: bool,
+}
+
+impl EraseStep {
+    /// What a store answers.
+    #[must_use]
+    pub fn new(removed: Removed, done: bool) -> Self {
+        Self { removed, done }
+    }
+}
+
+/// What a store is told when it is opened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct OpenInfo {
+    /// The name of the installation key.
+    pub key: Fingerprint,
+    /// The name of the key before, while a rotation runs.
+    pub previous_key: Option<Fingerprint>,
+}
+
+impl OpenInfo {
+    /// From the installation's keys.
+    #[must_use]
+    pub fn new(keys: &crate::KeyRing) -> Self {
+        Self { key: keys.fingerprint(), previous_key: keys.previous_fingerprint() }
+    }
+
+    /// Rule 11, in one place for every store: what to keep, given what was kept.
+    ///
+    /// # Errors
+    /// [`Error::Key`](crate::Error::Key) when the store was opened with another key before.
+    pub fn check(&self, kept: Option<Fingerprint>) -> crate::Result<Fingerprint> {
+        match kept {
+            Some(kept) if kept != self.key && Some(kept) != self.previous_key => Err(crate::Error::Key {
+                what: "the store was made with another installation key".to_owned(),
+                cure: "start with the key file that belongs to this store; to change the key, put the new one in the first line of the file and leave the old one in the second".to_owned(),
+                source: None,
+            }),
+            _ => Ok(self.key),
+        }
+    }
+}

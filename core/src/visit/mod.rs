@@ -1,0 +1,355 @@
+//! One request's privacy context: [`Visit`].
+//!
+//! An adapter makes it from the request head ([`Privet::visit`](crate::Privet::visit)), applies the [`Rewrite`]
+//! to the request, hands the visit to the handlers, and seals the response head with it
+//! ([`Visit::seal`]). Both ends are pure computation: no IO and no lock that somebody else holds for long.
+
+mod cookies;
+mod granted;
+mod head;
+mod judge;
+mod open;
+mod seal;
+mod violation;
+
+pub use granted::{Analytics, ConsentCategory, Contacts, Functional, Granted, Marketing};
+pub use head::{Refusal, RequestHead, ResponseHead, Rewrite};
+pub use seal::{Deny, Sealing};
+pub use violation::{Enforcement, Violation, ViolationKind};
+
+pub(crate) use violation::Violations;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::catalogue::{Catalogue, Category, EntryGate, EntryId, category_id};
+use crate::clock::Timestamp;
+use crate::consent::cookie::{ActiveSession, ContactCookie};
+use crate::consent::{ConsentState, Decision, RecordId, Regime, Standing};
+use crate::contact::SessionId;
+use crate::error::{Error, Result};
+use crate::ip::{ClientIp, Country};
+use crate::privet::{Privet, SiteState};
+use crate::scope::Scope;
+
+const CONSENT_READ: u8 = 1;
+const BANNER_SHOWN: u8 = 2;
+const SEALED: u8 = 4;
+
+/// One request's privacy context. A clone is the same visit.
+///
+/// It holds the visitor's address, privately, until the response head is sealed; then the address is
+/// overwritten, and what the visit gave out opens nothing any more.
+#[derive(Clone)]
+pub struct Visit(Arc<Inner>);
+
+struct Inner {
+    privet: Privet,
+    site: Arc<SiteState>,
+    now: Timestamp,
+    gpc: bool,
+    /// A later version of privet wrote the device's cookie: it must not be overwritten.
+    newer: bool,
+    state: Option<ConsentState>,
+    standing: Standing,
+    session: Option<ActiveSession>,
+    contact: Option<ContactCookie>,
+    /// Cookies that the gate closed and the browser sent: their entry and name.
+    closed: Vec<(EntryId, Box<str>)>,
+    flags: AtomicU8,
+    live: Mutex<Live>,
+}
+
+/// What changes while the visit lasts.
+struct Live {
+    client: ClientIp,
+    country: Option<Country>,
+    /// The decision that was made in this visit.
+    decided: Option<ConsentState>,
+    activated: Option<ActiveSession>,
+    contact: Option<ContactChange>,
+    /// Set-Cookie lines made from the catalogue.
+    set: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ContactChange {
+    Set(ContactCookie),
+    Expire,
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit")
+            .field("scope", &self.0.site.scope)
+            .field("gpc", &self.0.gpc)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Visit {
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flag(&self, flag: u8) {
+        self.0.flags.fetch_or(flag, Ordering::Relaxed);
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.0.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    pub(crate) fn still_open(&self) -> Result<()> {
+        if self.has(SEALED) { Err(Error::HeadSent) } else { Ok(()) }
+    }
+
+    /// The installation this visit belongs to.
+    #[must_use]
+    pub fn privet(&self) -> &Privet {
+        &self.0.privet
+    }
+
+    pub(crate) fn site(&self) -> &Arc<SiteState> {
+        &self.0.site
+    }
+
+    /// Tenant and site.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.0.site.scope
+    }
+
+    /// The catalogue of the site.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.site.catalogue
+    }
+
+    /// When the request came.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.now
+    }
+
+    /// Whether the browser sent Global Privacy Control: the header `Sec-GPC` with exactly `1`.
+    #[must_use]
+    pub fn gpc(&self) -> bool {
+        self.0.gpc
+    }
+
+    /// The rule set that the visitor is under.
+    #[must_use]
+    pub fn regime(&self) -> Regime {
+        self.0.site.regime
+    }
+
+    /// What the visitor decided. Reading it makes the response private to the visitor.
+    #[must_use]
+    pub fn consent(&self) -> Consent {
+        self.flag(CONSENT_READ);
+        Consent { visit: self.clone() }
+    }
+
+    /// Says that the answer shows the choice, so that nobody is warned about its absence.
+    pub fn banner_shown(&self) {
+        self.flag(BANNER_SHOWN | CONSENT_READ);
+    }
+
+    /// The country that the visitor is likely in. It is looked up when it is asked for, and kept nowhere.
+    #[must_use]
+    pub fn country(&self) -> Country {
+        let mut live = self.live();
+        if let Some(country) = live.country {
+            return country;
+        }
+        let country = self.0.privet.country_of(&live.client);
+        live.country = Some(country);
+        country
+    }
+
+    /// Uses the address, which is unknown once the head is sealed.
+    pub(crate) fn with_client<T>(&self, use_client: impl FnOnce(&ClientIp) -> T) -> T {
+        use_client(&self.live().client)
+    }
+
+    /// The decisions that hold now: those of this visit, or else those the device brought.
+    pub(crate) fn state(&self) -> Option<ConsentState> {
+        self.live().decided.clone().or_else(|| self.0.state.clone())
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match &self.live().decided {
+            Some(state) => Standing::of(state, &self.0.site.catalogue, self.0.gpc),
+            None => self.0.standing,
+        }
+    }
+
+    pub(crate) fn brought_newer_cookie(&self) -> bool {
+        self.0.newer
+    }
+
+    pub(crate) fn decide(&self, state: ConsentState) -> Result<()> {
+        self.still_open()?;
+        let mut live = self.live();
+        live.decided = Some(state);
+        Ok(())
+    }
+
+    /// The session in which the visitor started something, if there is one.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        self.live().activated.as_ref().or(self.0.session.as_ref()).map(|s| s.id)
+    }
+
+    /// Whether the visitor started a service, in this visit or before.
+    #[must_use]
+    pub fn is_active(&self, service: &str) -> bool {
+        self.live().activated.as_ref().or(self.0.session.as_ref()).is_some_and(|s| s.holds(service))
+    }
+
+    /// Takes the visitor's own gesture, in this very request, as the start of a service. Call it where a
+    /// request can only come from such a gesture: never on load, never by a timer.
+    ///
+    /// # Errors
+    /// [`Error::UnknownService`], [`Error::HeadSent`], or [`Error::Key`] without randomness.
+    pub fn activate(&self, service: &str) -> Result<()> {
+        self.still_open()?;
+        if self.catalogue().service(service).is_none() {
+            return Err(Error::UnknownService { service: service.to_owned() });
+        }
+        let mut live = self.live();
+        let mut session = match live.activated.take().or_else(|| self.0.session.clone()) {
+            Some(session) => session,
+            None => ActiveSession::new(SessionId::generate()?, self.0.now),
+        };
+        session.activate(service, self.0.now);
+        live.activated = Some(session);
+        Ok(())
+    }
+
+    /// The contact that the browser is recognised as; only while contacts are granted.
+    pub(crate) fn contact(&self) -> Option<ContactCookie> {
+        let granted = self.decision(category_id::CONTACTS) == Some(Decision::Granted);
+        let brought = match self.live().contact {
+            Some(ContactChange::Set(contact)) => Some(contact),
+            Some(ContactChange::Expire) => None,
+            None => self.0.contact,
+        };
+        brought.filter(|_| granted)
+    }
+
+    pub(crate) fn set_contact(&self, contact: ContactCookie) {
+        self.live().contact = Some(ContactChange::Set(contact));
+    }
+
+    pub(crate) fn expire_contact(&self) {
+        self.live().contact = Some(ContactChange::Expire);
+    }
+
+    fn decision(&self, category: &str) -> Option<Decision> {
+        self.catalogue().category(category).map(|c| self.standing().decision(c))
+    }
+
+    pub(crate) fn category(&self, id: &str) -> Result<&Category> {
+        self.catalogue().category(id).ok_or_else(|| Error::UnknownCategory { category: id.to_owned() })
+    }
+
+    /// Whether a gate is open under a standing.
+    fn opens(&self, gate: EntryGate, standing: Standing, session: Option<&ActiveSession>) -> bool {
+        opens(&self.0.site, gate, standing, session)
+    }
+}
+
+fn opens(site: &SiteState, gate: EntryGate, standing: Standing, session: Option<&ActiveSession>) -> bool {
+    match gate {
+        EntryGate::Open => true,
+        EntryGate::Closed => false,
+        EntryGate::Category(bit) => standing.granted & bit != 0,
+        EntryGate::UnlessObjected(bit) => {
+            standing.granted & bit != 0
+                || (site.regime.rules().allowed_until_objection && standing.refused & bit == 0)
+        }
+        EntryGate::Service(n) => session.is_some_and(|s| {
+            site.catalogue.services().get(usize::from(n)).is_some_and(|service| s.holds(&service.id))
+        }),
+    }
+}
+
+/// What the visitor decided, for handlers.
+///
+/// What is not granted is not allowed: unknown, refused, lapsed, about something else than what is done today.
+#[derive(Clone, Debug)]
+pub struct Consent {
+    visit: Visit,
+}
+
+impl Consent {
+    /// Whether the visitor grants a category now. A category that the catalogue does not have is never granted,
+    /// and said aloud.
+    #[must_use]
+    pub fn allows(&self, category: &str) -> bool {
+        self.decision(category) == Decision::Granted
+    }
+
+    /// The decision about a category.
+    #[must_use]
+    pub fn decision(&self, category: &str) -> Decision {
+        self.visit.decision(category).unwrap_or_else(|| {
+            let error = Error::UnknownCategory { category: category.to_owned() };
+            tracing::error!("{error}");
+            Decision::Unknown
+        })
+    }
+
+    /// Whether every category has an answer.
+    #[must_use]
+    pub fn decided(&self) -> bool {
+        let standing = self.visit.standing();
+        self.visit.catalogue().categories().iter().all(|c| standing.decision(c) != Decision::Unknown)
+    }
+
+    /// Every category with its decision, in the order of the catalogue.
+    pub fn decisions(&self) -> impl Iterator<Item = (&Category, Decision)> {
+        let standing = self.visit.standing();
+        self.visit.catalogue().categories().iter().map(move |c| (c, standing.decision(c)))
+    }
+
+    /// Whether a withdrawal took effect on the device and is not recorded yet.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        self.visit.state().is_some_and(|s| s.pending)
+    }
+
+    /// The record that proves what was granted.
+    #[must_use]
+    pub fn record(&self) -> Option<RecordId> {
+        self.visit.state().and_then(|s| s.record)
+    }
+
+    /// Hosts that the page may load something from: those of services whose gate is open. For a
+    /// Content-Security-Policy.
+    #[must_use]
+    pub fn external_hosts(&self) -> Vec<&str> {
+        let standing = self.visit.standing();
+        let active = |id: &str| self.visit.is_active(id);
+        self.visit
+            .catalogue()
+            .services()
+            .iter()
+            .filter(|s| match &s.gate {
+                Some(crate::catalogue::Gate::Exempt { .. }) => true,
+                Some(crate::catalogue::Gate::Activation { service }) => active(service),
+                Some(gate) => gate.category().is_some_and(|c| standing.granted & c.bit() != 0),
+                None => false,
+            })
+            .flat_map(|s| s.external_hosts.iter().map(String::as_str))
+            .collect()
+    }
+
+    /// The visit it belongs to.
+    #[must_use]
+    pub fn visit(&self) -> &Visit {
+        &self.visit
+    }
+}

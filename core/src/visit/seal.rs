@@ -1,0 +1,281 @@
+//! The response head: every cookie judged, our own set, caches told, the address gone.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cookie::Cookie;
+use zeroize::Zeroize;
+
+use super::head::ResponseHead;
+use super::judge::{Judge, same_site};
+use super::violation::{Enforcement, ViolationKind};
+use super::{BANNER_SHOWN, CONSENT_READ, ContactChange, SEALED, Visit};
+use crate::catalogue::{CookieEntry, Storage};
+use crate::clock::Day;
+use crate::consent::{Decision, Standing};
+
+/// What becomes of the response.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a denied response must not leave"]
+pub enum Sealing {
+    /// It may leave as it is now.
+    Sealed,
+    /// It may not leave: answer 500 with this instead. Only under [`Enforcement::Deny`].
+    Denied(Deny),
+}
+
+/// The cookie for which a response may not leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deny {
+    /// Its name.
+    pub cookie: String,
+    /// What was wrong.
+    pub kind: ViolationKind,
+}
+
+impl std::fmt::Display for Deny {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "cookie `{}` is not allowed by the catalogue ({:?}); the log names the cure",
+            self.cookie.escape_default(),
+            self.kind
+        )
+    }
+}
+
+impl Visit {
+    /// Seals the response head: judges each `Set-Cookie`, adds our own, tells caches, and overwrites the
+    /// visitor's address. What this visit gave out opens nothing afterwards. Sealing twice changes nothing.
+    pub fn seal(&self, head: &mut dyn ResponseHead) -> Sealing {
+        if self.0.flags.fetch_or(SEALED, Ordering::Relaxed) & SEALED != 0 {
+            return Sealing::Sealed;
+        }
+        let standing = self.standing();
+        let judged = self.judge_all(head, standing);
+        let ours = self.own_lines(standing);
+        self.live().client.zeroize();
+        let (mut lines, changed) = match judged {
+            Ok(judged) => judged,
+            Err(deny) => return Sealing::Denied(deny),
+        };
+        let touched = changed.is_some() || !ours.is_empty();
+        if let Some(kept) = changed {
+            lines = kept;
+        }
+        if touched {
+            lines.extend(ours.into_iter().map(String::into_bytes));
+            head.replace_set_cookies(lines);
+        }
+        if touched || self.has(CONSENT_READ) {
+            self.tell_caches(head);
+        }
+        self.warn_without_banner(head, standing);
+        self.note_touch(head);
+        Sealing::Sealed
+    }
+
+    /// Every line as it came, and, if something has to change, the lines as they may leave.
+    #[allow(clippy::type_complexity, reason = "two lists of lines, used once")]
+    fn judge_all(
+        &self,
+        head: &dyn ResponseHead,
+        standing: Standing,
+    ) -> Result<(Vec<Vec<u8>>, Option<Vec<Vec<u8>>>), Deny> {
+        let mut lines = Vec::new();
+        head.set_cookies(&mut |line| lines.push(line.to_vec()));
+        if lines.is_empty() {
+            return Ok((lines, None));
+        }
+        let privet = &self.0.privet;
+        let site = &self.0.site;
+        let session = self.live().activated.clone().or_else(|| self.0.session.clone());
+        let judge = Judge {
+            catalogue: &site.catalogue,
+            is_own: &|name| site.names.is_own(name),
+            is_open: &|gate| self.opens(gate, standing, session.as_ref()),
+            now: privet.now(),
+            secure: site.secure,
+        };
+        let mut kept = Vec::with_capacity(lines.len());
+        let mut changed = false;
+        for line in &lines {
+            let verdict = judge.judge(line);
+            if let Some((cookie, kind)) = verdict.violation {
+                privet.note_violation(&cookie, kind);
+                match privet.enforcement() {
+                    Enforcement::Enforce => {}
+                    Enforcement::Report => {
+                        kept.push(line.clone());
+                        continue;
+                    }
+                    Enforcement::Deny => return Err(Deny { cookie, kind }),
+                }
+            }
+            match verdict.line {
+                Some(verdict) => {
+                    changed |= verdict != *line;
+                    kept.push(verdict);
+                }
+                None => changed = true,
+            }
+        }
+        // A response that sets a cookie is one visitor's, whoever set it.
+        self.flag(CONSENT_READ);
+        Ok(if changed { (lines, Some(kept)) } else { (kept, None) })
+    }
+
+    /// The lines that privet adds.
+    fn own_lines(&self, standing: Standing) -> Vec<String> {
+        let site = &self.0.site;
+        let mut live = self.live();
+        let mut lines = std::mem::take(&mut live.set);
+        if let Some(state) = &live.decided {
+            let life = (state.day.start() + site.choice_life).since(self.0.now);
+            lines.push(self.own_cookie(&site.names.consent, site.codec.encode_consent(state), Some(life)));
+            let before = self
+                .0
+                .state
+                .as_ref()
+                .map(|s| Standing::of(s, &site.catalogue, self.0.gpc))
+                .unwrap_or_default();
+            for category in site.catalogue.categories() {
+                let was = before.decision(category) == Decision::Granted;
+                if was && standing.decision(category) != Decision::Granted {
+                    let gated = site.catalogue.cookies_of(category.code);
+                    lines.extend(
+                        gated.filter_map(|e| Some(expiries(e, e.name.literal()?, site.secure))).flatten(),
+                    );
+                }
+            }
+        }
+        if let Some(active) = &live.activated {
+            lines.push(self.own_cookie(&site.names.active, site.codec.encode_active(active), None));
+        }
+        match live.contact {
+            Some(ContactChange::Set(contact)) if self.contact_is_granted(standing) => {
+                let life = Day::from_number(contact.until.number() + 1).start().since(self.0.now);
+                lines.push(self.own_cookie(
+                    &site.names.contact,
+                    site.codec.encode_contact(&contact),
+                    Some(life),
+                ));
+            }
+            Some(ContactChange::Expire) => {
+                let entry = site
+                    .catalogue
+                    .find_cookie(site.names.contact.as_bytes())
+                    .map(|id| site.catalogue.entry(id));
+                lines.extend(
+                    entry.map(|e| expiries(e, &site.names.contact, site.secure)).into_iter().flatten(),
+                );
+            }
+            _ => {}
+        }
+        drop(live);
+        // What the browser still sends although its visitor refused it.
+        for (id, name) in &self.0.closed {
+            let entry = site.catalogue.entry(*id);
+            let refused = entry.gate.category().is_some_and(|c| standing.refused & c.bit() != 0);
+            if refused && !lines.iter().any(|l| l.starts_with(&format!("{name}="))) {
+                lines.extend(expiries(entry, name, site.secure));
+            }
+        }
+        lines
+    }
+
+    fn contact_is_granted(&self, standing: Standing) -> bool {
+        let contacts = self.catalogue().category(crate::catalogue::category_id::CONTACTS);
+        contacts.is_some_and(|c| standing.decision(c) == Decision::Granted)
+    }
+
+    fn own_cookie(&self, name: &str, value: String, life: Option<Duration>) -> String {
+        let site = &self.0.site;
+        let mut cookie = Cookie::build((name, value))
+            .http_only(true)
+            .same_site(cookie::SameSite::Lax)
+            .secure(site.secure)
+            .path("/");
+        if let Some(domain) = &site.domain {
+            cookie = cookie.domain(domain.clone());
+        }
+        if let Some(life) = life {
+            cookie = cookie.max_age(time::Duration::seconds(i64::try_from(life.as_secs()).unwrap_or(0)));
+        }
+        cookie.build().to_string()
+    }
+
+    /// `Vary` and `private`, where an answer depends on the visitor.
+    fn tell_caches(&self, head: &mut dyn ResponseHead) {
+        let varies =
+            head.header("vary").map(|v| String::from_utf8_lossy(v).to_ascii_lowercase()).unwrap_or_default();
+        if !varies.split(',').any(|v| matches!(v.trim(), "cookie" | "*")) {
+            head.append_header("vary", "Cookie");
+        }
+        if self.catalogue().categories().iter().any(|c| c.sale_or_share) {
+            head.append_header("vary", "Sec-GPC");
+        }
+        let control =
+            head.header("cache-control").map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
+        let kept: Vec<_> = control
+            .split(',')
+            .map(str::trim)
+            .filter(|d| {
+                let name = d.split('=').next().unwrap_or("").trim().to_ascii_lowercase();
+                !d.is_empty() && !matches!(name.as_str(), "public" | "s-maxage" | "private")
+            })
+            .collect();
+        if kept.iter().any(|d| d.eq_ignore_ascii_case("no-store")) {
+            return;
+        }
+        let control = std::iter::once("private").chain(kept).collect::<Vec<_>>().join(", ");
+        head.set_header("cache-control", &control);
+    }
+
+    fn warn_without_banner(&self, head: &dyn ResponseHead, standing: Standing) {
+        let undecided =
+            self.catalogue().categories().iter().any(|c| standing.decision(c) == Decision::Unknown);
+        if !undecided || self.has(BANNER_SHOWN) || head.status() != 200 {
+            return;
+        }
+        if head.header("content-type").is_some_and(|t| t.starts_with(b"text/html")) {
+            self.0.privet.warn_missing_banner();
+        }
+    }
+
+    fn note_touch(&self, head: &dyn ResponseHead) {
+        if self.0.contact.is_some()
+            && head.status() < 500
+            && let Some(contact) = self.contact()
+        {
+            self.0.privet.touches().note(self.scope(), contact.id, contact.epoch, self.0.now);
+        }
+    }
+}
+
+/// A line that expires a cookie, for each way in which it may have been set: every declared path and domain,
+/// the host alone, partitioned or not.
+fn expiries(entry: &CookieEntry, name: &str, secure: bool) -> Vec<String> {
+    if entry.storage != Storage::Cookie {
+        return Vec::new();
+    }
+    let domains = std::iter::once(None).chain(entry.domains.iter().map(Some));
+    let mut lines = Vec::new();
+    for domain in domains {
+        for path in &entry.paths {
+            let mut cookie = Cookie::build((name, ""))
+                .path(path.as_str())
+                .http_only(entry.http_only)
+                .same_site(same_site(entry.same_site))
+                .partitioned(entry.partitioned)
+                .secure(secure)
+                .max_age(time::Duration::ZERO);
+            if let Some(domain) = domain {
+                cookie = cookie.domain(domain.as_str());
+            }
+            lines.push(cookie.build().to_string());
+        }
+    }
+    lines
+}
