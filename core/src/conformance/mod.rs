@@ -1,1 +1,103 @@
-//! The public conformance suite.
+//! The rules of [`store`](crate::store) as tests that any store can be put to. Not a stable part of the API:
+//! a new rule is a new case.
+//!
+//! Each case takes an empty store that [`fresh`](Fixture::new) has not been used by another. [`store_tests!`]
+//! names each case as a test:
+//!
+//! ```
+//! # mod my_store_tests {
+//! privet::store_tests!(|| async { privet::store::MemoryStore::new() });
+//! # }
+//! ```
+//!
+//! A store that needs a runtime of its own passes a function that runs a future as the second argument.
+
+mod consent;
+mod contacts;
+mod conversations;
+mod fixture;
+mod retention;
+
+pub use consent::*;
+pub use contacts::*;
+pub use conversations::*;
+pub use fixture::Fixture;
+pub use retention::*;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{Thread, current, park};
+
+/// Runs a future on this thread, for stores that need no runtime.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => park(),
+        }
+    }
+}
+
+/// Names each case of the conformance suite as a test of a store. Takes a closure that gives an empty store.
+#[macro_export]
+macro_rules! store_tests {
+    ($make:expr) => {
+        $crate::store_tests!($make, $crate::conformance::block_on);
+    };
+    ($make:expr, $run:expr) => {
+        $crate::store_tests!(@cases $make, $run;
+            another_key_is_refused
+            notices_are_kept_byte_by_byte_and_never_changed
+            records_form_lines
+            a_withdrawal_that_changes_nothing_is_not_written_again
+            a_record_is_appended_once
+            proofs_are_checked_against_the_latest_record
+            a_withdrawal_marks_the_contacts_of_its_line_only
+            contacts_open_on_a_proof_only
+            contacts_open_once
+            last_seen_never_moves_back
+            touches_reach_only_who_is_there
+            pages_are_complete_and_in_order
+            erased_contacts_stay_erased
+            erasure_goes_in_bounded_steps
+            messages_are_numbered_and_stored_once
+            the_counter_changes_with_conversations_only
+            one_conversation_runs_at_a_time
+            conversations_belong_to_their_owner
+            a_visit_needs_no_consent_and_leaves_no_contact
+            conversations_are_adopted_on_a_proof_only
+            closed_conversations_do_not_run
+            nothing_crosses_tenants_or_sites
+            what_has_expired_is_not_read
+            purges_are_bounded_and_complete
+            rules_are_the_tenants_own
+            fences_end
+        );
+    };
+    (@cases $make:expr, $run:expr; $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                ($run)(async {
+                    let store = ($make)().await;
+                    $crate::conformance::$case(&store).await;
+                });
+            }
+        )*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    crate::store_tests!(|| async { crate::store::MemoryStore::new() });
+}

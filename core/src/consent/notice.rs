@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::words::NoticeWords;
-use crate::catalogue::{Catalogue, Category, CategoryCode, Controller, Language, Service, category_id};
+use crate::catalogue::{Catalogue, Category, CategoryCode, Controller, Gate, Language, Service, category_id};
 
 /// The name of a [`NoticeSnapshot`]: the SHA-256 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,7 +202,7 @@ fn service(
             third_party_access: e.third_party_access.clone(),
         })
         .collect();
-    let itself = service.gate.as_ref().and_then(|g| g.category()) == Some(category.code);
+    let itself = service.gate.as_ref().and_then(Gate::category) == Some(category.code);
     (itself || !entries.is_empty()).then(|| NoticeService {
         label: service.label.get(language).to_owned(),
         provider: service.provider.clone(),

@@ -159,7 +159,7 @@ impl Visitor {
             };
             match self.store_message(&speaker, &message).await {
                 Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
-                    privet.keys().destroy_subject_key(tenant, subject).await?
+                    privet.keys().destroy_subject_key(tenant, subject).await?;
                 }
                 stored => return stored,
             }

@@ -88,7 +88,7 @@ impl Forwarder<'_> {
             let name = name.to_ascii_lowercase();
             match std::str::from_utf8(value) {
                 Ok(value) if self.recipient.headers.contains(&name) => {
-                    self.headers.push((name, value.to_owned()))
+                    self.headers.push((name, value.to_owned()));
                 }
                 _ => self.left_out.push(name),
             }

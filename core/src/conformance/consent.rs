@@ -1,0 +1,142 @@
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how a case fails")]
+
+use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, everything, scope, start};
+use crate::catalogue::Language;
+use crate::consent::{Act, ConsentRecord, NoticeId, NoticeSnapshot};
+use crate::error::Error;
+use crate::key::Fingerprint;
+use crate::store::{OpenInfo, Store};
+
+/// Rule 11: one installation key, or the one before it during a rotation.
+pub async fn another_key_is_refused(store: &dyn Store) {
+    let info = |key: u8, previous: Option<u8>| OpenInfo {
+        key: Fingerprint::from_bytes([key; 8]),
+        previous_key: previous.map(|p| Fingerprint::from_bytes([p; 8])),
+    };
+    store.open(&info(1, None)).await.unwrap();
+    store.open(&info(1, None)).await.unwrap();
+    let refused = store.open(&info(2, None)).await;
+    assert!(matches!(refused, Err(Error::Key { .. })), "{refused:?}");
+    store.open(&info(2, Some(1))).await.unwrap();
+    store.open(&info(2, None)).await.unwrap();
+    assert!(store.open(&info(1, None)).await.is_err(), "after the rotation the old key is another key");
+}
+
+/// Rule 1 and 2: what was shown stays as it was shown.
+pub async fn notices_are_kept_byte_by_byte_and_never_changed(store: &dyn Store) {
+    let (here, elsewhere) = (scope("a", "x"), scope("b", "x"));
+    let id = NoticeId::from_bytes([1; 32]);
+    let notice = |body: &str| NoticeSnapshot::from_parts(id, Language::new("de").unwrap(), body.to_owned());
+    let shown = notice("{\"title\":\"Ihre Privatsphäre\",\"x\":\"\u{0}\n\"}");
+    store.publish_notice(&here, &shown).await.unwrap();
+    store.publish_notice(&here, &notice("something else")).await.unwrap();
+    assert_eq!(store.notice(&here, id).await.unwrap(), Some(shown));
+    assert_eq!(store.notice(&elsewhere, id).await.unwrap(), None);
+    assert_eq!(store.notice(&here, NoticeId::from_bytes([2; 32])).await.unwrap(), None);
+}
+
+/// Rule 2: what follows a record stands in its line; everything that was written can be read again.
+pub async fn records_form_lines(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let mut first = f.record(&[CONTACTS], start());
+    first.gpc = true;
+    first.gesture = false;
+    let first = f.append(first, None).await;
+    assert_eq!(store.record(&here, first.id).await.unwrap(), Some(first.clone()), "every field comes back");
+    let other = f.append(f.record(&[ANALYTICS], at(1)), None).await;
+    let second = f.append(f.record(&[CONTACTS, ANALYTICS], at(2)), Some(first.id)).await;
+    assert_eq!(second.subject, first.subject);
+    assert_ne!(other.subject, first.subject);
+    let third = f.append(f.record(&[], at(3)), Some(first.id)).await;
+    assert_eq!(third.subject, first.subject, "whatever record of the line it follows");
+    for id in [first.id, second.id, third.id] {
+        assert_eq!(store.latest_record(&here, id).await.unwrap().map(|r| r.id), Some(third.id));
+    }
+    assert_eq!(store.latest_record(&here, other.id).await.unwrap().map(|r| r.id), Some(other.id));
+    let gone = f.record(&[CONTACTS], at(4));
+    let alone = f.append(f.record(&[CONTACTS], at(4)), Some(gone.id)).await;
+    assert_eq!(
+        store.latest_record(&here, alone.id).await.unwrap().map(|r| r.id),
+        Some(alone.id),
+        "a record that is gone has no line"
+    );
+}
+
+/// Rule 2: a withdrawal that is sent again, as after a lost answer, is one withdrawal.
+pub async fn a_withdrawal_that_changes_nothing_is_not_written_again(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let first = f.append(f.record(&[CONTACTS, ANALYTICS], start()), None).await;
+    let withdrawal = f.append(f.record(&[], at(1)), Some(first.id)).await;
+    let again = f.append(f.record(&[], at(2)), Some(first.id)).await;
+    assert_eq!(again.id, withdrawal.id);
+    let grant = f.append(f.record(&[CONTACTS], at(3)), Some(withdrawal.id)).await;
+    let renewed = f.append(f.record(&[CONTACTS], at(4)), Some(grant.id)).await;
+    assert_ne!(renewed.id, grant.id, "a grant is an act each time");
+}
+
+/// Rule 2: a record whose answer was lost can be appended again.
+pub async fn a_record_is_appended_once(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let record = f.record(&[CONTACTS], start());
+    let first = f.append(record.clone(), None).await;
+    let later = f.append(f.record(&[], at(1)), Some(first.id)).await;
+    assert_eq!(f.append(record, None).await.id, first.id);
+    assert_eq!(store.latest_record(&here, first.id).await.unwrap().map(|r| r.id), Some(later.id));
+}
+
+/// Rule 3: the record and the latest of its line, the category and the time.
+pub async fn proofs_are_checked_against_the_latest_record(store: &dyn Store) {
+    let (here, elsewhere) = (scope("a", "x"), scope("b", "x"));
+    let f = Fixture::new(store, &here);
+    let only_contacts = f.append(f.record(&[CONTACTS], start()), None).await;
+    let holds = async |record: &ConsentRecord, category, now| {
+        store.holds(&f.proof(record, category), now).await.unwrap()
+    };
+    assert!(holds(&only_contacts, CONTACTS, at(1)).await);
+    assert!(!holds(&only_contacts, ANALYTICS, at(1)).await, "another category");
+    assert!(!holds(&only_contacts, CONTACTS, start() + LIFE).await, "lapsed");
+    let abroad = Fixture::new(store, &elsewhere).proof(&only_contacts, CONTACTS);
+    assert!(!store.holds(&abroad, at(1)).await.unwrap(), "another tenant");
+    assert!(!holds(&f.record(&[CONTACTS], start()), CONTACTS, at(1)).await, "never appended");
+
+    let both = f.append(f.record(&[CONTACTS, ANALYTICS], at(2)), Some(only_contacts.id)).await;
+    assert!(holds(&only_contacts, CONTACTS, at(3)).await, "a request that was under way");
+    assert!(
+        !holds(&only_contacts, ANALYTICS, at(3)).await,
+        "what a record did not grant it does not grant later"
+    );
+    let mut partly = f.record(&[ANALYTICS], at(4));
+    partly.act = Act::Withdrawal;
+    f.append(partly, Some(both.id)).await;
+    assert!(!holds(&only_contacts, CONTACTS, at(5)).await);
+    assert!(!holds(&both, CONTACTS, at(5)).await);
+    assert!(holds(&both, ANALYTICS, at(5)).await);
+}
+
+/// A withdrawal erases what hung on it, and nothing else.
+pub async fn a_withdrawal_marks_the_contacts_of_its_line_only(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (mine, my_proof) = f.contact(1, start()).await;
+    let (other, _) = f.contact(2, start()).await;
+    let renewed = f.append(f.record(&[CONTACTS, ANALYTICS], at(10)), Some(my_proof.record())).await;
+    let moved = store.contact(&here, mine.id, &everything(at(11))).await.unwrap().unwrap();
+    assert_eq!(
+        (moved.consent, moved.consent_until),
+        (renewed.id, at(10) + LIFE),
+        "a contact stands on the latest grant"
+    );
+    let mut partly = f.record(&[ANALYTICS], at(20));
+    partly.act = Act::Withdrawal;
+    let (_, erasing) = f.append_counting(partly, Some(renewed.id)).await;
+    assert_eq!(erasing, 1);
+    let seen = async |id| store.contact(&here, id, &everything(at(21))).await.unwrap().is_some();
+    assert!(!seen(mine.id).await);
+    assert!(seen(other.id).await);
+    let marked = store.erasing(Some(&here.tenant), 10).await.unwrap();
+    assert_eq!(marked.len(), 1);
+    assert_eq!(marked[0].subject, Some(mine.subject));
+}

@@ -1,0 +1,216 @@
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how a case fails")]
+
+use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
+use crate::clock::Timestamp;
+use crate::contact::{Contact, ContactId, FenceEpoch, Owner, Removed};
+use crate::error::Error;
+use crate::ip::CountryCode;
+use crate::scope::Scope;
+use crate::store::{ContactCursor, ContactTouch, ErasureCause, Store};
+
+fn touch(scope: &Scope, contact: &Contact, to: Timestamp) -> ContactTouch {
+    ContactTouch {
+        scope: scope.clone(),
+        id: contact.id,
+        epoch: contact.epoch,
+        at: to,
+        gone_before: Timestamp::from_millis(i64::MIN),
+    }
+}
+
+/// Rule 3 for contacts: no consent, no contact.
+pub async fn contacts_open_on_a_proof_only(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let without = f.append(f.record(&[ANALYTICS], start()), None).await;
+    let with = f.append(f.record(&[CONTACTS], start()), None).await;
+    let lapsed = f.new_contact(3, &f.proof(&with, CONTACTS), start() + LIFE);
+    for (proof, contact) in [
+        (f.proof(&without, CONTACTS), f.new_contact(1, &f.proof(&without, CONTACTS), at(1))),
+        (
+            f.proof(&f.record(&[CONTACTS], start()), CONTACTS),
+            f.new_contact(2, &f.proof(&with, CONTACTS), at(1)),
+        ),
+        (f.proof(&with, CONTACTS), lapsed),
+    ] {
+        assert!(matches!(store.open_contact(&proof, &contact).await, Err(Error::NotGranted { .. })));
+    }
+    let withdrawn = f.append(f.record(&[], at(2)), Some(with.id)).await;
+    let proof = f.proof(&with, CONTACTS);
+    let late = store.open_contact(&proof, &f.new_contact(4, &proof, at(3))).await;
+    assert!(matches!(late, Err(Error::NotGranted { .. })), "withdrawn by {withdrawn:?}");
+    assert!(store.contacts(&here, None, 10, &everything(at(4))).await.unwrap().is_empty());
+}
+
+/// A contact opens once, on its record, with what was known.
+pub async fn contacts_open_once(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (record, proof) = f.granted().await;
+    let mut contact = f.new_contact(1, &proof, at(5));
+    contact.country = CountryCode::new("NL");
+    contact.conversations = 99;
+    let opened = store.open_contact(&proof, &contact).await.unwrap();
+    assert_eq!((opened.conversations, opened.consent, opened.consent_until), (0, record.id, record.until));
+    assert_eq!(opened.country, CountryCode::new("NL"));
+    assert_eq!((opened.created, opened.last_seen), (at(5), at(5)));
+    let mut again = f.new_contact(1, &proof, at(9));
+    again.country = CountryCode::new("DE");
+    assert_eq!(store.open_contact(&proof, &again).await.unwrap(), opened);
+    assert_eq!(store.contact(&here, opened.id, &everything(at(9))).await.unwrap(), Some(opened));
+}
+
+/// Rule 4.
+pub async fn last_seen_never_moves_back(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (contact, proof) = f.contact(1, at(100)).await;
+    let seen =
+        async || store.contact(&here, contact.id, &everything(at(900))).await.unwrap().unwrap().last_seen;
+    for (to, moved, now) in
+        [(at(50), 0, at(100)), (at(200), 1, at(200)), (at(150), 0, at(200)), (at(200), 0, at(200))]
+    {
+        assert_eq!(store.touch_contacts(&[touch(&here, &contact, to)]).await.unwrap(), moved);
+        assert_eq!(seen().await, now);
+    }
+    f.say(&f.by_contact(&contact, &proof), &f.message(1, 1, at(160))).await.unwrap();
+    assert_eq!(seen().await, at(200));
+    f.say(&f.by_contact(&contact, &proof), &f.message(1, 2, at(300))).await.unwrap();
+    assert_eq!(seen().await, at(300));
+}
+
+/// Rules 4, 6 and 7: activity of somebody who is erased, expired, lapsed, of another generation or scope.
+pub async fn touches_reach_only_who_is_there(store: &dyn Store) {
+    let (here, elsewhere) = (scope("a", "x"), scope("b", "x"));
+    let f = Fixture::new(store, &here);
+    let (contact, _) = f.contact(1, start()).await;
+    let (erased, _) = f.contact(2, start()).await;
+    assert!(store.begin_contact_erasure(&here, erased.id, at(1), at(9_999)).await.unwrap());
+    let mut other_epoch = touch(&here, &contact, at(10));
+    other_epoch.epoch = FenceEpoch::new(2);
+    let mut expired = touch(&here, &contact, at(10));
+    expired.gone_before = at(5);
+    let mut stranger = contact.clone();
+    stranger.id = ContactId::from_bytes([77; 16]);
+    let none = [
+        other_epoch,
+        expired,
+        touch(&elsewhere, &contact, at(10)),
+        touch(&here, &erased, at(10)),
+        touch(&here, &stranger, at(10)),
+        touch(&here, &contact, start() + LIFE),
+    ];
+    assert_eq!(store.touch_contacts(&none).await.unwrap(), 0);
+    assert_eq!(
+        store.touch_contacts(&[none.as_slice(), &[touch(&here, &contact, at(10))]].concat()).await.unwrap(),
+        1
+    );
+    assert_eq!(store.touch_contacts(&[]).await.unwrap(), 0);
+}
+
+/// Most recent first, ties by id, each once, whatever the size of the page.
+pub async fn pages_are_complete_and_in_order(store: &dyn Store) {
+    let (here, elsewhere) = (scope("a", "x"), scope("a", "y"));
+    let f = Fixture::new(store, &here);
+    for n in 0..25u8 {
+        f.contact(n, at(u64::from(n / 5) * 60)).await;
+        Fixture::new(store, &elsewhere).contact(n, at(1)).await;
+    }
+    for limit in [1, 4, 7, 25, 100] {
+        let mut all: Vec<Contact> = Vec::new();
+        loop {
+            let after = all.last().map(|c| ContactCursor { last_seen: c.last_seen, id: c.id });
+            let page = store.contacts(&here, after, limit, &everything(at(600))).await.unwrap();
+            assert!(page.len() <= limit.into());
+            if page.is_empty() {
+                break;
+            }
+            all.extend(page);
+        }
+        assert_eq!(all.len(), 25, "pages of {limit}");
+        assert!(all.is_sorted_by(|a, b| (a.last_seen, a.id) > (b.last_seen, b.id)), "pages of {limit}");
+    }
+}
+
+/// Rules 6 and 8: against late writers, old cookies and buffered activity.
+pub async fn erased_contacts_stay_erased(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (contact, proof) = f.contact(1, start()).await;
+    let owner = f.by_contact(&contact, &proof);
+    f.say(&owner, &f.message(1, 1, at(1))).await.unwrap();
+    assert!(store.begin_contact_erasure(&here, contact.id, at(2), at(9_999)).await.unwrap());
+    assert!(
+        !store.begin_contact_erasure(&here, contact.id, at(2), at(9_999)).await.unwrap(),
+        "it is marked already"
+    );
+    for round in ["marked", "gone"] {
+        assert!(store.contact(&here, contact.id, &everything(at(3))).await.unwrap().is_none(), "{round}");
+        assert!(store.contacts(&here, None, 10, &everything(at(3))).await.unwrap().is_empty(), "{round}");
+        assert!(
+            store
+                .conversations(&here, Owner::Contact(contact.id), 10, &everything(at(3)))
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let messages = store
+            .messages(&here, f.message(1, 1, at(1)).conversation, 0, 10, &everything(at(3)))
+            .await
+            .unwrap();
+        assert!(messages.is_empty(), "{round}");
+        let reopened = store.open_contact(&proof, &f.new_contact(1, &proof, at(3))).await;
+        assert!(matches!(reopened, Err(Error::Fenced)), "{round}: {reopened:?}");
+        for message in [f.message(1, 2, at(3)), f.message(9, 3, at(3))] {
+            let late = f.say(&owner, &message).await;
+            assert!(matches!(late, Err(Error::Fenced)), "{round}: {late:?}");
+        }
+        assert_eq!(store.touch_contacts(&[touch(&here, &contact, at(4))]).await.unwrap(), 0, "{round}");
+        if round == "marked" {
+            let marked = store.erasing(None, 10).await.unwrap();
+            assert_eq!(marked[0].cause, ErasureCause::Request);
+            assert_eq!(f.erase_everything_marked(100).await.0, Removed::new(1, 1, 1, 0));
+            let again = store.erase_step(&marked[0], 100).await.unwrap();
+            assert!(again.done && again.removed.is_nothing(), "erasing what is erased succeeds");
+        }
+    }
+    assert!(!store.begin_contact_erasure(&here, contact.id, at(5), at(9_999)).await.unwrap());
+    let fresh = f.new_contact(5, &proof, at(6));
+    assert_eq!(
+        store.open_contact(&proof, &fresh).await.unwrap().id,
+        fresh.id,
+        "another contact can be opened"
+    );
+    assert_eq!(digest(5), fresh.subject);
+}
+
+/// Rule 8: no step takes more rows than it may, and the contact goes last.
+pub async fn erasure_goes_in_bounded_steps(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (contact, proof) = f.contact(1, start()).await;
+    let (other, other_proof) = f.contact(2, start()).await;
+    for c in 0..3u8 {
+        for m in 0..10u8 {
+            let when = at(u64::from(c) * 2 * 86_400 + u64::from(m));
+            f.say(&f.by_contact(&contact, &proof), &f.message(c, c * 10 + m, when)).await.unwrap();
+        }
+    }
+    f.say(&f.by_contact(&other, &other_proof), &f.message(50, 50, at(1))).await.unwrap();
+    store.begin_contact_erasure(&here, contact.id, at(2), at(9_999)).await.unwrap();
+    let marked = store.erasing(Some(&here.tenant), 10).await.unwrap();
+    let first = store.erase_step(&marked[0], 4).await.unwrap();
+    assert!(!first.done);
+    assert!(
+        first.removed.messages + first.removed.conversations <= 4 && first.removed.contacts == 0,
+        "{first:?}"
+    );
+    let (rest, steps) = f.erase_everything_marked(4).await;
+    let mut all = first.removed;
+    all += rest;
+    assert_eq!(all, Removed::new(1, 3, 30, 0));
+    assert!(steps >= 7, "{steps} steps of 4 rows");
+    assert_eq!(f.counter(other.id, at(3)).await, Some(1), "the other one is as it was");
+    assert_eq!(f.conversation_count(Owner::Contact(other.id), at(3)).await, 1);
+    assert!(store.erasing(None, 10).await.unwrap().is_empty());
+}
