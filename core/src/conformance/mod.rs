@@ -6,7 +6,7 @@
 //!
 //! ```
 //! # mod my_store_tests {
-//! privet::store_tests!(|| async { privet::store::MemoryStore::new() });
+//! privet::store_tests!(|| async { (privet::store::MemoryStore::new(), ()) });
 //! # }
 //! ```
 //!
@@ -48,7 +48,8 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Names each case of the conformance suite as a test of a store. Takes a closure that gives an empty store.
+/// Names each case of the conformance suite as a test of a store. Takes a closure that gives an empty
+/// store, and something that is kept as long as the store is used, such as its folder.
 #[macro_export]
 macro_rules! store_tests {
     ($make:expr) => {
@@ -89,7 +90,7 @@ macro_rules! store_tests {
             #[test]
             fn $case() {
                 ($run)(async {
-                    let store = ($make)().await;
+                    let (store, _guard) = ($make)().await;
                     $crate::conformance::$case(&store).await;
                 });
             }
@@ -99,5 +100,5 @@ macro_rules! store_tests {
 
 #[cfg(test)]
 mod tests {
-    crate::store_tests!(|| async { crate::store::MemoryStore::new() });
+    crate::store_tests!(|| async { (crate::store::MemoryStore::new(), ()) });
 }

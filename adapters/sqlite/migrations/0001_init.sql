@@ -1,0 +1,116 @@
+-- Tenant first in every key; the site second where a thing belongs to a site. Times are integers, in
+-- milliseconds since 1970, UTC. Texts of visitors are sealed.
+
+CREATE TABLE meta (
+    key   TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE notices (
+    tenant   TEXT NOT NULL,
+    site     TEXT NOT NULL,
+    id       BLOB NOT NULL,
+    language TEXT NOT NULL,
+    body     TEXT NOT NULL,
+    PRIMARY KEY (tenant, site, id)
+) WITHOUT ROWID;
+
+-- Appended, never changed. A segment is a month; `seq` counts per tenant, through all segments.
+CREATE TABLE consent_records (
+    tenant    TEXT    NOT NULL,
+    segment   INTEGER NOT NULL,
+    seq       INTEGER NOT NULL,
+    site      TEXT    NOT NULL,
+    id        BLOB    NOT NULL,
+    subject   BLOB    NOT NULL,
+    act       INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    until     INTEGER NOT NULL,
+    notice    BLOB    NOT NULL,
+    language  TEXT    NOT NULL,
+    regime    INTEGER NOT NULL,
+    method    INTEGER NOT NULL,
+    gesture   INTEGER NOT NULL,
+    gpc       INTEGER NOT NULL,
+    -- per category: code, decision, three bytes of fingerprint
+    decisions BLOB    NOT NULL,
+    PRIMARY KEY (tenant, segment, seq)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX consent_records_id ON consent_records (tenant, site, id);
+CREATE INDEX consent_records_line ON consent_records (tenant, site, subject, seq);
+CREATE INDEX consent_records_until ON consent_records (tenant, until);
+
+CREATE TABLE contacts (
+    tenant        TEXT    NOT NULL,
+    site          TEXT    NOT NULL,
+    id            BLOB    NOT NULL,
+    subject       BLOB    NOT NULL,
+    epoch         INTEGER NOT NULL,
+    country       TEXT,
+    created       INTEGER NOT NULL,
+    last_seen     INTEGER NOT NULL,
+    conversations INTEGER NOT NULL,
+    consent       BLOB    NOT NULL,
+    consent_line  BLOB    NOT NULL,
+    consent_until INTEGER NOT NULL,
+    -- why it is being erased; null while it is there
+    erasing       INTEGER,
+    PRIMARY KEY (tenant, site, id)
+) WITHOUT ROWID;
+CREATE INDEX contacts_recent ON contacts (tenant, site, last_seen DESC, id DESC);
+CREATE INDEX contacts_line ON contacts (tenant, site, consent_line);
+CREATE INDEX contacts_until ON contacts (tenant, consent_until);
+CREATE INDEX contacts_erasing ON contacts (tenant, site, id) WHERE erasing IS NOT NULL;
+
+CREATE TABLE conversations (
+    tenant       TEXT    NOT NULL,
+    site         TEXT    NOT NULL,
+    id           BLOB    NOT NULL,
+    -- 1: a contact's, owner is its id; 2: a visit's, owner is the digest of its session
+    owner_kind   INTEGER NOT NULL,
+    owner        BLOB    NOT NULL,
+    -- whose key its texts are sealed with, if it is a visit's
+    subject      BLOB,
+    opened       INTEGER NOT NULL,
+    closed       INTEGER,
+    last_message INTEGER NOT NULL,
+    messages     INTEGER NOT NULL,
+    live_support INTEGER NOT NULL,
+    erasing      INTEGER,
+    PRIMARY KEY (tenant, site, id)
+) WITHOUT ROWID;
+CREATE INDEX conversations_owner ON conversations (tenant, site, owner_kind, owner, last_message DESC, id DESC);
+CREATE INDEX conversations_age ON conversations (tenant, owner_kind, live_support, last_message);
+CREATE INDEX conversations_erasing ON conversations (tenant, site, id) WHERE erasing IS NOT NULL;
+
+CREATE TABLE messages (
+    tenant       TEXT    NOT NULL,
+    site         TEXT    NOT NULL,
+    conversation BLOB    NOT NULL,
+    number       INTEGER NOT NULL,
+    id           BLOB    NOT NULL,
+    at           INTEGER NOT NULL,
+    channel      INTEGER NOT NULL,
+    author       INTEGER NOT NULL,
+    body         BLOB    NOT NULL,
+    page         BLOB,
+    PRIMARY KEY (tenant, site, conversation, number)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX messages_id ON messages (tenant, site, conversation, id);
+CREATE INDEX messages_age ON messages (tenant, at);
+
+CREATE TABLE fences (
+    tenant  TEXT    NOT NULL,
+    subject BLOB    NOT NULL,
+    epoch   INTEGER NOT NULL,
+    until   INTEGER NOT NULL,
+    PRIMARY KEY (tenant, subject)
+) WITHOUT ROWID;
+CREATE INDEX fences_until ON fences (until);
+
+CREATE TABLE retention_rules (
+    tenant    TEXT    NOT NULL,
+    class     TEXT    NOT NULL,
+    period_ms INTEGER NOT NULL,
+    PRIMARY KEY (tenant, class)
+) WITHOUT ROWID;

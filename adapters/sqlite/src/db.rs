@@ -1,0 +1,361 @@
+//! One database file: a thread that writes, threads that read, and futures that they wake.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use privet::{Error, Result};
+use rusqlite::Connection;
+
+use crate::error::{UnitError, opening};
+
+/// Units that share one commit at most: enough for any burst, few enough that the first does not wait long.
+const MAX_GROUP: usize = 256;
+/// So many threads read.
+const READERS: usize = 2;
+/// How long to wait for another process that holds the file.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long a checkpoint waits for readers.
+const BUSY_CHECKPOINT: Duration = Duration::from_millis(200);
+/// Older versions of SQLite have known defects in WAL mode that were mended since.
+const OLDEST_GOOD: i32 = 3_040_000;
+
+pub(crate) type UnitResult<T> = std::result::Result<T, UnitError>;
+
+/// Who goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// Somebody waits for it.
+    Urgent,
+    /// Purges and erasures in steps.
+    Housekeeping,
+}
+
+/// A unit of work on its way through the writing thread: it runs in a savepoint, and is told afterwards whether the
+/// commit it shared went through.
+trait Unit: Send {
+    fn run(&mut self, connection: &Connection) -> bool;
+    fn settle(self: Box<Self>, committed: std::result::Result<(), &str>);
+}
+
+struct UnitOf<F, T> {
+    work: Option<F>,
+    result: Option<UnitResult<T>>,
+    reply: oneshot::Sender<Result<T>>,
+    store: &'static str,
+}
+
+impl<F, T> Unit for UnitOf<F, T>
+where
+    F: FnOnce(&Connection) -> UnitResult<T> + Send,
+    T: Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        let result = self.work.take().map(|work| work(connection));
+        let ok = matches!(result, Some(Ok(_)));
+        self.result = result;
+        ok
+    }
+
+    fn settle(self: Box<Self>, committed: std::result::Result<(), &str>) {
+        let result = match (self.result, committed) {
+            (Some(Err(error)), _) => Err(error.into_error(self.store)),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (_, Err(why)) => Err(Error::unavailable(self.store, why.to_owned())),
+            (None, Ok(())) => Err(Error::unavailable(self.store, "the unit of work did not run")),
+        };
+        // Whoever does not wait any more does not want to know.
+        let _ = self.reply.send(result);
+    }
+}
+
+type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
+
+#[derive(Default)]
+struct Queues {
+    urgent: VecDeque<Box<dyn Unit>>,
+    housekeeping: VecDeque<Box<dyn Unit>>,
+    reads: VecDeque<ReadJob>,
+    checkpoints: Vec<oneshot::Sender<()>>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    queues: Mutex<Queues>,
+    write: Condvar,
+    read: Condvar,
+}
+
+impl Shared {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One database file. Dropping it ends its threads after the work that is queued.
+pub(crate) struct Db {
+    path: PathBuf,
+    store: &'static str,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+fn connect_writer(path: &Path, migrations: &[&str]) -> rusqlite::Result<Connection> {
+    let connection = connect(path)?;
+    // WAL keeps readers beside the writer; in memory there is no such mode, and none is needed.
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Answers the mode it is in.
+    connection.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
+    crate::schema::migrate(&connection, migrations)?;
+    Ok(connection)
+}
+
+fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+#[cfg(unix)]
+fn make_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    // The folder is private as well; this is for one that somebody else made.
+    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &Path) {}
+
+impl Db {
+    pub(crate) async fn open(
+        path: PathBuf,
+        store: &'static str,
+        migrations: &'static [&'static str],
+    ) -> Result<Self> {
+        let version = rusqlite::version_number();
+        if version < OLDEST_GOOD {
+            tracing::warn!(
+                "SQLite {} is old; link a newer one, or let `rusqlite` bundle it",
+                rusqlite::version()
+            );
+        }
+        let shared = Arc::new(Shared::default());
+        let mut threads = Vec::new();
+        let spawn = |name: String, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name).spawn(body).map_err(|e| Error::unavailable(store, e))
+        };
+        let (opened, is_open) = oneshot::channel();
+        let (file, queues) = (path.clone(), shared.clone());
+        threads.push(spawn(
+            format!("privet-{store}-writer"),
+            Box::new(move || match connect_writer(&file, migrations) {
+                Ok(connection) => {
+                    make_private(&file);
+                    let _ = opened.send(Ok(()));
+                    write_loop(&connection, &queues);
+                }
+                Err(error) => {
+                    let _ = opened.send(Err(opening(store, &file, error)));
+                }
+            }),
+        )?);
+        is_open.await.map_err(|_| Error::unavailable(store, "its writing thread is gone"))??;
+        for n in 0..READERS {
+            let connection = connect_reader(&path).map_err(|e| opening(store, &path, e))?;
+            let queues = shared.clone();
+            threads.push(spawn(
+                format!("privet-{store}-reader-{n}"),
+                Box::new(move || read_loop(&connection, &queues)),
+            )?);
+        }
+        Ok(Self { path, store, shared, threads })
+    }
+
+    /// Runs a unit of work in a transaction, durable when the future is ready.
+    pub(crate) async fn write<T, F>(&self, priority: Priority, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> UnitResult<T> + Send + 'static,
+    {
+        let (reply, replied) = oneshot::channel();
+        let unit = Box::new(UnitOf { work: Some(work), result: None, reply, store: self.store });
+        {
+            let mut queues = self.shared.queues();
+            match priority {
+                Priority::Urgent => queues.urgent.push_back(unit),
+                Priority::Housekeeping => queues.housekeeping.push_back(unit),
+            }
+        }
+        self.shared.write.notify_one();
+        replied.await.map_err(|_| Error::unavailable(self.store, "its writing thread is gone"))?
+    }
+
+    /// Copies the log into the file and empties it, so that nothing older than the last commit stands in it. A
+    /// reader that takes long may be in the way; then the next checkpoint does it.
+    pub(crate) async fn checkpoint(&self) -> Result<()> {
+        let (reply, replied) = oneshot::channel();
+        self.shared.queues().checkpoints.push(reply);
+        self.shared.write.notify_one();
+        replied.await.map_err(|_| Error::unavailable(self.store, "its writing thread is gone"))
+    }
+
+    /// Reads in one snapshot.
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> UnitResult<T> + Send + 'static,
+    {
+        let (reply, replied) = oneshot::channel();
+        let store = self.store;
+        self.shared.queues().reads.push_back(Box::new(move |connection| {
+            let _ = reply.send(in_snapshot(connection, work).map_err(|e| e.into_error(store)));
+        }));
+        self.shared.read.notify_one();
+        replied.await.map_err(|_| Error::unavailable(store, "its reading thread is gone"))?
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.shared.queues().closed = true;
+        self.shared.write.notify_all();
+        self.shared.read.notify_all();
+        for thread in self.threads.drain(..) {
+            // The last clone may be dropped by one of these threads, which cannot wait for itself.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+fn in_snapshot<T>(connection: &Connection, work: impl FnOnce(&Connection) -> UnitResult<T>) -> UnitResult<T> {
+    connection.execute_batch("BEGIN")?;
+    let result = work(connection);
+    connection.execute_batch("COMMIT")?;
+    result
+}
+
+fn read_loop(connection: &Connection, shared: &Shared) {
+    loop {
+        let job = {
+            let mut queues = shared.queues();
+            loop {
+                if let Some(job) = queues.reads.pop_front() {
+                    break job;
+                }
+                if queues.closed {
+                    return;
+                }
+                queues = shared.read.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        job(connection);
+    }
+}
+
+enum Work {
+    Group(Vec<Box<dyn Unit>>),
+    Checkpoint(Vec<oneshot::Sender<()>>),
+}
+
+/// What goes into the next commit: everything that somebody waits for, or else a checkpoint, or else one step of
+/// housekeeping.
+fn next_work(shared: &Shared) -> Option<Work> {
+    let mut queues = shared.queues();
+    loop {
+        if !queues.urgent.is_empty() {
+            let n = queues.urgent.len().min(MAX_GROUP);
+            return Some(Work::Group(queues.urgent.drain(..n).collect()));
+        }
+        if !queues.checkpoints.is_empty() {
+            return Some(Work::Checkpoint(std::mem::take(&mut queues.checkpoints)));
+        }
+        if let Some(unit) = queues.housekeeping.pop_front() {
+            return Some(Work::Group(vec![unit]));
+        }
+        if queues.closed {
+            return None;
+        }
+        queues = shared.write.wait(queues).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+fn write_loop(connection: &Connection, shared: &Shared) {
+    while let Some(work) = next_work(shared) {
+        let mut group = match work {
+            Work::Group(group) => group,
+            Work::Checkpoint(waiting) => {
+                checkpoint(connection);
+                for reply in waiting {
+                    let _ = reply.send(());
+                }
+                continue;
+            }
+        };
+        let committed = commit_group(connection, &mut group).map_err(|e| e.to_string());
+        if let Err(error) = &committed {
+            tracing::error!(
+                "a commit of {} units failed; none of them is acknowledged: {error}",
+                group.len()
+            );
+        }
+        for unit in group {
+            unit.settle(committed.as_ref().copied().map_err(String::as_str));
+        }
+    }
+    checkpoint(connection);
+}
+
+fn checkpoint(connection: &Connection) {
+    // Not for long: somebody's commit may be next.
+    let emptied = connection.busy_timeout(BUSY_CHECKPOINT).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+    });
+    match emptied {
+        Ok(false) => {}
+        Ok(true) => tracing::debug!("a reader was in the way of a checkpoint; the next one takes it up"),
+        Err(error) => tracing::warn!("a checkpoint failed; the next one takes it up: {error}"),
+    }
+    let _ = connection.busy_timeout(BUSY);
+}
+
+fn commit_group(connection: &Connection, group: &mut [Box<dyn Unit>]) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let ran = group.iter_mut().try_for_each(|unit| {
+        connection.execute_batch("SAVEPOINT unit")?;
+        if !unit.run(connection) {
+            connection.execute_batch("ROLLBACK TO unit")?;
+        }
+        connection.execute_batch("RELEASE unit")
+    });
+    let committed = ran.and_then(|()| connection.execute_batch("COMMIT"));
+    if let Err(e) = committed {
+        // A full disk may have ended the transaction already.
+        if !connection.is_autocommit() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        return Err(e);
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+use async_trait::async_trait;
+use privet::contact::{Contact, ContactId};
+use privet::store::{ConsentProof, ContactCursor, ContactStore, ContactTouch, ErasureCause, Horizon};
+use privet::{Result, Scope, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::{CONTACT, SqliteStore, check_fence, check_proof, mark_contacts, ms, read_contact, shown_contact};
+use crate::db::{Priority, UnitResult};
+
+fn open(c: &Connection, proof: &ConsentProof, contact: &Contact) -> UnitResult<Contact> {
+    let scope = proof.scope();
+    let record = check_proof(c, scope, proof, contact.created)?;
+    check_fence(c, &scope.tenant, contact.subject, contact.epoch)?;
+    c.prepare_cached(
+        "INSERT OR IGNORE INTO contacts
+         (tenant, site, id, subject, epoch, country, created, last_seen, conversations, consent, consent_line, consent_until)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11)",
+    )?
+    .execute(params![
+        scope.tenant.as_str(),
+        scope.site.as_str(),
+        contact.id.as_bytes(),
+        contact.subject.as_bytes(),
+        contact.epoch.get(),
+        contact.country.map(|code| code.to_string()),
+        ms(contact.created),
+        ms(contact.last_seen.max(contact.created)),
+        record.id.as_bytes(),
+        record.subject.as_bytes(),
+        ms(record.until),
+    ])?;
+    let everything = Horizon::unlimited(contact.created);
+    Ok(shown_contact(c, scope, contact.id, &everything)?.ok_or(privet::Error::Fenced)?)
+}
+
+fn touch(c: &Connection, touches: &[ContactTouch]) -> UnitResult<u64> {
+    let mut statement = c.prepare_cached(
+        "UPDATE contacts SET last_seen = ?5
+         WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND epoch = ?4 AND erasing IS NULL
+           AND last_seen < ?5 AND last_seen >= ?6 AND consent_until > ?5",
+    )?;
+    let mut moved = 0;
+    for t in touches {
+        let changed = statement.execute(params![
+            t.scope.tenant.as_str(),
+            t.scope.site.as_str(),
+            t.id.as_bytes(),
+            t.epoch.get(),
+            ms(t.at),
+            ms(t.gone_before),
+        ])?;
+        moved += changed as u64;
+    }
+    Ok(moved)
+}
+
+fn page(
+    c: &Connection,
+    scope: &Scope,
+    after: Option<ContactCursor>,
+    limit: u16,
+    horizon: &Horizon,
+) -> UnitResult<Vec<Contact>> {
+    // A place before every contact, where the first page begins.
+    let (seen, id) = after.map_or((i64::MAX, [0xff; 16]), |a| (ms(a.last_seen), *a.id.as_bytes()));
+    let sql = format!(
+        "SELECT {CONTACT} FROM contacts
+         WHERE tenant = ?1 AND site = ?2 AND (last_seen, id) < (?3, ?4) AND last_seen >= ?5 AND consent_until > ?6 AND erasing IS NULL
+         ORDER BY last_seen DESC, id DESC LIMIT ?7"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement.query_map(
+        params![
+            scope.tenant.as_str(),
+            scope.site.as_str(),
+            seen,
+            id,
+            ms(horizon.contacts),
+            ms(horizon.now),
+            limit
+        ],
+        read_contact,
+    )?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Touches in one transaction at most: nobody waits long behind it.
+const TOUCHES: usize = 500;
+
+#[async_trait]
+impl ContactStore for SqliteStore {
+    async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact> {
+        let (proof, contact) = (proof.clone(), contact.clone());
+        self.db.write(Priority::Urgent, move |c| open(c, &proof, &contact)).await
+    }
+
+    async fn touch_contacts(&self, touches: &[ContactTouch]) -> Result<u64> {
+        let mut moved = 0;
+        for chunk in touches.chunks(TOUCHES) {
+            let chunk = chunk.to_vec();
+            moved += self.db.write(Priority::Housekeeping, move |c| touch(c, &chunk)).await?;
+        }
+        Ok(moved)
+    }
+
+    async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>> {
+        let (scope, horizon) = (scope.clone(), *horizon);
+        self.db.read(move |c| shown_contact(c, &scope, id, &horizon)).await
+    }
+
+    async fn contacts(
+        &self,
+        scope: &Scope,
+        after: Option<ContactCursor>,
+        limit: u16,
+        horizon: &Horizon,
+    ) -> Result<Vec<Contact>> {
+        let (scope, horizon) = (scope.clone(), *horizon);
+        self.db.read(move |c| page(c, &scope, after, limit, &horizon)).await
+    }
+
+    async fn begin_contact_erasure(
+        &self,
+        scope: &Scope,
+        id: ContactId,
+        _: Timestamp,
+        fence_until: Timestamp,
+    ) -> Result<bool> {
+        let scope = scope.clone();
+        self.db
+            .write(Priority::Urgent, move |c| {
+                let values: [&dyn rusqlite::ToSql; 2] = [&scope.site.as_str(), id.as_bytes()];
+                let cause = ErasureCause::Request.code();
+                Ok(mark_contacts(c, &scope.tenant, "site = ?1 AND id = ?2", &values, cause, fence_until)? > 0)
+            })
+            .await
+    }
+}

@@ -1,0 +1,381 @@
+use async_trait::async_trait;
+use privet::contact::{Author, Channel, ContactId, Conversation, ConversationId, MessageId, Owner, Sealed};
+use privet::store::{
+    Adoption, ConversationStore, ErasureCause, Horizon, MessageToStore, OwnerProof, StoredMessage,
+    SubjectDigest,
+};
+use privet::{Error, Result, Scope, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{SqliteStore, check_fence, check_proof, column, ms, shown_contact, time};
+use crate::db::{Priority, UnitResult};
+
+const CONVERSATION: &str = "id, owner_kind, owner, opened, closed, last_message, messages, live_support";
+const MESSAGE: &str = "number, id, at, channel, author, body, page";
+
+pub(super) const OF_CONTACT: u8 = 1;
+pub(super) const OF_SESSION: u8 = 2;
+
+fn owner_key(owner: &Owner) -> (u8, &[u8; 16]) {
+    match owner {
+        Owner::Contact(id) => (OF_CONTACT, id.as_bytes()),
+        Owner::Session(session) => (OF_SESSION, session.as_bytes()),
+    }
+}
+
+fn read_conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
+    let owner: [u8; 16] = row.get(2)?;
+    Ok(Conversation {
+        id: ConversationId::from_bytes(row.get(0)?),
+        owner: column(row, 1, "owner", |kind: u8| match kind {
+            OF_CONTACT => Some(Owner::Contact(ContactId::from_bytes(owner))),
+            OF_SESSION => Some(Owner::Session(SubjectDigest::from_bytes(owner))),
+            _ => None,
+        })?,
+        opened: time(row, 3)?,
+        closed: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_millis),
+        last_message: time(row, 5)?,
+        messages: row.get(6)?,
+        live_support: row.get(7)?,
+    })
+}
+
+fn read_message(conversation: ConversationId, row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
+    Ok(StoredMessage {
+        conversation,
+        number: row.get(0)?,
+        id: MessageId::from_bytes(row.get(1)?),
+        at: time(row, 2)?,
+        channel: column(row, 3, "channel", Channel::from_code)?,
+        author: column(row, 4, "author", Author::from_code)?,
+        body: Sealed::from_bytes(row.get(5)?),
+        page: row.get::<_, Option<Vec<u8>>>(6)?.map(Sealed::from_bytes),
+    })
+}
+
+/// A conversation as it stands, and whether it is marked.
+fn raw(c: &Connection, scope: &Scope, id: ConversationId) -> UnitResult<Option<(Conversation, bool)>> {
+    let sql = format!(
+        "SELECT {CONVERSATION}, erasing IS NOT NULL FROM conversations WHERE tenant = ?1 AND site = ?2 AND id = ?3"
+    );
+    let found = c
+        .prepare_cached(&sql)?
+        .query_row(params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes()], |row| {
+            Ok((read_conversation(row)?, row.get(8)?))
+        })
+        .optional()?;
+    Ok(found)
+}
+
+fn owner_is_there(c: &Connection, scope: &Scope, owner: Owner, horizon: &Horizon) -> UnitResult<bool> {
+    match owner {
+        Owner::Contact(id) => Ok(shown_contact(c, scope, id, horizon)?.is_some()),
+        Owner::Session(_) => Ok(true),
+    }
+}
+
+fn shown(
+    c: &Connection,
+    scope: &Scope,
+    id: ConversationId,
+    horizon: &Horizon,
+) -> UnitResult<Option<Conversation>> {
+    match raw(c, scope, id)? {
+        Some((conversation, false))
+            if horizon.shows_conversation(&conversation)
+                && owner_is_there(c, scope, conversation.owner, horizon)? =>
+        {
+            Ok(Some(conversation))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn of_owner(
+    c: &Connection,
+    scope: &Scope,
+    owner: Owner,
+    limit: u16,
+    horizon: &Horizon,
+) -> UnitResult<Vec<Conversation>> {
+    if !owner_is_there(c, scope, owner, horizon)? {
+        return Ok(Vec::new());
+    }
+    let (kind, key) = owner_key(&owner);
+    let sql = format!(
+        "SELECT {CONVERSATION} FROM conversations
+         WHERE tenant = ?1 AND site = ?2 AND owner_kind = ?3 AND owner = ?4 AND erasing IS NULL
+         ORDER BY last_message DESC, id DESC"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement
+        .query_map(params![scope.tenant.as_str(), scope.site.as_str(), kind, key], read_conversation)?;
+    let shown = rows.filter(|c| c.as_ref().map_or(true, |c| horizon.shows_conversation(c)));
+    Ok(shown.take(limit.into()).collect::<rusqlite::Result<_>>()?)
+}
+
+fn running(
+    c: &Connection,
+    scope: &Scope,
+    owner: Owner,
+    since: Timestamp,
+    horizon: &Horizon,
+) -> UnitResult<Option<Conversation>> {
+    let all = of_owner(c, scope, owner, u16::MAX, horizon)?;
+    Ok(all.into_iter().find(|c| c.closed.is_none() && c.last_message >= since))
+}
+
+fn count_conversations(c: &Connection, scope: &Scope, contact: ContactId, by: i64) -> UnitResult<()> {
+    c.prepare_cached(
+        "UPDATE contacts SET conversations = max(0, conversations + ?4) WHERE tenant = ?1 AND site = ?2 AND id = ?3",
+    )?
+    .execute(params![scope.tenant.as_str(), scope.site.as_str(), contact.as_bytes(), by])?;
+    Ok(())
+}
+
+fn record_message(
+    c: &Connection,
+    scope: &Scope,
+    owner: &OwnerProof,
+    message: &MessageToStore,
+    since: Timestamp,
+    horizon: &Horizon,
+) -> UnitResult<StoredMessage> {
+    let not_found = |what| Error::NotFound { what };
+    let (whose, subject) = match owner {
+        OwnerProof::Contact { proof, id, epoch, subject } => {
+            check_proof(c, scope, proof, message.at)?;
+            check_fence(c, &scope.tenant, *subject, *epoch)?;
+            let contact = shown_contact(c, scope, *id, horizon)?.filter(|contact| contact.epoch == *epoch);
+            contact.ok_or_else(|| not_found("contact"))?;
+            (Owner::Contact(*id), None)
+        }
+        OwnerProof::Session { session, subject } => (Owner::Session(*session), Some(*subject)),
+    };
+    let (tenant, site, id) = (scope.tenant.as_str(), scope.site.as_str(), message.conversation.as_bytes());
+    if raw(c, scope, message.conversation)?.is_some() {
+        let there = shown(c, scope, message.conversation, horizon)?.is_some_and(|c| c.owner == whose);
+        if !there {
+            return Err(not_found("conversation").into());
+        }
+        let sql = format!(
+            "SELECT {MESSAGE} FROM messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND id = ?4"
+        );
+        let twice = c
+            .prepare_cached(&sql)?
+            .query_row(params![tenant, site, id, message.id.as_bytes()], |row| {
+                read_message(message.conversation, row)
+            })
+            .optional()?;
+        if let Some(stored) = twice {
+            return Ok(stored);
+        }
+    } else {
+        if running(c, scope, whose, since, horizon)?.is_some() {
+            return Err(Error::Conflict { what: "conversation" }.into());
+        }
+        let (kind, key) = owner_key(&whose);
+        c.prepare_cached(
+            "INSERT INTO conversations (tenant, site, id, owner_kind, owner, subject, opened, last_message, messages, live_support)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 0)",
+        )?
+        .execute(params![tenant, site, id, kind, key, subject.as_ref().map(SubjectDigest::as_bytes), ms(message.at)])?;
+        if let Owner::Contact(contact) = whose {
+            count_conversations(c, scope, contact, 1)?;
+        }
+    }
+    let number: u32 = c
+        .prepare_cached(
+            "UPDATE conversations SET messages = messages + 1, last_message = max(last_message, ?4), live_support = max(live_support, ?5)
+             WHERE tenant = ?1 AND site = ?2 AND id = ?3 RETURNING messages",
+        )?
+        .query_row(params![tenant, site, id, ms(message.at), message.channel == Channel::LiveSupport], |row| row.get(0))?;
+    if let Owner::Contact(contact) = whose {
+        c.prepare_cached(
+            "UPDATE contacts SET last_seen = max(last_seen, ?4) WHERE tenant = ?1 AND site = ?2 AND id = ?3",
+        )?
+        .execute(params![tenant, site, contact.as_bytes(), ms(message.at)])?;
+    }
+    let stored = StoredMessage::new(message.clone(), number);
+    c.prepare_cached(
+        "INSERT INTO messages (tenant, site, conversation, number, id, at, channel, author, body, page)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        tenant,
+        site,
+        id,
+        number,
+        stored.id.as_bytes(),
+        ms(stored.at),
+        stored.channel.code(),
+        stored.author.code(),
+        stored.body.as_bytes(),
+        stored.page.as_ref().map(Sealed::as_bytes),
+    ])?;
+    Ok(stored)
+}
+
+fn messages(
+    c: &Connection,
+    scope: &Scope,
+    id: ConversationId,
+    after: u32,
+    limit: u16,
+    horizon: &Horizon,
+) -> UnitResult<Vec<StoredMessage>> {
+    if shown(c, scope, id, horizon)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT {MESSAGE} FROM messages
+         WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number > ?4 AND at >= ?5 ORDER BY number LIMIT ?6"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement.query_map(
+        params![
+            scope.tenant.as_str(),
+            scope.site.as_str(),
+            id.as_bytes(),
+            after,
+            ms(horizon.messages),
+            limit
+        ],
+        |row| read_message(id, row),
+    )?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn adopt(c: &Connection, adoption: &Adoption, horizon: &Horizon) -> UnitResult<()> {
+    let Adoption { proof, contact, epoch, subject, session, conversation, bodies, at } = adoption;
+    let scope = proof.scope();
+    check_proof(c, scope, proof, *at)?;
+    check_fence(c, &scope.tenant, *subject, *epoch)?;
+    let there = shown_contact(c, scope, *contact, horizon)?.filter(|found| found.epoch == *epoch);
+    there.ok_or(Error::NotFound { what: "contact" })?;
+    let mine =
+        shown(c, scope, *conversation, horizon)?.filter(|found| found.owner == Owner::Session(*session));
+    mine.ok_or(Error::NotFound { what: "conversation" })?;
+    let (tenant, site, id) = (scope.tenant.as_str(), scope.site.as_str(), conversation.as_bytes());
+    let numbers: Vec<u32> = c
+        .prepare_cached("SELECT number FROM messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 ORDER BY number")?
+        .query_map(params![tenant, site, id], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if !numbers.iter().eq(bodies.iter().map(|(n, _)| n)) {
+        return Err(Error::Conflict { what: "conversation" }.into());
+    }
+    let mut statement = c.prepare_cached(
+        "UPDATE messages SET body = ?5 WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number = ?4",
+    )?;
+    for (number, body) in bodies {
+        statement.execute(params![tenant, site, id, number, body.as_bytes()])?;
+    }
+    c.prepare_cached("UPDATE conversations SET owner_kind = ?4, owner = ?5, subject = NULL WHERE tenant = ?1 AND site = ?2 AND id = ?3")?
+        .execute(params![tenant, site, id, OF_CONTACT, contact.as_bytes()])?;
+    count_conversations(c, scope, *contact, 1)
+}
+
+/// Hides a conversation, and takes it off its contact's counter.
+pub(super) fn mark(
+    c: &Connection,
+    scope: &Scope,
+    id: ConversationId,
+    cause: ErasureCause,
+) -> UnitResult<bool> {
+    let owner: Option<(u8, [u8; 16])> = c
+        .prepare_cached(
+            "UPDATE conversations SET erasing = ?4 WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NULL
+             RETURNING owner_kind, owner",
+        )?
+        .query_row(params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes(), cause.code()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    if let Some((OF_CONTACT, contact)) = owner {
+        count_conversations(c, scope, ContactId::from_bytes(contact), -1)?;
+    }
+    Ok(owner.is_some())
+}
+
+#[async_trait]
+impl ConversationStore for SqliteStore {
+    async fn running_conversation(
+        &self,
+        scope: &Scope,
+        owner: Owner,
+        since: Timestamp,
+        horizon: &Horizon,
+    ) -> Result<Option<Conversation>> {
+        let (scope, horizon) = (scope.clone(), *horizon);
+        self.db.read(move |c| running(c, &scope, owner, since, &horizon)).await
+    }
+
+    async fn record_message(
+        &self,
+        scope: &Scope,
+        owner: &OwnerProof,
+        message: &MessageToStore,
+        since: Timestamp,
+        horizon: &Horizon,
+    ) -> Result<StoredMessage> {
+        let (scope, owner, message, horizon) = (scope.clone(), owner.clone(), message.clone(), *horizon);
+        self.db
+            .write(Priority::Urgent, move |c| record_message(c, &scope, &owner, &message, since, &horizon))
+            .await
+    }
+
+    async fn conversations(
+        &self,
+        scope: &Scope,
+        owner: Owner,
+        limit: u16,
+        horizon: &Horizon,
+    ) -> Result<Vec<Conversation>> {
+        let (scope, horizon) = (scope.clone(), *horizon);
+        self.db.read(move |c| of_owner(c, &scope, owner, limit, &horizon)).await
+    }
+
+    async fn messages(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        after: u32,
+        limit: u16,
+        horizon: &Horizon,
+    ) -> Result<Vec<StoredMessage>> {
+        let (scope, horizon) = (scope.clone(), *horizon);
+        self.db.read(move |c| messages(c, &scope, conversation, after, limit, &horizon)).await
+    }
+
+    async fn close_conversation(
+        &self,
+        scope: &Scope,
+        id: ConversationId,
+        at: Timestamp,
+        horizon: &Horizon,
+    ) -> Result<bool> {
+        let (scope, horizon) = (scope.clone(), *horizon);
+        self.db
+            .write(Priority::Urgent, move |c| {
+                if shown(c, &scope, id, &horizon)?.is_none() {
+                    return Ok(false);
+                }
+                c.prepare_cached(
+                    "UPDATE conversations SET closed = coalesce(closed, ?4) WHERE tenant = ?1 AND site = ?2 AND id = ?3",
+                )?
+                .execute(params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes(), ms(at)])?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()> {
+        let (adoption, horizon) = (adoption.clone(), *horizon);
+        self.db.write(Priority::Urgent, move |c| adopt(c, &adoption, &horizon)).await
+    }
+
+    async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<bool> {
+        let scope = scope.clone();
+        self.db.write(Priority::Urgent, move |c| mark(c, &scope, id, ErasureCause::Request)).await
+    }
+}
