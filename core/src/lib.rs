@@ -42,7 +42,7 @@ pub mod contact;
 pub mod error;
 pub mod ip;
 pub mod key;
-pub mod privet;
+mod privet;
 pub mod retention;
 pub mod scope;
 pub mod store;

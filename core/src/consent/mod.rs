@@ -21,6 +21,8 @@ pub use state::{ConsentState, Decision};
 pub use token::NoticeToken;
 pub use words::NoticeWords;
 
+pub use crate::privet::{Answer, Decided, Origin, SiteNotice, Withdrawn};
+
 pub(crate) use state::{Choice, Kept, Standing};
 pub(crate) use token::TokenKey;
 pub(crate) use words::{WordsDecl, resolve as resolve_words};

@@ -308,19 +308,6 @@ impl Privet {
     }
 }
 
-/// The host of a `Host` header or authority, without port: what a resolver gets.
-#[must_use]
-pub fn host_without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port))
-            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
-        {
-            name
-        }
-        _ => host,
-    }
-}
-
 /// Whether an address text would parse: the guard of what a builder takes as an origin.
 pub(crate) fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()

@@ -83,3 +83,16 @@ impl Refusal {
         }
     }
 }
+
+/// The host of a `Host` header or authority, without port: what a resolver gets.
+#[must_use]
+pub fn host_without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
+        _ => host,
+    }
+}

@@ -13,7 +13,7 @@ mod seal;
 mod violation;
 
 pub use granted::{Analytics, ConsentCategory, Contacts, Functional, Granted, Marketing};
-pub use head::{Refusal, RequestHead, ResponseHead, Rewrite};
+pub use head::{Refusal, RequestHead, ResponseHead, Rewrite, host_without_port};
 pub use seal::{Deny, Sealing};
 pub use violation::{Enforcement, Violation, ViolationKind};
 
