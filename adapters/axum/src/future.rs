@@ -1,0 +1,75 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum_core::body::Body;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use pin_project_lite::pin_project;
+use privet::Visit;
+use privet::visit::{Refusal, Sealing};
+
+use crate::head::Answer;
+
+pin_project! {
+    /// The answer of an app inside privet, sealed when it comes.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        kind: Kind<F>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjected]
+    enum Kind<F> {
+        App { #[pin] future: F, visit: Visit },
+        Refused { refusal: Refusal },
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    pub(crate) fn new(future: F, visit: Visit) -> Self {
+        Self { kind: Kind::App { future, visit } }
+    }
+
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self { kind: Kind::Refused { refusal } }
+    }
+}
+
+pub(crate) fn plain(status: u16, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl<F, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProjected::App { future, visit } => {
+                let mut response = ready!(future.poll(cx))?;
+                if let Sealing::Denied(deny) = visit.seal(&mut Answer(&mut response)) {
+                    response = plain(500, deny.to_string());
+                }
+                Poll::Ready(Ok(response))
+            }
+            KindProjected::Refused { refusal } => {
+                Poll::Ready(Ok(plain(refusal.status(), refusal.message().to_owned())))
+            }
+        }
+    }
+}

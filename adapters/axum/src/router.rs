@@ -1,0 +1,48 @@
+use axum::Router;
+use axum::routing::any;
+use axum_core::body::Body;
+use axum_core::extract::Request;
+use axum_core::response::{IntoResponse as _, Response};
+use http::{HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use privet::{Privet, Visit};
+use privet_web::{BODY_LIMIT, Method, Reply};
+
+use crate::future::plain;
+use crate::rejection::Rejection;
+
+/// privet's own routes below its base path: settings, banner, decisions, statement, script and stylesheet. Merge it into
+/// the app's router.
+pub fn router<S: Clone + Send + Sync + 'static>(privet: &Privet) -> Router<S> {
+    privet_web::paths(privet).iter().fold(Router::new(), |router, path| router.route(path, any(handle)))
+}
+
+async fn handle(request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(visit) = parts.extensions.get::<Visit>() else { return Rejection::MissingLayer.into_response() };
+    let headers = parts.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec()));
+    let body = Limited::new(body, BODY_LIMIT).collect().await.ok().map(|b| b.to_bytes().to_vec());
+    let request = privet_web::Request::new(
+        Method::named(parts.method.as_str()),
+        parts.uri.path(),
+        parts.uri.query().unwrap_or_default(),
+    )
+    .headers(headers)
+    .body(body);
+    into_response(privet_web::respond(visit, &request).await)
+}
+
+fn into_response(reply: Reply) -> Response {
+    let body = match reply.body {
+        privet_web::Body::Full(bytes) => Body::from(bytes),
+        _ => return plain(500, "Something went wrong.".to_owned()),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().append(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

@@ -1,0 +1,40 @@
+//! privet over HTTP, once for all frameworks.
+//!
+//! A framework's adapter translates its request into a [`Request`] and a [`Reply`] into its response; everything in
+//! between is here: the [`Banner`], the settings page, the routes that take a decision, the cookie statement,
+//! the script and the stylesheet. No type of any framework and no version of `http` crosses this edge.
+//!
+//! # Routes
+//!
+//! Below the base path, `/privacy` if nothing else is set:
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /privacy` | settings: what was decided, the same choices, withdrawal |
+//! | `GET /privacy/banner` | the banner as a fragment; empty when everything is decided |
+//! | `GET /privacy/consent` | the decisions as JSON |
+//! | `POST /privacy/consent` | a decision, by form or JSON |
+//! | `POST /privacy/withdraw` | withdrawal of all or of some categories |
+//! | `POST /privacy/activate` | the visitor's own gesture starts a service |
+//! | `GET /privacy/cookies` | cookie statement: HTML, or Markdown and JSON by `Accept` or as `.md`, `.json` |
+//! | `GET /privacy/privet.js`, `privet.css` | script and stylesheet, immutable under their hash |
+//!
+//! Everything works without script. Routes that change something take same-origin requests only
+//! ([`SameOrigin`]). Nothing here tells a visitor more than what went wrong on their side.
+
+mod assets;
+mod banner;
+mod language;
+mod negotiate;
+mod origin;
+mod page;
+mod reply;
+mod request;
+mod routes;
+mod words;
+
+pub use banner::Banner;
+pub use origin::SameOrigin;
+pub use reply::{Body, Reply};
+pub use request::{BODY_LIMIT, Method, Request};
+pub use routes::{paths, respond};

@@ -1,0 +1,206 @@
+//! The pages, made from the notice that is kept and from the catalogue.
+
+use askama::Template;
+use privet::Visit;
+use privet::catalogue::{Language, Statement, StatementItem, category_id};
+use privet::consent::{Decision, Notice, NoticeCategory, SiteNotice};
+
+use crate::assets::{script_path, style_path};
+use crate::routes::state_json;
+use crate::words::{self, Words};
+
+#[derive(Template)]
+#[template(path = "banner.html")]
+struct BannerPage<'a> {
+    lang: &'a str,
+    base: &'a str,
+    style: String,
+    decided: bool,
+    notice: &'a Notice,
+    token: String,
+    return_to: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "embed.html")]
+struct EmbedPage<'a> {
+    lang: &'a str,
+    base: &'a str,
+    script: String,
+    words: &'a Words,
+    banner: String,
+    state: String,
+}
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct SettingsPage<'a> {
+    lang: &'a str,
+    base: &'a str,
+    style: String,
+    script: String,
+    words: &'a Words,
+    notice: &'a Notice,
+    choices: Vec<Choice<'a>>,
+    decided: bool,
+    grants: bool,
+    contact_granted: bool,
+    pending: bool,
+    gpc: bool,
+    stale: bool,
+    token: String,
+    return_to: &'a str,
+    state: String,
+}
+
+struct Choice<'a> {
+    category: &'a NoticeCategory,
+    granted: bool,
+    state: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "statement.html")]
+struct StatementPage<'a> {
+    lang: &'a str,
+    base: &'a str,
+    style: String,
+    words: &'a Words,
+    statement: &'a Statement,
+    groups: Vec<Group<'a>>,
+}
+
+/// A group of the statement with the title that a visitor reads.
+pub(crate) struct Group<'a> {
+    pub(crate) title: String,
+    pub(crate) purpose: Option<&'a str>,
+    pub(crate) items: &'a [StatementItem],
+    pub(crate) external_hosts: &'a [String],
+}
+
+#[derive(Template)]
+#[template(path = "said.html")]
+struct SaidPage<'a> {
+    lang: &'a str,
+    base: &'a str,
+    style: String,
+    words: &'a Words,
+    title: &'a str,
+    text: &'a str,
+}
+
+/// A template over strings that are there fails only when memory does.
+fn rendered(page: &impl Template) -> String {
+    page.render().unwrap_or_else(|error| {
+        tracing::error!("a page could not be rendered: {error}");
+        String::new()
+    })
+}
+
+/// The banner of a visitor who has not decided; empty for one who has.
+pub(crate) fn banner(visit: &Visit, notice: &SiteNotice, return_to: &str) -> String {
+    let base = visit.privet().base_path();
+    rendered(&BannerPage {
+        lang: notice.notice.language.as_str(),
+        base,
+        style: style_path(base),
+        decided: visit.consent().decided(),
+        notice: &notice.notice,
+        token: visit.notice_token(notice),
+        return_to,
+    })
+}
+
+/// What a page of the app embeds: the banner, the lasting link to the settings, and the script with its state.
+pub(crate) fn embed(visit: &Visit, notice: &SiteNotice, return_to: &str) -> String {
+    let base = visit.privet().base_path();
+    let language = &notice.notice.language;
+    rendered(&EmbedPage {
+        lang: language.as_str(),
+        base,
+        script: script_path(base),
+        words: words::of(language),
+        banner: banner(visit, notice, return_to),
+        state: state_json(visit, notice, true).to_string(),
+    })
+}
+
+pub(crate) fn settings(visit: &Visit, notice: &SiteNotice, return_to: &str, stale: bool) -> String {
+    let base = visit.privet().base_path();
+    let language = &notice.notice.language;
+    let words = words::of(language);
+    let consent = visit.consent();
+    let decision = |id: &str| consent.decision(id);
+    let choices: Vec<_> = notice
+        .notice
+        .categories
+        .iter()
+        .map(|category| {
+            let decision = decision(&category.id);
+            let state = match decision {
+                Decision::Granted => words.state_granted,
+                Decision::Refused => words.state_refused,
+                Decision::Unknown => words.state_unknown,
+            };
+            Choice { category, granted: decision == Decision::Granted, state }
+        })
+        .collect();
+    rendered(&SettingsPage {
+        lang: language.as_str(),
+        base,
+        style: style_path(base),
+        script: script_path(base),
+        words,
+        notice: &notice.notice,
+        decided: consent.decided(),
+        grants: choices.iter().any(|c| c.granted),
+        contact_granted: choices.iter().any(|c| c.granted && c.category.id == category_id::CONTACTS),
+        choices,
+        pending: consent.pending(),
+        gpc: visit.gpc() && visit.catalogue().categories().iter().any(|c| c.sale_or_share),
+        stale,
+        token: visit.notice_token(notice),
+        return_to,
+        state: state_json(visit, notice, true).to_string(),
+    })
+}
+
+/// The groups of a statement with their titles.
+pub(crate) fn groups<'a>(statement: &'a Statement, words: &Words) -> Vec<Group<'a>> {
+    statement
+        .groups
+        .iter()
+        .map(|g| {
+            let label = g.label.as_deref().unwrap_or_default();
+            let title = match g.kind {
+                "necessary" => words.necessary.to_owned(),
+                "activation" => format!("{} {label}", words.on_request),
+                _ => label.to_owned(),
+            };
+            Group { title, purpose: g.purpose.as_deref(), items: &g.items, external_hosts: &g.external_hosts }
+        })
+        .collect()
+}
+
+pub(crate) fn statement(base: &str, statement: &Statement) -> String {
+    let words = words::of(&statement.language);
+    rendered(&StatementPage {
+        lang: statement.language.as_str(),
+        base,
+        style: style_path(base),
+        words,
+        statement,
+        groups: groups(statement, words),
+    })
+}
+
+pub(crate) fn said(base: &str, language: &Language, title: &str, text: &str) -> String {
+    rendered(&SaidPage {
+        lang: language.as_str(),
+        base,
+        style: style_path(base),
+        words: words::of(language),
+        title,
+        text,
+    })
+}

@@ -1,0 +1,99 @@
+//! A request as an adapter hands it over: owned, and bounded.
+
+use privet::Visit;
+use privet::catalogue::Language;
+
+use crate::language;
+
+/// The longest body that any route takes, in bytes. An adapter reads no further and passes `None` beyond it.
+pub const BODY_LIMIT: usize = 16 * 1024;
+
+/// The method of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`: answered like `GET`; the framework drops the body.
+    Head,
+    /// `POST`
+    Post,
+    /// Any other.
+    Other,
+}
+
+impl Method {
+    /// From its name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A request to one of privet's own routes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// Its method.
+    pub method: Method,
+    /// Its whole path, without query.
+    pub path: String,
+    /// Its query, without `?`.
+    pub query: String,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Option<Vec<u8>>,
+}
+
+impl Request {
+    /// A request without headers and body.
+    #[must_use]
+    pub fn new(method: Method, path: impl Into<String>, query: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: query.into(), headers: Vec::new(), body: Some(Vec::new()) }
+    }
+
+    /// Its headers, named in lower case.
+    #[must_use]
+    pub fn headers(mut self, headers: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// Its body; none when it is longer than [`BODY_LIMIT`].
+    #[must_use]
+    pub fn body(mut self, body: Option<Vec<u8>>) -> Self {
+        self.body = body.filter(|b| b.len() <= BODY_LIMIT);
+        self
+    }
+
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.headers.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_slice())
+    }
+
+    /// A header that stands once and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut all = self.all(name);
+        match (all.next(), all.next()) {
+            (Some(value), None) => std::str::from_utf8(value).ok(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn bounded_body(&self) -> Option<&[u8]> {
+        self.body.as_deref()
+    }
+
+    pub(crate) fn query_value(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query.as_bytes()).find(|(k, _)| k == name).map(|(_, v)| v.into_owned())
+    }
+
+    /// The language to answer in: the one asked for by `?lang=`, or the browser's, or the site's first.
+    pub(crate) fn language(&self, visit: &Visit) -> Language {
+        let asked = self.query_value("lang");
+        language::choose(visit.catalogue(), asked.as_deref(), self.header("accept-language"))
+    }
+}

@@ -1,0 +1,168 @@
+//! The routes: from a request to an answer.
+
+mod act;
+mod statement;
+
+use std::collections::BTreeMap;
+
+use privet::catalogue::{Gate, Storage};
+use privet::consent::{Decision, SiteNotice};
+use privet::{Privet, Visit};
+use serde_json::{Value, json};
+
+use crate::assets;
+use crate::banner::local_path;
+use crate::negotiate;
+use crate::page;
+use crate::reply::Reply;
+use crate::request::{Method, Request};
+use crate::words;
+
+/// The paths of privet's own routes, for a framework's router.
+#[must_use]
+pub fn paths(privet: &Privet) -> Vec<String> {
+    let base = privet.base_path();
+    [
+        "",
+        "/banner",
+        "/consent",
+        "/withdraw",
+        "/activate",
+        "/cookies",
+        "/cookies.md",
+        "/cookies.json",
+        "/privet.js",
+        "/privet.css",
+    ]
+    .map(|route| format!("{base}{route}"))
+    .to_vec()
+}
+
+/// Answers a request to one of privet's own routes.
+pub async fn respond(visit: &Visit, request: &Request) -> Reply {
+    // These pages show the choice, or are not pages.
+    visit.banner_shown();
+    let base = visit.privet().base_path();
+    let Some(route) = request.path.strip_prefix(base) else { return not_found(visit, request) };
+    match (request.method, route) {
+        (Method::Get | Method::Head, "" | "/") => settings(visit, request, 200, false),
+        (Method::Get | Method::Head, "/banner") => banner(visit, request),
+        (Method::Get | Method::Head, "/consent") => state(visit, request),
+        (Method::Get | Method::Head, "/cookies") => statement::negotiated(visit, request),
+        (Method::Get | Method::Head, "/cookies.md") => statement::markdown(visit, request),
+        (Method::Get | Method::Head, "/cookies.json") => statement::json(visit, request),
+        (Method::Get | Method::Head, "/privet.js") => assets::script(request.query_value("v").as_deref()),
+        (Method::Get | Method::Head, "/privet.css") => assets::style(request.query_value("v").as_deref()),
+        (Method::Post, "/consent") => act::consent(visit, request).await,
+        (Method::Post, "/withdraw") => act::withdraw(visit, request).await,
+        (Method::Post, "/activate") => act::activate(visit, request),
+        (
+            _,
+            "" | "/" | "/banner" | "/cookies" | "/cookies.md" | "/cookies.json" | "/privet.js"
+            | "/privet.css",
+        ) => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD"),
+        (_, "/consent") => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD, POST"),
+        (_, "/withdraw" | "/activate") => Reply::problem(405, "Method not allowed").header("allow", "POST"),
+        _ => not_found(visit, request),
+    }
+}
+
+fn not_found(visit: &Visit, request: &Request) -> Reply {
+    failed(visit, request, 404, |w| (w.not_found, ""))
+}
+
+/// The notice to show, in the language of the request. A built site has one in every language.
+fn notice<'v>(visit: &'v Visit, request: &Request) -> Option<&'v SiteNotice> {
+    visit.notice(&request.language(visit))
+}
+
+/// Where a decision comes back to.
+fn return_to(request: &Request, given: Option<&str>) -> String {
+    let asked = request.query_value("return_to");
+    given.or(asked.as_deref()).and_then(local_path).unwrap_or("/").to_owned()
+}
+
+/// Whether the client is a person's browser that shows pages, rather than a script.
+fn wants_html(request: &Request) -> bool {
+    let sends_json = request
+        .header("content-type")
+        .is_some_and(|t| t.trim_start().to_ascii_lowercase().starts_with("application/json"));
+    let offers =
+        if sends_json { ["application/json", "text/html"] } else { ["text/html", "application/json"] };
+    negotiate::choose(request.header("accept"), &offers) == "text/html"
+}
+
+/// An answer to what went wrong: a page for people, a problem for programs, nothing of the inside for either.
+fn failed(
+    visit: &Visit,
+    request: &Request,
+    status: u16,
+    said: impl Fn(&words::Words) -> (&'static str, &'static str),
+) -> Reply {
+    let language = request.language(visit);
+    let (title, text) = said(words::of(&language));
+    if wants_html(request) {
+        Reply::html(status, page::said(visit.privet().base_path(), &language, title, text)).personal()
+    } else {
+        Reply::problem(status, title)
+    }
+}
+
+fn settings(visit: &Visit, request: &Request, status: u16, stale: bool) -> Reply {
+    let Some(notice) = notice(visit, request) else { return not_found(visit, request) };
+    let return_to = return_to(request, None);
+    Reply::html(status, page::settings(visit, notice, &return_to, stale))
+        .header("content-language", notice.notice.language.as_str())
+        .personal()
+}
+
+fn banner(visit: &Visit, request: &Request) -> Reply {
+    let Some(notice) = notice(visit, request) else { return not_found(visit, request) };
+    let return_to = return_to(request, None);
+    Reply::html(200, page::banner(visit, notice, &return_to))
+        .header("content-language", notice.notice.language.as_str())
+        .personal()
+}
+
+fn state(visit: &Visit, request: &Request) -> Reply {
+    let Some(notice) = notice(visit, request) else { return not_found(visit, request) };
+    Reply::json(200, &state_json(visit, notice, false)).personal()
+}
+
+/// What a script may know: the decisions, and a fresh token for a form of its own. Pages also get what is declared for
+/// storage beside cookies, which the script guards.
+pub(crate) fn state_json(visit: &Visit, notice: &SiteNotice, with_storage: bool) -> Value {
+    let consent = visit.consent();
+    let categories: BTreeMap<&str, Decision> = consent.decisions().map(|(c, d)| (c.id.as_str(), d)).collect();
+    let mut state = json!({
+        "decided": consent.decided(),
+        "categories": categories,
+        "notice": visit.notice_token(notice),
+        "regime": visit.regime().rules().id,
+        "gpc": visit.gpc(),
+    });
+    if consent.pending() {
+        state["pending"] = json!(true);
+    }
+    if with_storage {
+        state["storage"] = storage_json(visit);
+    }
+    state
+}
+
+/// Kind, name pattern, category or null, service or null, per declared item that is no cookie.
+fn storage_json(visit: &Visit) -> Value {
+    let catalogue = visit.catalogue();
+    let items = catalogue.services().iter().flat_map(|s| &s.entries).filter(|e| e.storage != Storage::Cookie);
+    items
+        .map(|e| {
+            let category =
+                e.gate.category().and_then(|code| catalogue.categories().iter().find(|c| c.code == code));
+            let service = match &e.gate {
+                Gate::Activation { service } => Some(service),
+                _ => None,
+            };
+            json!([e.storage, e.name, category.map(|c| &c.id), service])
+        })
+        .collect()
+}
