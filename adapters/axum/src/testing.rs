@@ -95,6 +95,9 @@ impl Report {
     }
 }
 
+/// Content type and content.
+type Sent = (&'static str, String);
+
 /// A walk through an app: each request as a new visitor, as one who refused, and as one who accepted everything.
 ///
 /// The app has to have privet's routes (see [`router`](crate::router)), and the `Privet` is the one it was built with.
@@ -103,7 +106,7 @@ impl Report {
 pub struct Walk<S> {
     app: Protected<S>,
     privet: Privet,
-    requests: Vec<(Method, String, Option<(&'static str, String)>)>,
+    requests: Vec<(Method, String, Option<Sent>)>,
 }
 
 impl<S, E> Walk<S>
@@ -174,7 +177,8 @@ where
     async fn decide(&mut self, jar: &mut BTreeMap<String, String>, action: &str) {
         let path = format!("{}/consent", self.privet.base_path());
         let state = self.send(jar, &Method::GET, &path, None).await;
-        let body = state.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+        let body =
+            state.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let state: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let token = state["notice"].as_str().unwrap_or_default();
         let form = ("application/x-www-form-urlencoded", format!("action={action}&notice={token}"));
@@ -186,7 +190,7 @@ where
         jar: &mut BTreeMap<String, String>,
         method: &Method,
         path: &str,
-        body: Option<&(&'static str, String)>,
+        body: Option<&Sent>,
     ) -> Response<Body> {
         let mut request = Request::new(Body::from(body.map(|(_, b)| b.clone()).unwrap_or_default()));
         *request.method_mut() = method.clone();

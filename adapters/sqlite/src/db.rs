@@ -120,6 +120,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn connect_writer(path: &Path, migrations: &[&str]) -> rusqlite::Result<Connection> {
+    // Where this fails, SQLite fails as well, and says more.
+    let _ = create_private(path);
     let connection = connect(path)?;
     // WAL keeps readers beside the writer; in memory there is no such mode, and none is needed.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
@@ -136,15 +138,14 @@ fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-#[cfg(unix)]
-fn make_private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    // The folder is private as well; this is for one that somebody else made.
-    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+/// Creates the file for its owner only; SQLite gives its log the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
-
-#[cfg(not(unix))]
-fn make_private(_: &Path) {}
 
 impl Db {
     pub(crate) async fn open(
@@ -170,7 +171,6 @@ impl Db {
             format!("privet-{store}-writer"),
             Box::new(move || match connect_writer(&file, migrations) {
                 Ok(connection) => {
-                    make_private(&file);
                     let _ = opened.send(Ok(()));
                     write_loop(&connection, &queues);
                 }

@@ -174,6 +174,9 @@ impl Visit {
             _ => {}
         }
         drop(live);
+        // A contact that is let go is both withdrawn and expired.
+        let mut seen = std::collections::BTreeSet::new();
+        lines.retain(|line| seen.insert(line.clone()));
         // What the browser still sends although its visitor refused it.
         for (id, name) in &self.0.closed {
             let entry = site.catalogue.entry(*id);

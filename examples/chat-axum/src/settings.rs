@@ -1,0 +1,77 @@
+use std::env;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use privet::ip::TrustedProxies;
+
+/// What can be set, by environment variables of these names.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `PRIVET_ADDR`: where to listen; `127.0.0.1:3000`.
+    pub addr: SocketAddr,
+    /// `PRIVET_DATA`: the folder for database, keys and ledger; `./chat-data`.
+    pub data: PathBuf,
+    /// `PRIVET_COUNTRY_DB`: a country file (.mmdb); the data in the binary, if none is named.
+    pub country_db: Option<PathBuf>,
+    /// `PRIVET_TRUSTED_PROXIES`: networks whose `X-Forwarded-For` counts, as CIDR with commas; none.
+    pub trusted_proxies: TrustedProxies,
+    /// `PRIVET_SUPPORT_URL`: where messages to live support are forwarded; nowhere.
+    pub support_url: Option<String>,
+    /// `PRIVET_OPERATOR_TOKEN`: what an operator has to send to see the contacts; drawn at start, if none is given.
+    pub operator_token: Option<String>,
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|v| !v.trim().is_empty())
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// A sentence that names the variable, what is wrong and what to do.
+    pub fn from_env() -> Result<Self, String> {
+        let addr = variable("PRIVET_ADDR").unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+        let addr = addr.parse().map_err(|_| {
+            format!(
+                "PRIVET_ADDR is `{}`; write an address and a port, such as 127.0.0.1:3000",
+                addr.escape_default()
+            )
+        })?;
+        let proxies = variable("PRIVET_TRUSTED_PROXIES").unwrap_or_default();
+        let trusted_proxies = proxies.parse().map_err(|e| format!("PRIVET_TRUSTED_PROXIES: {e}"))?;
+        let support_url = variable("PRIVET_SUPPORT_URL");
+        if let Some(url) = &support_url
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            return Err("PRIVET_SUPPORT_URL is no URL; write it with http:// or https://".to_owned());
+        }
+        Ok(Self {
+            addr,
+            data: variable("PRIVET_DATA").map_or_else(|| PathBuf::from("./chat-data"), PathBuf::from),
+            country_db: variable("PRIVET_COUNTRY_DB").map(PathBuf::from),
+            trusted_proxies,
+            support_url,
+            operator_token: variable("PRIVET_OPERATOR_TOKEN"),
+        })
+    }
+
+    /// The origins under which a browser on this machine reaches the site.
+    #[must_use]
+    pub fn public_origins(&self) -> Vec<String> {
+        let port = self.addr.port();
+        let usual = port == 80;
+        let with_port =
+            |host: &str| if usual { format!("http://{host}") } else { format!("http://{host}:{port}") };
+        let ip = self.addr.ip();
+        let mut origins = Vec::new();
+        if ip.is_loopback() || ip.is_unspecified() {
+            origins.extend(["127.0.0.1", "localhost", "[::1]"].map(with_port));
+        } else if ip.is_ipv6() {
+            origins.push(with_port(&format!("[{ip}]")));
+        } else {
+            origins.push(with_port(&ip.to_string()));
+        }
+        origins
+    }
+}
