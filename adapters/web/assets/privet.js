@@ -72,7 +72,8 @@
   };
   const post = async (path, body) => {
     const answer = await fetch(base + path, { method: "POST", credentials: "same-origin", headers: { "content-type": "application/json", accept: "application/json" }, body: JSON.stringify(body) });
-    if (answer.status === 409) { location.assign(base); throw new Error("privet: the notice has changed"); }
+    /* The notice has changed: the settings show the one of today. */
+    if (answer.status === 409) { location.assign(base); return new Promise(() => {}); }
     if (!answer.ok) throw new Error(`privet: ${answer.status}`);
     return answer.json();
   };
@@ -84,7 +85,8 @@
     event.preventDefault();
     if (framed || !event.isTrusted) return;
     const data = new FormData(form, event.submitter);
-    const path = new URL(form.action, location.href).pathname.slice(base.length);
+    /* Not `form.action`: that is the button of this name. */
+    const path = form.getAttribute("action").slice(base.length);
     const body = { categories: data.getAll("category"), notice: data.get("notice") || "", action: data.get("action") || "" };
     const page = location.pathname === base;
     post(path, body).then(take).then(() => page && location.reload()).catch(() => {

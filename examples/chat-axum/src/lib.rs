@@ -3,12 +3,13 @@
 //! Run with `cargo run -p chat-axum`, then open the address it prints. Nothing has to be set; see [`Settings`] for what
 //! can be.
 //!
-//! What to look at: `privet.toml` is the catalogue; [`app`] is the router; `main.rs` protects and serves it.
+//! What to look at: `privet.toml` is the catalogue; [`app`] is the router; `serve.rs` protects and serves it.
 
 mod articles;
 mod chat;
 mod operators;
 mod pages;
+mod serve;
 mod settings;
 mod support;
 
@@ -17,12 +18,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{delete, get};
 use privet::ip::{CountryLookup, EmbeddedCountries, MaxmindCountries};
-use privet::{Catalogue, Privet, Storage};
+use privet::{Catalogue, Clock, Privet, Storage};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use articles::{Article, Articles};
 pub use operators::OperatorToken;
 pub use pages::Readers;
+pub use serve::run;
 pub use settings::Settings;
 pub use support::SupportDesk;
 
@@ -65,31 +67,23 @@ pub fn app(shop: Shop) -> Router {
         .layer(CatchPanicLayer::new())
 }
 
-/// An installation with this site's catalogue, as the settings say.
+/// An installation as the settings say.
 ///
 /// # Errors
-/// A country file or network that cannot be used, or what the storage says.
+/// A catalogue that cannot be true, or what the storage says.
 pub async fn installation(
+    catalogue: &str,
     settings: &Settings,
     storage: Storage,
     countries: Arc<dyn CountryLookup>,
+    clock: impl Clock + 'static,
 ) -> privet::Result<Privet> {
-    let builder = Privet::builder(Catalogue::from_toml(CATALOGUE)?)
+    let builder = Privet::builder(Catalogue::from_toml(catalogue)?)
         .storage(storage)
+        .clock(clock)
         .shared_countries(countries)
         .trusted_proxies(settings.trusted_proxies.clone());
     settings.public_origins().into_iter().fold(builder, privet::Builder::public_origin).build().await
-}
-
-/// Where countries are looked up: a country file if one is named, else the data in the binary.
-///
-/// # Errors
-/// A country file that cannot be used.
-pub fn countries(settings: &Settings) -> privet::Result<Countries> {
-    Ok(match &settings.country_db {
-        Some(path) => Countries::File(Arc::new(MaxmindCountries::open(path)?)),
-        None => Countries::Embedded,
-    })
 }
 
 /// The data that countries are looked up in.
@@ -102,6 +96,17 @@ pub enum Countries {
 }
 
 impl Countries {
+    /// A country file if the settings name one, else the data in the binary.
+    ///
+    /// # Errors
+    /// A country file that cannot be used.
+    pub fn open(settings: &Settings) -> privet::Result<Self> {
+        Ok(match &settings.country_db {
+            Some(path) => Self::File(Arc::new(MaxmindCountries::open(path)?)),
+            None => Self::Embedded,
+        })
+    }
+
     /// As the installation takes it.
     #[must_use]
     pub fn lookup(&self) -> Arc<dyn CountryLookup> {
@@ -117,7 +122,7 @@ impl Countries {
         match file.reload() {
             Ok(_) => tracing::info!(built = %file.built(), "the country file was reloaded"),
             Err(error) => {
-                tracing::error!("the country file was not reloaded, the one before serves on: {error}")
+                tracing::error!("the country file was not reloaded, the one before serves on: {error}");
             }
         }
     }

@@ -46,7 +46,7 @@ impl OperatorToken {
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
-        let sent = headers.get(header::AUTHORIZATION).map(|h| h.as_bytes());
+        let sent = headers.get(header::AUTHORIZATION).map(axum::http::HeaderValue::as_bytes);
         let token = sent.and_then(|s| s.strip_prefix(b"Bearer "));
         token.is_some_and(|t| bool::from(t.ct_eq(self.0.as_bytes())))
     }
