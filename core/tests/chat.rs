@@ -394,3 +394,19 @@ fn geo_04_the_country_is_kept_with_consent_only() {
     browser.close(&sealed, Answered::new(200));
     assert_eq!(sealed.country().to_string(), "unknown", "the address is gone");
 }
+
+/// GEO-02, P5: the address is used while the request lasts, and overwritten when its answer is sealed.
+#[test]
+fn geo_02_the_address_is_gone_when_the_head_is_sealed() {
+    let (privet, _) = installation(|b| b.countries(Netherlands));
+    let mut head = common::Head::get("/chat");
+    head.peer = Some("8.8.8.8".parse().unwrap());
+    let (visit, _) = privet.visit(&head).unwrap();
+    let posted = block_on(visit.visitor().post("chat", message("hello"))).unwrap();
+    let before = visit.forward_to("desk").unwrap().within(&posted).unwrap();
+    assert!(before.body["pseudonym"].is_string());
+    Browser::default().close(&visit, Answered::new(200));
+    assert_eq!(visit.country().to_string(), "unknown");
+    assert!(visit.forward_to("desk").unwrap().within(&posted).is_err());
+    assert!(!format!("{visit:?} {posted:?} {before:?} {privet:?}").contains("8.8.8"));
+}

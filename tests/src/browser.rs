@@ -85,7 +85,9 @@ impl Browser {
 
     /// Sends these headers with every request, as a proxy in between would add them.
     pub async fn headers(&self, headers: Value) {
-        for (cmd, params) in [("Network.enable", json!({})), ("Network.setExtraHTTPHeaders", json!({ "headers": headers }))] {
+        for (cmd, params) in
+            [("Network.enable", json!({})), ("Network.setExtraHTTPHeaders", json!({ "headers": headers }))]
+        {
             self.page.issue_cmd(Cdp { cmd, params }).await.expect("Chromium takes the command");
         }
     }
@@ -103,7 +105,12 @@ impl Browser {
     }
 
     pub async fn find(&self, css: &str) -> Element {
-        self.page.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await.unwrap_or_else(|e| panic!("{css}: {e}"))
+        self.page
+            .wait()
+            .at_most(PATIENCE)
+            .for_element(Locator::Css(css))
+            .await
+            .unwrap_or_else(|e| panic!("{css}: {e}"))
     }
 
     pub async fn has(&self, css: &str) -> bool {
@@ -123,8 +130,9 @@ impl Browser {
         }
     }
 
+    /// The text of the page. One that is just being left has none.
     pub async fn text(&self) -> String {
-        self.find("body").await.text().await.expect("text")
+        self.find("body").await.text().await.unwrap_or_default()
     }
 
     /// What a script of the page would see.

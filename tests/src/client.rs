@@ -49,7 +49,8 @@ pub struct Sending {
 
 impl Sending {
     pub fn new(method: &str, path: &str) -> Self {
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n").into_bytes();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n").into_bytes();
         Self { head, body: Vec::new(), from: None }
     }
 
@@ -72,11 +73,15 @@ impl Sending {
 
     /// A form from a page of the site.
     pub fn form(path: &str, form: impl Into<Vec<u8>>) -> Self {
-        Self::new("POST", path).header("sec-fetch-site", "same-origin").body("application/x-www-form-urlencoded", form)
+        Self::new("POST", path)
+            .header("sec-fetch-site", "same-origin")
+            .body("application/x-www-form-urlencoded", form)
     }
 
     pub fn json(path: &str, json: &serde_json::Value) -> Self {
-        Self::new("POST", path).header("sec-fetch-site", "same-origin").body("application/json", json.to_string())
+        Self::new("POST", path)
+            .header("sec-fetch-site", "same-origin")
+            .body("application/json", json.to_string())
     }
 
     /// From another address of the loopback network: another peer.
@@ -101,7 +106,10 @@ impl Sending {
             let read = stream.read_to_end(&mut answer).await;
             match read_response(&answer) {
                 Some(response) => Ok(response),
-                None => Err(written.err().or(read.err()).unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into())),
+                None => Err(written
+                    .err()
+                    .or(read.err())
+                    .unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into())),
             }
         };
         timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
@@ -117,8 +125,10 @@ fn read_response(bytes: &[u8]) -> Option<Response> {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let headers: Vec<_> =
-        lines.filter_map(|l| l.split_once(':')).map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned())).collect();
+    let headers: Vec<_> = lines
+        .filter_map(|l| l.split_once(':'))
+        .map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()))
+        .collect();
     let chunked = headers.iter().any(|(n, v)| n == "transfer-encoding" && v.contains("chunked"));
     let body = &bytes[end + 4..];
     Some(Response { status, headers, body: if chunked { unchunked(body) } else { body.to_vec() } })

@@ -12,6 +12,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod law;
 pub mod mmdb;
 pub mod server;
 

@@ -17,7 +17,8 @@ pub enum Schema {
 
 enum Value {
     Text(String),
-    Number(u32),
+    /// With its type: 5 for 16 bits, 6 for 32, 9 for 64.
+    Number(u8, u32),
     Map(Vec<(String, Value)>),
     List(Vec<Value>),
 }
@@ -50,10 +51,10 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
             control(2, t.len(), out);
             out.extend(t.as_bytes());
         }
-        Value::Number(n) => {
+        Value::Number(kind, n) => {
             let bytes = n.to_be_bytes();
             let from = bytes.iter().position(|b| *b != 0).unwrap_or(4);
-            control(6, 4 - from, out);
+            control(*kind, 4 - from, out);
             out.extend(&bytes[from..]);
         }
         Value::Map(pairs) => {
@@ -74,12 +75,12 @@ fn record(schema: Schema, country: &str) -> Value {
     match schema {
         Schema::City => map(vec![
             ("city", map(vec![("names", map(vec![("en", text("Somewhere"))]))])),
-            ("country", map(vec![("iso_code", text(country)), ("geoname_id", Value::Number(7))])),
+            ("country", map(vec![("iso_code", text(country)), ("geoname_id", Value::Number(6, 7))])),
             ("subdivisions", Value::List(vec![map(vec![("iso_code", text("XY"))])])),
         ]),
         Schema::Flat => map(vec![("country_code", text(country))]),
         Schema::Plain => map(vec![("country", text(country)), ("asn", text("AS64500"))]),
-        Schema::Network => map(vec![("autonomous_system_number", Value::Number(64_500))]),
+        Schema::Network => map(vec![("autonomous_system_number", Value::Number(6, 64_500))]),
     }
 }
 
@@ -137,14 +138,14 @@ pub fn country_file(schema: Schema, networks: &[(&str, &str)], built: u32) -> Ve
     file.extend(data);
     file.extend(b"\xab\xcd\xefMaxMind.com");
     let metadata = map(vec![
-        ("node_count", Value::Number(u32::try_from(nodes.len()).unwrap())),
-        ("record_size", Value::Number(24)),
-        ("ip_version", Value::Number(6)),
+        ("node_count", Value::Number(6, u32::try_from(nodes.len()).unwrap())),
+        ("record_size", Value::Number(5, 24)),
+        ("ip_version", Value::Number(5, 6)),
         ("database_type", text("privet-tests")),
         ("languages", Value::List(vec![text("en")])),
-        ("binary_format_major_version", Value::Number(2)),
-        ("binary_format_minor_version", Value::Number(0)),
-        ("build_epoch", Value::Number(built)),
+        ("binary_format_major_version", Value::Number(5, 2)),
+        ("binary_format_minor_version", Value::Number(5, 0)),
+        ("build_epoch", Value::Number(9, built)),
         ("description", map(vec![])),
     ]);
     encode(&metadata, &mut file);

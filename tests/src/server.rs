@@ -101,7 +101,8 @@ impl Starting {
                     Ok(_) => {}
                 }
                 let line = String::from_utf8_lossy(&bytes[from..]);
-                if let Some(addr) = line.trim().strip_prefix("listening on http://").and_then(|a| a.parse().ok())
+                if let Some(addr) =
+                    line.trim().strip_prefix("listening on http://").and_then(|a| a.parse().ok())
                     && let Some(found) = found.take()
                 {
                     let _ = found.send(addr);

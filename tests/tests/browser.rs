@@ -26,9 +26,16 @@ async fn gate_01_a_first_visit_stores_nothing_and_asks_nobody_else() {
     for path in ["/", "/articles/roses", "/nowhere", "/privacy", "/privacy/cookies"] {
         browser.page.goto(&url(&server, path)).await.unwrap();
         assert_eq!(browser.cookie_names().await, [] as [&str; 0], "{path}");
-        let stored = browser.eval("return [localStorage.length, sessionStorage.length, document.cookie]").await;
+        let stored =
+            browser.eval("return [localStorage.length, sessionStorage.length, document.cookie]").await;
         assert_eq!(stored, json!([0, 0, ""]), "{path}");
-        let databases = browser.page.execute_async("const [done] = arguments; indexedDB.databases().then((d) => done(d.length))", vec![]).await;
+        let databases = browser
+            .page
+            .execute_async(
+                "const [done] = arguments; indexedDB.databases().then((d) => done(d.length))",
+                vec![],
+            )
+            .await;
         assert_eq!(databases.unwrap(), json!(0), "{path}");
         let elsewhere = browser
             .eval("return performance.getEntriesByType('resource').map((r) => new URL(r.name).origin).filter((o) => o !== location.origin)")
@@ -96,7 +103,11 @@ async fn the_main_job(with_script: bool) {
     browser.until("the answer is there", async |b| b.text().await.contains("/articles/cutting")).await;
     assert!(server.contacts().await.is_empty());
     let names = browser.cookie_names().await;
-    assert!(names.contains(&"__Host-privet-active".to_owned()) && !names.contains(&"__Host-privet-contact".to_owned()), "{names:?}");
+    assert!(
+        names.contains(&"__Host-privet-active".to_owned())
+            && !names.contains(&"__Host-privet-contact".to_owned()),
+        "{names:?}"
+    );
 
     // Another visitor, as far as the server can tell, who refused on the same day.
     let other = Browser::start(with_script).await;
@@ -109,13 +120,22 @@ async fn the_main_job(with_script: bool) {
     // Accept on the settings page, which says beforehand what a withdrawal does.
     browser.page.goto(&url(&server, "/privacy?return_to=/articles/cutting")).await.unwrap();
     let told = browser.text().await;
-    assert!(told.contains("If you withdraw your consent to contacts, your contact and its conversations are erased."), "{told}");
+    assert!(
+        told.contains(
+            "If you withdraw your consent to contacts, your contact and its conversations are erased."
+        ),
+        "{told}"
+    );
     assert!(!browser.has("input[name=category]:checked").await, "nothing is ticked that was refused");
     browser.click("button[value=accept_all]").await;
     if with_script {
         browser.until("the page shows it", async |b| b.has("input[name=category]:checked").await).await;
     } else {
-        browser.until("it comes back", async |b| b.page.current_url().await.unwrap().path() == "/articles/cutting").await;
+        browser
+            .until("it comes back", async |b| {
+                b.page.current_url().await.unwrap().path() == "/articles/cutting"
+            })
+            .await;
     }
     assert!(server.contacts().await.is_empty(), "a consent alone opens no contact");
 
@@ -135,9 +155,15 @@ async fn the_main_job(with_script: bool) {
     // Withdraw: one click; every cookie gone but the refusal, the contact gone, and it stays so.
     browser.page.goto(&url(&server, "/privacy")).await.unwrap();
     browser.click("form[action='/privacy/withdraw'] button").await;
-    browser.until("the withdrawal is offered no more", async |b| !b.has("form[action='/privacy/withdraw']").await).await;
-    let left: Vec<_> = browser.cookie_names().await.into_iter().filter(|n| n != "__Host-privet-active").collect();
-    let left: Vec<_> = left.iter().map(String::as_str).filter(|n| *n != "widget_opened_by_customer").collect();
+    browser
+        .until("the withdrawal is offered no more", async |b| {
+            !b.has("form[action='/privacy/withdraw']").await
+        })
+        .await;
+    let left: Vec<_> =
+        browser.cookie_names().await.into_iter().filter(|n| n != "__Host-privet-active").collect();
+    let left: Vec<_> =
+        left.iter().map(String::as_str).filter(|n| *n != "widget_opened_by_customer").collect();
     assert_eq!(left, ["__Host-privet"]);
     assert!(browser.cookies().await.contains(&refused[0]), "a withdrawal leaves the same bytes as a refusal");
     assert!(server.contacts().await.is_empty());
@@ -201,14 +227,22 @@ async fn an_old_tab(with_script: bool) {
         .replace("recipients = [\"support-desk\"]", "recipients = [\"support-desk\"]\nexternal_hosts = [\"cdn.example\"]\ngate = { consent = \"functional\" }");
     assert_ne!(text, chat_axum::CATALOGUE);
     std::fs::write(&changed, text).unwrap();
-    let again = Starting::new(PROGRAM, data.path()).env("PRIVET_TEST_CATALOGUE", &changed).env("PRIVET_ADDR", addr.to_string());
+    let again = Starting::new(PROGRAM, data.path())
+        .env("PRIVET_TEST_CATALOGUE", &changed)
+        .env("PRIVET_ADDR", addr.to_string());
     let server = again.running().await;
     browser.click("#privet-notice button[value=accept_all]").await;
     if with_script {
         // The script takes the visitor to the settings, which show the notice of today.
-        browser.until("the settings are there", async |b| b.page.current_url().await.unwrap().path() == "/privacy").await;
+        browser
+            .until("the settings are there", async |b| {
+                b.page.current_url().await.unwrap().path() == "/privacy"
+            })
+            .await;
     } else {
-        browser.until("the new notice is there", async |b| b.text().await.contains("The notice has changed")).await;
+        browser
+            .until("the new notice is there", async |b| b.text().await.contains("The notice has changed"))
+            .await;
     }
     assert!(browser.text().await.contains("cdn.example") || browser.has("details").await);
     assert_eq!(browser.cookie_names().await, [] as [&str; 0], "nothing is recorded");
@@ -273,7 +307,12 @@ async fn the_script_holds_back_and_clears() {
     assert_eq!(browser.eval("return localStorage.length").await, json!(0));
     browser.eval("window.changes = []; privet.on('change', (c) => window.changes.push(c))").await;
     browser.click("#privet-notice button[value=accept_all]").await;
-    browser.until("the script is released", async |b| b.eval("return [...document.scripts].some((s) => s.src.endsWith('?held') && s.type === '')").await == json!(true)).await;
+    browser
+        .until("the script is released", async |b| {
+            b.eval("return [...document.scripts].some((s) => s.src.endsWith('?held') && s.type === '')").await
+                == json!(true)
+        })
+        .await;
     assert_eq!(browser.eval("return window.changes[0].analytics").await, json!("granted"));
     let told = browser.eval("return window.dataLayer.map((e) => [e[0], e[1], e[2].analytics_storage])").await;
     assert_eq!(told, json!([["consent", "update", "granted"]]));
@@ -281,8 +320,19 @@ async fn the_script_holds_back_and_clears() {
     assert_eq!(browser.eval("return privet.storage.get('reader.a')").await, json!("1"));
     // A consent platform of somebody else takes it back.
     browser.eval("window.old = true; privet.update({ analytics: false }, { source: 'cmp' })").await;
-    browser.until("the page begins anew", async |b| b.eval("return window.old === undefined && !!window.privet").await == json!(true)).await;
-    assert_eq!(browser.eval("return localStorage.length").await, json!(0), "what was stored under it is gone");
-    assert_eq!(browser.eval("return [privet.granted('analytics'), privet.granted('contacts')]").await, json!([false, true]));
+    browser
+        .until("the page begins anew", async |b| {
+            b.eval("return window.old === undefined && !!window.privet").await == json!(true)
+        })
+        .await;
+    assert_eq!(
+        browser.eval("return localStorage.length").await,
+        json!(0),
+        "what was stored under it is gone"
+    );
+    assert_eq!(
+        browser.eval("return [privet.granted('analytics'), privet.granted('contacts')]").await,
+        json!([false, true])
+    );
     browser.end().await;
 }
