@@ -209,7 +209,6 @@ async fn a_full_disk_refuses_grants_and_keeps_withdrawals() {
     disk.make_room();
     until("the withdrawal is recorded and the contact gone", async || contacts(server.addr).await.is_empty())
         .await;
-    let mut anna = anna;
     until("the device is told", async || anna.state().await["pending"].is_null()).await;
     let state = anna.state().await;
     assert_eq!(state["categories"]["contacts"], "refused");
@@ -316,7 +315,7 @@ async fn another_key_than_the_databases_is_refused() {
                 assert!(server.stop().await.status.success());
             }
             Err(ended) => {
-                assert!(!works && ended.said().contains("64 hexadecimal digits"), "{}", ended.said())
+                assert!(!works && ended.said().contains("64 hexadecimal digits"), "{}", ended.said());
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Heads of `http` as privet reads and writes them.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+use axum::body::Bytes;
 use axum::extract::ConnectInfo;
-use http::header::{COOKIE, HOST, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, VARY};
 use http::{HeaderName, HeaderValue, Request, Response};
-use privet::visit::{RequestHead, ResponseHead, Rewrite, host_without_port};
+use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Rewrite, host_without_port};
 
 pub(crate) struct Head<'r, B>(pub(crate) &'r Request<B>);
 
@@ -54,36 +56,36 @@ impl<B> ResponseHead for Answer<'_, B> {
         self.0.status().as_u16()
     }
 
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.headers().get(name).map(HeaderValue::as_bytes)
+    fn lines<'a>(&'a self, header: ResponseHeader, each: &mut dyn FnMut(&'a [u8])) {
+        self.0.headers().get_all(name(header)).iter().for_each(|line| each(line.as_bytes()));
     }
 
-    fn set_cookies<'a>(&'a self, each: &mut dyn FnMut(&'a [u8])) {
-        self.0.headers().get_all(SET_COOKIE).iter().for_each(|line| each(line.as_bytes()));
+    fn remove(&mut self, header: ResponseHeader) {
+        self.0.headers_mut().remove(name(header));
     }
 
-    fn replace_set_cookies(&mut self, lines: Vec<Vec<u8>>) {
-        let headers = self.0.headers_mut();
-        headers.remove(SET_COOKIE);
-        for line in lines {
-            match HeaderValue::from_bytes(&line) {
-                Ok(value) => {
-                    headers.append(SET_COOKIE, value);
-                }
-                Err(_) => tracing::error!("a Set-Cookie line could not be written and did not leave"),
+    fn append(&mut self, header: ResponseHeader, line: Cow<'static, [u8]>) {
+        let line = match line {
+            Cow::Borrowed(line) => Bytes::from_static(line),
+            Cow::Owned(line) => Bytes::from(line),
+        };
+        match HeaderValue::from_maybe_shared(line) {
+            Ok(value) => {
+                self.0.headers_mut().append(name(header), value);
+            }
+            Err(_) => {
+                tracing::error!(header = header.name(), "a line could not be written and did not leave");
             }
         }
     }
+}
 
-    fn set_header(&mut self, name: &'static str, value: &str) {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.0.headers_mut().insert(HeaderName::from_static(name), value);
-        }
-    }
-
-    fn append_header(&mut self, name: &'static str, value: &str) {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.0.headers_mut().append(HeaderName::from_static(name), value);
-        }
+const fn name(header: ResponseHeader) -> HeaderName {
+    match header {
+        ResponseHeader::CacheControl => CACHE_CONTROL,
+        ResponseHeader::ContentType => CONTENT_TYPE,
+        ResponseHeader::SetCookie => SET_COOKIE,
+        ResponseHeader::Vary => VARY,
+        other => HeaderName::from_static(other.name()),
     }
 }

@@ -69,7 +69,10 @@ impl Privet {
     /// A device that carries a withdrawal: it is queued again, or, if it is recorded meanwhile, the device is
     /// told.
     pub(crate) fn settle_pending(&self, visit: &Visit) {
-        let Some(mut state) = visit.state().filter(|s| s.pending) else { return };
+        if !visit.is_pending() {
+            return;
+        }
+        let Some(mut state) = visit.state() else { return };
         let Some(follows) = state.record else { return };
         let settled = self.0.pending.locked(|held| held.settled.get(&follows).copied());
         match settled {

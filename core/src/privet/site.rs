@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::catalogue::{Catalogue, Language, OwnCookies, OwnNames};
 use crate::clock::Timestamp;
 use crate::consent::cookie::CookieCodec;
-use crate::consent::{ConsentState, Notice, NoticeSnapshot, NoticeToken, Regime, TokenKey};
+use crate::consent::{ConsentState, Notice, NoticeSnapshot, NoticeToken, Regime, Standing, TokenKey};
 use crate::error::Result;
 use crate::key::KeyRing;
 use crate::scope::Scope;
@@ -34,6 +34,10 @@ pub(crate) struct SiteState {
     pub(crate) codec: CookieCodec,
     pub(crate) token_key: TokenKey,
     pub(crate) notices: Vec<SiteNotice>,
+    /// Some category is a sale or sharing, on which Global Privacy Control bears.
+    pub(crate) sells: bool,
+    /// Every category.
+    categories: u64,
 }
 
 impl SiteState {
@@ -52,6 +56,8 @@ impl SiteState {
             .map(|notice| SiteNotice { snapshot: notice.snapshot(), notice })
             .collect();
         Ok(Arc::new(Self {
+            sells: catalogue.categories().iter().any(|c| c.sale_or_share),
+            categories: catalogue.categories().iter().fold(0, |all, c| all | c.code.bit()),
             codec: CookieCodec::new(keys, &scope),
             token_key: TokenKey::new(keys, &scope),
             scope,
@@ -63,6 +69,11 @@ impl SiteState {
             choice_life: own.choice_life,
             notices,
         }))
+    }
+
+    /// Whether every category has an answer.
+    pub(crate) fn is_decided(&self, standing: Standing) -> bool {
+        self.categories & !(standing.granted | standing.refused) == 0
     }
 
     /// The notice in a language, or else in the site's first.

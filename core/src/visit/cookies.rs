@@ -1,5 +1,7 @@
 //! The `Cookie` header, as bytes: no request of a browser is refused for what stands in it.
 
+use memchr::memchr;
+
 /// One pair of a `Cookie` line: its bytes as they came, its name and its value.
 pub(super) struct Pair<'a> {
     pub(super) raw: &'a [u8],
@@ -7,10 +9,14 @@ pub(super) struct Pair<'a> {
     pub(super) value: &'a [u8],
 }
 
-fn trim(mut bytes: &[u8]) -> &[u8] {
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
+    bytes
+}
+
+fn trim_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
@@ -19,10 +25,29 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
 
 /// The pairs of a line (RFC 6265bis, section 5.8.3, read backwards). A pair without `=` is a value without name.
 pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = Pair<'_>> {
-    line.split(|b| *b == b';').map(trim).filter(|raw| !raw.is_empty()).map(|raw| {
-        match raw.iter().position(|b| *b == b'=') {
-            Some(at) => Pair { raw, name: trim(&raw[..at]), value: trim(&raw[at + 1..]) },
-            None => Pair { raw, name: &[], value: raw },
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        loop {
+            rest = trim_start(rest);
+            if rest.is_empty() {
+                return None;
+            }
+            // Names are short and values are not: a loop finds the end of the one, `memchr` of the other.
+            let stop = rest.iter().position(|b| matches!(b, b'=' | b';')).unwrap_or(rest.len());
+            let (before, after) = rest.split_at(stop);
+            if after.first() == Some(&b'=') {
+                let end = stop + memchr(b';', after).unwrap_or(after.len());
+                let raw = trim_end(&rest[..end]);
+                rest = rest.get(end + 1..).unwrap_or_default();
+                // With nothing after the `=` it is the last byte of `raw`.
+                let value = trim_start(&raw[stop + 1..]);
+                return Some(Pair { raw, name: trim_end(before), value });
+            }
+            rest = after.get(1..).unwrap_or_default();
+            let raw = trim_end(before);
+            if !raw.is_empty() {
+                return Some(Pair { raw, name: &[], value: raw });
+            }
         }
     })
 }

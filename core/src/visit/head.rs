@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 /// A request head as an adapter sees it. Header names are in lower case.
@@ -15,25 +16,46 @@ pub trait RequestHead {
     fn headers<'a>(&'a self, each: &mut dyn FnMut(&'a str, &'a [u8]));
 }
 
-/// A response head as an adapter sees it. Header names are in lower case.
+/// The headers of a response that concern privet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseHeader {
+    /// `Cache-Control`
+    CacheControl,
+    /// `Content-Type`
+    ContentType,
+    /// `Set-Cookie`
+    SetCookie,
+    /// `Vary`
+    Vary,
+}
+
+impl ResponseHeader {
+    /// Its name, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CacheControl => "cache-control",
+            Self::ContentType => "content-type",
+            Self::SetCookie => "set-cookie",
+            Self::Vary => "vary",
+        }
+    }
+}
+
+/// A response head as an adapter sees it.
 pub trait ResponseHead {
     /// The status code.
     fn status(&self) -> u16;
 
-    /// The first line of a header.
-    fn header(&self, name: &str) -> Option<&[u8]>;
+    /// Every line of a header, in order.
+    fn lines<'a>(&'a self, header: ResponseHeader, each: &mut dyn FnMut(&'a [u8]));
 
-    /// Every `Set-Cookie` line, in order.
-    fn set_cookies<'a>(&'a self, each: &mut dyn FnMut(&'a [u8]));
+    /// Takes all lines of a header out.
+    fn remove(&mut self, header: ResponseHeader);
 
-    /// Puts these in the place of all `Set-Cookie` lines.
-    fn replace_set_cookies(&mut self, lines: Vec<Vec<u8>>);
-
-    /// Puts one line in the place of all lines of a header.
-    fn set_header(&mut self, name: &'static str, value: &str);
-
-    /// Adds a line of a header.
-    fn append_header(&mut self, name: &'static str, value: &str);
+    /// Adds a line of a header, after those that are there.
+    fn append(&mut self, header: ResponseHeader, line: Cow<'static, [u8]>);
 }
 
 /// How the request goes on to the handlers.

@@ -13,7 +13,7 @@ mod seal;
 mod violation;
 
 pub use granted::{Analytics, ConsentCategory, Contacts, Functional, Granted, Marketing};
-pub use head::{Refusal, RequestHead, ResponseHead, Rewrite, host_without_port};
+pub use head::{Refusal, RequestHead, ResponseHead, ResponseHeader, Rewrite, host_without_port};
 pub use seal::{Deny, Sealing};
 pub use violation::{Enforcement, Violation, ViolationKind};
 
@@ -179,6 +179,11 @@ impl Visit {
         self.live().decided.clone().or_else(|| self.0.state.clone())
     }
 
+    /// Whether what the device keeps is not recorded yet.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.live().decided.as_ref().or(self.0.state.as_ref()).is_some_and(|s| s.pending)
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         match &self.live().decided {
             Some(state) => Standing::of(state, &self.0.site.catalogue, self.0.gpc),
@@ -305,8 +310,7 @@ impl Consent {
     /// Whether every category has an answer.
     #[must_use]
     pub fn decided(&self) -> bool {
-        let standing = self.visit.standing();
-        self.visit.catalogue().categories().iter().all(|c| standing.decision(c) != Decision::Unknown)
+        self.visit.site().is_decided(self.visit.standing())
     }
 
     /// Every category with its decision, in the order of the catalogue.
@@ -318,7 +322,7 @@ impl Consent {
     /// Whether a withdrawal took effect on the device and is not recorded yet.
     #[must_use]
     pub fn pending(&self) -> bool {
-        self.visit.state().is_some_and(|s| s.pending)
+        self.visit.is_pending()
     }
 
     /// The record that proves what was granted.

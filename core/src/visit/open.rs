@@ -7,7 +7,7 @@ use super::cookies::pairs;
 use super::head::{Refusal, RequestHead, Rewrite};
 use super::violation::Enforcement;
 use super::{Inner, Live, Visit, opens};
-use crate::catalogue::EntryId;
+use crate::catalogue::{EntryGate, EntryId};
 use crate::clock::Timestamp;
 use crate::consent::Standing;
 use crate::consent::cookie::{ActiveSession, ContactCookie, ReadConsent};
@@ -20,7 +20,7 @@ const MAX_COOKIE_BYTES: usize = 32 * 1024;
 /// What one pass over the head's lines finds.
 #[derive(Default)]
 struct Lines<'a> {
-    cookies: Vec<&'a [u8]>,
+    cookies: Cookies<'a>,
     cookie_bytes: usize,
     proxied: Vec<&'a [u8]>,
     remove: Vec<String>,
@@ -52,39 +52,42 @@ impl<'a> Once<'a> {
     }
 }
 
-/// A cookie of the request, by its bytes and by what the catalogue says of it.
-struct Sent<'a> {
-    raw: &'a [u8],
-    name: &'a [u8],
-    entry: Option<EntryId>,
-}
-
+/// The request's cookies: privet's own, and what the others need so that all of them may pass.
 #[derive(Default)]
 struct Cookies<'a> {
     consent: Once<'a>,
     active: Once<'a>,
     contact: Once<'a>,
-    sent: Vec<Sent<'a>>,
+    /// Categories that have to be granted.
+    needs: u64,
+    /// Something needs more than a grant, or is not declared.
+    needs_more: bool,
 }
 
 impl<'a> Cookies<'a> {
-    fn read(site: &SiteState, lines: &[&'a [u8]]) -> Self {
-        let mut cookies = Self::default();
-        for pair in lines.iter().flat_map(|line| pairs(line)) {
-            if pair.name == site.names.consent.as_bytes() {
-                cookies.consent.add(pair.value);
-            } else if pair.name == site.names.active.as_bytes() {
-                cookies.active.add(pair.value);
-            } else if pair.name == site.names.contact.as_bytes() {
-                cookies.contact.add(pair.value);
+    fn read(&mut self, site: &SiteState, line: &'a [u8]) {
+        for pair in pairs(line) {
+            let own = &site.names;
+            if pair.name == own.consent.as_bytes() {
+                self.consent.add(pair.value);
+                continue;
+            } else if pair.name == own.active.as_bytes() {
+                self.active.add(pair.value);
+                continue;
+            } else if pair.name == own.contact.as_bytes() {
+                self.contact.add(pair.value);
+                continue;
             }
-            cookies.sent.push(Sent {
-                raw: pair.raw,
-                name: pair.name,
-                entry: site.catalogue.find_cookie(pair.name),
-            });
+            match site.catalogue.find_cookie(pair.name).map(|id| site.catalogue.entry_gate(id)) {
+                Some(EntryGate::Open) => {}
+                Some(EntryGate::Category(bit)) => self.needs |= bit,
+                _ => self.needs_more = true,
+            }
         }
-        cookies
+    }
+
+    fn all_open(&self, standing: Standing) -> bool {
+        !self.needs_more && self.needs & !standing.granted == 0
     }
 }
 
@@ -96,7 +99,7 @@ impl Privet {
     pub fn visit(&self, head: &dyn RequestHead) -> Result<(Visit, Rewrite), Refusal> {
         let site = self.site_of(head).ok_or(Refusal::UnknownSite)?;
         let now = self.now();
-        let lines = self.read_lines(head);
+        let lines = self.read_lines(&site, head);
         if lines.cookie_bytes > MAX_COOKIE_BYTES {
             tracing::warn!(
                 bytes = lines.cookie_bytes,
@@ -108,9 +111,9 @@ impl Privet {
         if self.is_insecure_dev() && !client.is_local() {
             return Err(Refusal::PublicPeerInDevelopment);
         }
-        let cookies = Cookies::read(&site, &lines.cookies);
-        let brought = Brought::read(&site, &cookies, now, lines.gpc);
-        let (closed, cookie) = self.close(&site, &cookies, &brought);
+        let brought = Brought::read(&site, &lines.cookies, now, lines.gpc);
+        let passes = self.enforcement() == Enforcement::Report || lines.cookies.all_open(brought.standing);
+        let (closed, cookie) = if passes { (Vec::new(), None) } else { close(&site, head, &brought) };
         let rewrite = Rewrite {
             remove: lines.remove,
             cookie,
@@ -141,13 +144,15 @@ impl Privet {
         Ok((visit, rewrite))
     }
 
-    fn read_lines<'a>(&self, head: &'a dyn RequestHead) -> Lines<'a> {
+    fn read_lines<'a>(&self, site: &SiteState, head: &'a dyn RequestHead) -> Lines<'a> {
         let mut lines = Lines::default();
         let proxy_header = self.proxies().header_name();
         head.headers(&mut |name, value| {
             if name == "cookie" {
                 lines.cookie_bytes += value.len();
-                lines.cookies.push(value);
+                if lines.cookie_bytes <= MAX_COOKIE_BYTES {
+                    lines.cookies.read(site, value);
+                }
             } else if name == "sec-gpc" {
                 // Exactly `1`, in any of several lines (W3C GPC, "The Sec-GPC Header Field").
                 lines.gpc |= value == b"1";
@@ -164,40 +169,36 @@ impl Privet {
         });
         lines
     }
+}
 
-    /// The cookies that handlers shall not see, and the line without them.
-    #[allow(clippy::type_complexity, reason = "the two halves of one answer")]
-    fn close(
-        &self,
-        site: &SiteState,
-        cookies: &Cookies<'_>,
-        brought: &Brought,
-    ) -> (Vec<(EntryId, Box<str>)>, Option<Option<Vec<u8>>>) {
-        if self.enforcement() == Enforcement::Report {
-            return (Vec::new(), None);
-        }
-        let is_open = |sent: &Sent<'_>| {
-            sent.entry.is_some_and(|id| {
-                opens(site, site.catalogue.entry_gate(id), brought.standing, brought.session.as_ref())
-            })
-        };
-        if cookies.sent.iter().all(is_open) {
-            return (Vec::new(), None);
-        }
-        let mut closed = Vec::new();
-        let mut kept: Vec<u8> = Vec::new();
-        for sent in &cookies.sent {
-            if is_open(sent) {
+/// The cookies that handlers shall not see, and the line without them.
+#[allow(clippy::type_complexity, reason = "the two halves of one answer")]
+fn close(
+    site: &SiteState,
+    head: &dyn RequestHead,
+    brought: &Brought,
+) -> (Vec<(EntryId, Box<str>)>, Option<Option<Vec<u8>>>) {
+    let mut closed = Vec::new();
+    let mut kept: Vec<u8> = Vec::new();
+    let mut changed = false;
+    head.headers(&mut |header, line| {
+        for pair in pairs(line).take_while(|_| header == "cookie") {
+            let entry = site.catalogue.find_cookie(pair.name);
+            let gate = entry.map_or(EntryGate::Closed, |id| site.catalogue.entry_gate(id));
+            if opens(site, gate, brought.standing, brought.session.as_ref()) {
                 if !kept.is_empty() {
                     kept.extend(b"; ");
                 }
-                kept.extend(sent.raw);
-            } else if let (Some(id), Ok(name)) = (sent.entry, std::str::from_utf8(sent.name)) {
-                closed.push((id, name.into()));
+                kept.extend(pair.raw);
+            } else {
+                changed = true;
+                if let (Some(id), Ok(name)) = (entry, std::str::from_utf8(pair.name)) {
+                    closed.push((id, name.into()));
+                }
             }
         }
-        (closed, Some((!kept.is_empty()).then_some(kept)))
-    }
+    });
+    (closed, changed.then(|| (!kept.is_empty()).then_some(kept)))
 }
 
 /// What the device brought, as far as it is authentic.

@@ -1,12 +1,14 @@
 //! The response head: every cookie judged, our own set, caches told, the address gone.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cookie::Cookie;
 use zeroize::Zeroize;
 
-use super::head::ResponseHead;
+use super::head::{ResponseHead, ResponseHeader};
 use super::judge::{Judge, same_site};
 use super::violation::{Enforcement, ViolationKind};
 use super::{BANNER_SHOWN, CONSENT_READ, ContactChange, SEALED, Visit};
@@ -56,17 +58,16 @@ impl Visit {
         let judged = self.judge_all(head, standing);
         let ours = self.own_lines(standing);
         self.live().client.zeroize();
-        let (mut lines, changed) = match judged {
+        let Judged { lines, changed } = match judged {
             Ok(judged) => judged,
             Err(deny) => return Sealing::Denied(deny),
         };
-        let touched = changed.is_some() || !ours.is_empty();
-        if let Some(kept) = changed {
-            lines = kept;
-        }
+        let touched = changed || !ours.is_empty();
         if touched {
-            lines.extend(ours.into_iter().map(String::into_bytes));
-            head.replace_set_cookies(lines);
+            head.remove(ResponseHeader::SetCookie);
+            for line in lines.into_iter().chain(ours.into_iter().map(String::into_bytes)) {
+                head.append(ResponseHeader::SetCookie, line.into());
+            }
         }
         if touched || self.has(CONSENT_READ) {
             self.tell_caches(head);
@@ -76,17 +77,11 @@ impl Visit {
         Sealing::Sealed
     }
 
-    /// Every line as it came, and, if something has to change, the lines as they may leave.
-    #[allow(clippy::type_complexity, reason = "two lists of lines, used once")]
-    fn judge_all(
-        &self,
-        head: &dyn ResponseHead,
-        standing: Standing,
-    ) -> Result<(Vec<Vec<u8>>, Option<Vec<Vec<u8>>>), Deny> {
+    fn judge_all(&self, head: &dyn ResponseHead, standing: Standing) -> Result<Judged, Deny> {
         let mut lines = Vec::new();
-        head.set_cookies(&mut |line| lines.push(line.to_vec()));
+        head.lines(ResponseHeader::SetCookie, &mut |line| lines.push(line));
         if lines.is_empty() {
-            return Ok((lines, None));
+            return Ok(Judged::default());
         }
         let privet = &self.0.privet;
         let site = &self.0.site;
@@ -98,16 +93,15 @@ impl Visit {
             now: privet.now(),
             secure: site.secure,
         };
-        let mut kept = Vec::with_capacity(lines.len());
-        let mut changed = false;
-        for line in &lines {
+        let mut judged = Judged::default();
+        for line in lines {
             let verdict = judge.judge(line);
             if let Some((cookie, kind)) = verdict.violation {
                 privet.note_violation(&cookie, kind);
                 match privet.enforcement() {
                     Enforcement::Enforce => {}
                     Enforcement::Report => {
-                        kept.push(line.clone());
+                        judged.lines.push(line.to_vec());
                         continue;
                     }
                     Enforcement::Deny => return Err(Deny { cookie, kind }),
@@ -115,15 +109,15 @@ impl Visit {
             }
             match verdict.line {
                 Some(verdict) => {
-                    changed |= verdict != *line;
-                    kept.push(verdict);
+                    judged.changed |= verdict != line;
+                    judged.lines.push(verdict);
                 }
-                None => changed = true,
+                None => judged.changed = true,
             }
         }
         // A response that sets a cookie is one visitor's, whoever set it.
         self.flag(CONSENT_READ);
-        Ok(if changed { (lines, Some(kept)) } else { (kept, None) })
+        Ok(judged)
     }
 
     /// The lines that privet adds.
@@ -175,7 +169,7 @@ impl Visit {
         }
         drop(live);
         // A contact that is let go is both withdrawn and expired.
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         lines.retain(|line| seen.insert(line.clone()));
         // What the browser still sends although its visitor refused it.
         for (id, name) in &self.0.closed {
@@ -211,38 +205,44 @@ impl Visit {
 
     /// `Vary` and `private`, where an answer depends on the visitor.
     fn tell_caches(&self, head: &mut dyn ResponseHead) {
-        let varies =
-            head.header("vary").map(|v| String::from_utf8_lossy(v).to_ascii_lowercase()).unwrap_or_default();
-        if !varies.split(',').any(|v| matches!(v.trim(), "cookie" | "*")) {
-            head.append_header("vary", "Cookie");
+        let mut varies = false;
+        head.lines(ResponseHeader::Vary, &mut |line| {
+            varies |= members(line).any(|v| v.eq_ignore_ascii_case(b"cookie") || v == b"*");
+        });
+        if !varies {
+            head.append(ResponseHeader::Vary, Cow::Borrowed(b"Cookie"));
         }
-        if self.catalogue().categories().iter().any(|c| c.sale_or_share) {
-            head.append_header("vary", "Sec-GPC");
+        if self.site().sells {
+            head.append(ResponseHeader::Vary, Cow::Borrowed(b"Sec-GPC"));
         }
-        let control =
-            head.header("cache-control").map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default();
-        let kept: Vec<_> = control
-            .split(',')
-            .map(str::trim)
-            .filter(|d| {
-                let name = d.split('=').next().unwrap_or("").trim().to_ascii_lowercase();
-                !d.is_empty() && !matches!(name.as_str(), "public" | "s-maxage" | "private")
-            })
-            .collect();
-        if kept.iter().any(|d| d.eq_ignore_ascii_case("no-store")) {
+        let mut kept = Vec::new();
+        let mut said = false;
+        head.lines(ResponseHeader::CacheControl, &mut |line| {
+            said = true;
+            kept.extend(members(line).filter(|d| !is_about_sharing(d)));
+        });
+        if kept.iter().any(|d| d.eq_ignore_ascii_case(b"no-store")) {
             return;
         }
-        let control = std::iter::once("private").chain(kept).collect::<Vec<_>>().join(", ");
-        head.set_header("cache-control", &control);
+        let control = if kept.is_empty() {
+            Cow::Borrowed(b"private".as_slice())
+        } else {
+            kept.insert(0, b"private");
+            Cow::Owned(kept.join(b", ".as_slice()))
+        };
+        if said {
+            head.remove(ResponseHeader::CacheControl);
+        }
+        head.append(ResponseHeader::CacheControl, control);
     }
 
     fn warn_without_banner(&self, head: &dyn ResponseHead, standing: Standing) {
-        let undecided =
-            self.catalogue().categories().iter().any(|c| standing.decision(c) == Decision::Unknown);
-        if !undecided || self.has(BANNER_SHOWN) || head.status() != 200 {
+        if self.site().is_decided(standing) || self.has(BANNER_SHOWN) || head.status() != 200 {
             return;
         }
-        if head.header("content-type").is_some_and(|t| t.starts_with(b"text/html")) {
+        let mut html = false;
+        head.lines(ResponseHeader::ContentType, &mut |line| html |= line.starts_with(b"text/html"));
+        if html {
             self.0.privet.warn_missing_banner();
         }
     }
@@ -255,6 +255,24 @@ impl Visit {
             self.0.privet.touches().note(self.scope(), contact.id, contact.epoch, self.0.now);
         }
     }
+}
+
+/// The `Set-Cookie` lines of a response as they may leave.
+#[derive(Default)]
+struct Judged {
+    lines: Vec<Vec<u8>>,
+    changed: bool,
+}
+
+/// The members of a header that is a list (RFC 9110, section 5.6.1).
+fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// Whether a cache directive says who may share the answer, which privet says itself.
+fn is_about_sharing(directive: &[u8]) -> bool {
+    let name = directive.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
+    [b"public".as_slice(), b"s-maxage", b"private"].iter().any(|d| name.eq_ignore_ascii_case(d))
 }
 
 /// A line that expires a cookie, for each way in which it may have been set: every declared path and domain,

@@ -1,6 +1,7 @@
 //! A browser and a server small enough to see through: request heads, response heads, and a cookie jar.
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub, reason = "helpers of tests")]
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -9,7 +10,7 @@ use privet::Builder;
 use privet::consent::Method;
 use privet::consent::{Answer, Decided, Origin};
 use privet::store::Storage;
-use privet::visit::{RequestHead, ResponseHead, Rewrite, Sealing};
+use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Rewrite, Sealing};
 use privet::{Catalogue, FakeClock, Privet, Timestamp, Visit};
 
 pub const CATALOGUE: &str = r#"
@@ -186,22 +187,14 @@ impl ResponseHead for Answered {
     fn status(&self) -> u16 {
         self.status
     }
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.lines.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice())
+    fn lines<'a>(&'a self, header: ResponseHeader, each: &mut dyn FnMut(&'a [u8])) {
+        self.lines.iter().filter(|(n, _)| n == header.name()).for_each(|(_, v)| each(v));
     }
-    fn set_cookies<'a>(&'a self, each: &mut dyn FnMut(&'a [u8])) {
-        self.lines.iter().filter(|(n, _)| n == "set-cookie").for_each(|(_, v)| each(v));
+    fn remove(&mut self, header: ResponseHeader) {
+        self.lines.retain(|(n, _)| n != header.name());
     }
-    fn replace_set_cookies(&mut self, lines: Vec<Vec<u8>>) {
-        self.lines.retain(|(n, _)| n != "set-cookie");
-        self.lines.extend(lines.into_iter().map(|l| ("set-cookie".to_owned(), l)));
-    }
-    fn set_header(&mut self, name: &'static str, value: &str) {
-        self.lines.retain(|(n, _)| n != name);
-        self.append_header(name, value);
-    }
-    fn append_header(&mut self, name: &'static str, value: &str) {
-        self.lines.push((name.to_owned(), value.as_bytes().to_vec()));
+    fn append(&mut self, header: ResponseHeader, line: Cow<'static, [u8]>) {
+        self.lines.push((header.name().to_owned(), line.into_owned()));
     }
 }
 
