@@ -164,6 +164,19 @@ impl Error {
         Self::Corrupt { store, what: what.into(), cure: cure.into() }
     }
 
+    /// Whether the app's own code asks for something that cannot be: a mistake that every visitor meets alike,
+    /// and whose text names nothing but what the code asked for.
+    #[must_use]
+    pub fn is_misuse(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownCategory { .. }
+                | Self::UnknownService { .. }
+                | Self::UnknownRecipient { .. }
+                | Self::HeadSent
+        )
+    }
+
     pub(crate) fn not_granted(category: impl Into<String>) -> Self {
         Self::NotGranted { category: category.into() }
     }

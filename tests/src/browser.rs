@@ -1,7 +1,7 @@
 //! A real Chromium, driven through ChromeDriver, with a fresh profile each time.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fantoccini::elements::Element;
 use fantoccini::wd::WebDriverCompatibleCommand;
@@ -123,11 +123,7 @@ impl Browser {
 
     /// Waits until something holds; asks again and again, for so long and no longer.
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
-        let from = Instant::now();
-        while !holds(self).await {
-            assert!(from.elapsed() < PATIENCE, "in vain waited until {what}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        crate::until(what, async || holds(self).await).await;
     }
 
     /// The text of the page. One that is just being left has none.

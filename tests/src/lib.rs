@@ -16,6 +16,17 @@ pub mod law;
 pub mod mmdb;
 pub mod server;
 
+use std::time::{Duration, Instant};
+
+/// Waits for a condition, looking again and again; fails the test when it does not come.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let from = Instant::now();
+    while !holds().await {
+        assert!(from.elapsed() < Duration::from_secs(30), "in vain waited until {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// The README's Rust is run as it stands.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -5,23 +5,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use privet_tests::client::{Sending, Visitor};
 use privet_tests::server::{Starting, contacts, folder};
+use privet_tests::until;
 use tokio::process::Command;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-axum-under-test");
 
 /// Waits until something holds; asks again and again, for so long and no longer.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let from = Instant::now();
-    while !holds().await {
-        assert!(from.elapsed() < Duration::from_secs(30), "in vain waited until {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 fn integrity(file: &Path) -> String {
     let db = rusqlite::Connection::open(file).unwrap();
     db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap()

@@ -32,7 +32,7 @@ async fn handle(request: Request) -> Response {
     into_response(privet_web::respond(visit, &request).await)
 }
 
-fn into_response(reply: Reply) -> Response {
+pub(crate) fn into_response(reply: Reply) -> Response {
     let body = match reply.body {
         privet_web::Body::Full(bytes) => Body::from(bytes),
         _ => return plain(500, "Something went wrong.".to_owned()),

@@ -6,11 +6,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use privet::contact::{Author, Channel, Message, NewMessage, PageUrl, PageUrlPolicy};
 use privet::{Contacts, Error};
-use privet_axum::{Granted, SameOrigin, Visitor};
+use privet_axum::{Granted, Rejection, SameOrigin, Visitor};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{CHAT, Shop, pages};
+
+/// For answers about one person: kept by nobody.
+pub(crate) const PERSONAL: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "private, no-store")];
 
 /// What a visitor sends, as a form or as JSON.
 #[derive(Debug, Deserialize)]
@@ -55,18 +58,6 @@ fn bad_request(title: &str) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({ "title": title, "status": 400 }))).into_response()
 }
 
-/// The cause goes to the log, not to the visitor.
-pub(crate) fn failed(error: &Error) -> Response {
-    match error {
-        Error::Invalid { what, .. } => bad_request(what),
-        error => {
-            tracing::error!("{error}");
-            let said = Json(json!({ "title": "This is not possible at the moment.", "status": 503 }));
-            (StatusCode::SERVICE_UNAVAILABLE, said).into_response()
-        }
-    }
-}
-
 /// `POST /chat/messages`
 pub(crate) async fn send(
     State(shop): State<Shop>,
@@ -74,17 +65,15 @@ pub(crate) async fn send(
     visitor: Visitor,
     headers: HeaderMap,
     FormOrJson(sent): FormOrJson,
-) -> Response {
+) -> Result<Response, Rejection> {
     let json = is_json(&headers) || wants_json(&headers);
-    match answer(&shop, &visitor, &sent).await {
-        Ok(messages) if json => Json(json!({ "messages": messages })).into_response(),
-        Ok(_) => {
-            let back = PageUrl::minimise(&sent.page, &PageUrlPolicy::default());
-            let back = back.as_ref().map(PageUrl::as_str).filter(|p| p.starts_with('/')).unwrap_or("/");
-            Redirect::to(&format!("{back}#chat")).into_response()
-        }
-        Err(error) => failed(&error),
+    let messages = answer(&shop, &visitor, &sent).await?;
+    if json {
+        return Ok(Json(json!({ "messages": messages })).into_response());
     }
+    let back = PageUrl::minimise(&sent.page, &PageUrlPolicy::default());
+    let back = back.as_ref().map(PageUrl::as_str).filter(|p| p.starts_with('/')).unwrap_or("/");
+    Ok(Redirect::to(&format!("{back}#chat")).into_response())
 }
 
 async fn answer(shop: &Shop, visitor: &Visitor, sent: &Sent) -> privet::Result<Vec<Message>> {
@@ -114,27 +103,23 @@ async fn answer(shop: &Shop, visitor: &Visitor, sent: &Sent) -> privet::Result<V
 }
 
 /// `GET /chat/messages`: what this visitor can read again.
-pub(crate) async fn read(visitor: Visitor, headers: HeaderMap) -> Response {
-    let messages = match visitor.messages().await {
-        Ok(messages) => messages,
-        Err(error) => return failed(&error),
-    };
-    let mut response = if headers.get(header::ACCEPT).is_some_and(|a| a.as_bytes().starts_with(b"text/html"))
-    {
+pub(crate) async fn read(visitor: Visitor, headers: HeaderMap) -> Result<Response, Rejection> {
+    let messages = visitor.messages().await?;
+    let html = headers.get(header::ACCEPT).is_some_and(|a| a.as_bytes().starts_with(b"text/html"));
+    let answer = if html {
         Html(pages::messages(&messages)).into_response()
     } else {
         Json(json!({ "messages": messages })).into_response()
     };
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("private, no-store"));
-    response
+    Ok((PERSONAL, answer).into_response())
 }
 
 /// `POST /chat/keep`: the visitor says that what was written before the consent shall be kept with the contact.
-pub(crate) async fn keep(_: SameOrigin, visitor: Visitor, granted: Granted<Contacts>) -> Response {
-    match visitor.keep_conversations(&granted).await {
-        Ok(_) => Redirect::to("/#chat").into_response(),
-        Err(error) => failed(&error),
-    }
+pub(crate) async fn keep(
+    _: SameOrigin,
+    visitor: Visitor,
+    granted: Granted<Contacts>,
+) -> Result<Redirect, Rejection> {
+    visitor.keep_conversations(&granted).await?;
+    Ok(Redirect::to("/#chat"))
 }

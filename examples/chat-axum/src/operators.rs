@@ -9,13 +9,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
+use privet::Scope;
 use privet::contact::{Contact, ContactId, PageRequest};
-use privet::{Error, Scope};
+use privet_axum::Rejection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
-use crate::{Shop, chat};
+use crate::Shop;
+use crate::chat::PERSONAL;
 
 /// What an operator has to send as `Authorization: Bearer …`.
 #[derive(Clone)]
@@ -108,18 +110,15 @@ pub(crate) async fn contacts(
     State(shop): State<Shop>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Rejection> {
     let mut request = PageRequest::first(asked.limit.unwrap_or(50));
     if let Some(after) = asked.after {
         request = request.after(after);
     }
-    let page = match shop.privet.contacts(&Scope::default(), &request).await {
-        Ok(page) => page,
-        Err(error) => return chat::failed(&error),
-    };
+    let page = shop.privet.contacts(&Scope::default(), &request).await?;
     let contacts: Vec<_> = page.contacts.iter().map(Row::from).collect();
     let accept = headers.get(header::ACCEPT).and_then(|h| h.to_str().ok()).unwrap_or_default();
-    let mut response = if accept.contains("application/json") {
+    let answer = if accept.contains("application/json") {
         Json(json!({ "contacts": contacts, "next": page.next })).into_response()
     } else {
         match (ContactsPage { contacts, next: page.next }).render() {
@@ -127,24 +126,15 @@ pub(crate) async fn contacts(
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     };
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("private, no-store"));
-    response
+    Ok((PERSONAL, answer).into_response())
 }
 
 /// `DELETE /contacts/{id}`
-pub(crate) async fn erase(_: Operator, State(shop): State<Shop>, Path(id): Path<String>) -> Response {
-    let erased = match id.parse::<ContactId>() {
-        Ok(id) => shop.privet.erase_contact(&Scope::default(), id).await,
-        Err(error) => Err(error),
-    };
-    match erased {
-        Ok(removed) => Json(json!({ "removed": removed })).into_response(),
-        Err(Error::NotFound { .. }) => {
-            (StatusCode::NOT_FOUND, Json(json!({ "title": "There is no such contact.", "status": 404 })))
-                .into_response()
-        }
-        Err(error) => chat::failed(&error),
-    }
+pub(crate) async fn erase(
+    _: Operator,
+    State(shop): State<Shop>,
+    Path(id): Path<String>,
+) -> Result<Response, Rejection> {
+    let removed = shop.privet.erase_contact(&Scope::default(), id.parse::<ContactId>()?).await?;
+    Ok(Json(json!({ "removed": removed })).into_response())
 }

@@ -9,10 +9,10 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use privet::contact::{Author, Message};
 use privet::{Analytics, catalogue::category_id};
-use privet_axum::{Banner, Consent, Granted, Visitor};
+use privet_axum::{Banner, Consent, Granted, Rejection, Visitor};
 
 use crate::articles::Article;
-use crate::{CHAT, Shop, chat};
+use crate::{CHAT, Shop};
 
 /// Readers per article: a number, and nothing about who they were.
 #[derive(Debug, Default)]
@@ -123,11 +123,9 @@ pub(crate) async fn home(
     visitor: Visitor,
     consent: Consent,
     banner: Banner,
-) -> Response {
-    match frame(&visitor, &consent, &banner, "/").await {
-        Ok(frame) => page(StatusCode::OK, HomePage { frame, articles: shop.articles.all() }.render()),
-        Err(error) => chat::failed(&error),
-    }
+) -> Result<Response, Rejection> {
+    let frame = frame(&visitor, &consent, &banner, "/").await?;
+    Ok(page(StatusCode::OK, HomePage { frame, articles: shop.articles.all() }.render()))
 }
 
 /// `GET /articles/{slug}`
@@ -139,19 +137,15 @@ pub(crate) async fn article(
     counting: Option<Granted<Analytics>>,
     headers: axum::http::HeaderMap,
     banner: Banner,
-) -> Response {
+) -> Result<Response, Rejection> {
     let Some(article) = shop.articles.get(&slug) else { return not_found(visitor, consent, banner).await };
     if let Some(granted) = counting {
         shop.readers.note(article.slug, reader_cookie(&headers), &granted);
     }
     let path = format!("/articles/{}", article.slug);
-    match frame(&visitor, &consent, &banner, &path).await {
-        Ok(frame) => page(
-            StatusCode::OK,
-            ArticlePage { frame, article, readers: shop.readers.count(article.slug) }.render(),
-        ),
-        Err(error) => chat::failed(&error),
-    }
+    let frame = frame(&visitor, &consent, &banner, &path).await?;
+    let readers = shop.readers.count(article.slug);
+    Ok(page(StatusCode::OK, ArticlePage { frame, article, readers }.render()))
 }
 
 /// privet lets this through only for visitors who granted statistics.
@@ -160,11 +154,13 @@ fn reader_cookie(headers: &axum::http::HeaderMap) -> Option<&str> {
     line.split(';').find_map(|pair| pair.trim().strip_prefix("reader="))
 }
 
-pub(crate) async fn not_found(visitor: Visitor, consent: Consent, banner: Banner) -> Response {
-    match frame(&visitor, &consent, &banner, "/").await {
-        Ok(frame) => page(StatusCode::NOT_FOUND, NotFoundPage { frame }.render()),
-        Err(error) => chat::failed(&error),
-    }
+pub(crate) async fn not_found(
+    visitor: Visitor,
+    consent: Consent,
+    banner: Banner,
+) -> Result<Response, Rejection> {
+    let frame = frame(&visitor, &consent, &banner, "/").await?;
+    Ok(page(StatusCode::NOT_FOUND, NotFoundPage { frame }.render()))
 }
 
 fn asset(content_type: &'static str, content: &'static str) -> Response {
