@@ -15,7 +15,7 @@
 //!
 //! [`open`] puts four files into one folder: `privet.db` (the database), `keys.db` (the subjects' keys), `ledger.jsonl`
 //! (what was erased) and `privet.key` (the installation's secret). That is right for one machine. Where an erasure
-//! has to outlive a restored backup, put [`SqliteKeyStore`] and [`FileLedger`](privet::store::FileLedger) elsewhere
+//! has to outlive a restored backup, put [`SqliteKeyStore`] and [`FileLedger`] elsewhere
 //! than [`SqliteStore`], and back them up on their own.
 //!
 //! # How it keeps its promises

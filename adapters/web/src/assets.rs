@@ -6,6 +6,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use crate::reply::Reply;
+use crate::request::Request;
 
 pub(crate) const SCRIPT: &str = include_str!("../assets/privet.js");
 pub(crate) const STYLE: &str = include_str!("../assets/privet.css");
@@ -26,18 +27,23 @@ pub(crate) fn style_path(base: &str) -> String {
 }
 
 /// Under its own hash it never changes; without it, it is asked for again.
-fn asset(content: &'static str, content_type: &str, current: &str, asked: Option<&str>) -> Reply {
-    let cache =
-        if asked == Some(current) { "public, max-age=31536000, immutable" } else { "public, no-cache" };
-    Reply::new(200, content_type, content)
-        .header("cache-control", cache)
-        .header("etag", format!("\"{current}\""))
+fn asset(content: &'static str, content_type: &str, current: &str, request: &Request) -> Reply {
+    let asked = request.query_value("v");
+    let cache = if asked.as_deref() == Some(current) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "public, no-cache"
+    };
+    let etag = format!("\"{current}\"");
+    let held = request.header("if-none-match").is_some_and(|tags| tags.contains(&etag));
+    let reply = if held { Reply::not_modified() } else { Reply::new(200, content_type, content) };
+    reply.header("cache-control", cache).header("etag", etag)
 }
 
-pub(crate) fn script(asked: Option<&str>) -> Reply {
-    asset(SCRIPT, "text/javascript; charset=utf-8", &SCRIPT_VERSION, asked)
+pub(crate) fn script(request: &Request) -> Reply {
+    asset(SCRIPT, "text/javascript; charset=utf-8", &SCRIPT_VERSION, request)
 }
 
-pub(crate) fn style(asked: Option<&str>) -> Reply {
-    asset(STYLE, "text/css; charset=utf-8", &STYLE_VERSION, asked)
+pub(crate) fn style(request: &Request) -> Reply {
+    asset(STYLE, "text/css; charset=utf-8", &STYLE_VERSION, request)
 }

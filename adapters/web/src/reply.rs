@@ -62,6 +62,11 @@ impl Reply {
             .personal()
     }
 
+    /// RFC 9110, section 15.4.5.
+    pub(crate) fn not_modified() -> Self {
+        Self { status: 304, headers: Vec::new(), body: Body::Full(Bytes::new()) }
+    }
+
     /// RFC 9457, with nothing of the inside.
     pub(crate) fn problem(status: u16, title: &str) -> Self {
         let body = serde_json::json!({ "type": "about:blank", "title": title, "status": status });

@@ -55,8 +55,10 @@ pub struct StatementItem {
     pub seconds: Option<u64>,
     /// Where it is stored.
     pub storage: Storage,
-    /// The service it belongs to.
+    /// Id of the service it belongs to.
     pub service: String,
+    /// That service's name.
+    pub service_label: String,
     /// Who provides it.
     pub provider: String,
     /// Third parties that can read it.
@@ -186,7 +188,8 @@ fn item(service: &Service, entry: &CookieEntry, language: &Language) -> Statemen
         duration: entry.lifetime.to_string(),
         seconds: entry.lifetime.exactly().map(|d| d.as_secs()),
         storage: entry.storage,
-        service: service.label.get(language).to_owned(),
+        service: service.id.clone(),
+        service_label: service.label.get(language).to_owned(),
         provider: service.provider.clone(),
         third_party_access: entry.third_party_access.clone(),
         trigger: entry.trigger,

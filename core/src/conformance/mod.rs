@@ -1,7 +1,7 @@
 //! The rules of [`store`](crate::store) as tests that any store can be put to. Not a stable part of the API:
 //! a new rule is a new case.
 //!
-//! Each case takes an empty store that [`fresh`](Fixture::new) has not been used by another. [`store_tests!`]
+//! Each case takes an empty store that [`fresh`](Fixture::new) has not been used by another. [`store_tests!`](crate::store_tests)
 //! names each case as a test:
 //!
 //! ```

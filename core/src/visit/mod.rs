@@ -152,9 +152,9 @@ impl Visit {
         Consent { visit: self.clone() }
     }
 
-    /// Says that the answer shows the choice, so that nobody is warned about its absence.
+    /// Says that the answer shows the choice, or need not, so that nobody is warned about its absence.
     pub fn banner_shown(&self) {
-        self.flag(BANNER_SHOWN | CONSENT_READ);
+        self.flag(BANNER_SHOWN);
     }
 
     /// The country that the visitor is likely in. It is looked up when it is asked for, and kept nowhere.

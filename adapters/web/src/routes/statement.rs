@@ -102,7 +102,7 @@ fn written(base: &str, statement: &Statement) -> String {
                 cell(&item.name),
                 cell(&item.purpose),
                 words.lifetime(item.seconds),
-                cell(&format!("{} ({})", item.provider, item.service)),
+                cell(&format!("{} ({})", item.provider, item.service_label)),
                 cell(&readers),
                 item.storage.as_str().to_owned(),
                 words.trigger(item.trigger).to_owned(),
