@@ -35,6 +35,7 @@
 //! ```
 
 mod build;
+mod check;
 mod declare;
 mod gate;
 mod index;
@@ -49,7 +50,7 @@ mod statement;
 mod text;
 
 pub use build::CatalogueBuilder;
-pub(crate) use build::MAX_CATEGORIES;
+pub(crate) use check::MAX_CATEGORIES;
 pub use declare::{CategoryDecl, Controller, EntryDecl, GateDecl, RecipientDecl, ServiceDecl};
 pub use gate::{CategoryCode, Exemption, Gate, LegalBasis, SameSite, Storage, Trigger, category_id};
 pub use lifetime::{Lifetime, MAX_COOKIE_LIFE, TimeUnit};

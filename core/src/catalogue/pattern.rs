@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -129,9 +130,66 @@ impl NamePattern {
         matches_bytes(&self.parts, name.as_bytes())
     }
 
+    /// Whether some name is one that both stand for.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let (ours, others) = (steps(&self.parts), steps(&other.parts));
+        // The places that both can be at after the same bytes, from the start of both.
+        let mut reached = BTreeSet::from([(0, 0)]);
+        let mut open: Vec<_> = reached.iter().copied().collect();
+        while let Some((n, m)) = open.pop() {
+            let (Some(a), Some(b)) = (ours.get(n), others.get(m)) else {
+                if n == ours.len() && m == others.len() {
+                    return true;
+                }
+                continue;
+            };
+            if !a.shares_a_byte(*b) {
+                continue;
+            }
+            let next = [(n + 1, m + 1), (n, m + 1), (n + 1, m), (n, m)];
+            let stays = [(false, false), (true, false), (false, true), (true, true)];
+            for (to, (stays_here, stays_there)) in next.into_iter().zip(stays) {
+                let may = (a.repeats() || !stays_here) && (b.repeats() || !stays_there);
+                if may && reached.insert(to) {
+                    open.push(to);
+                }
+            }
+        }
+        false
+    }
+
     pub(crate) fn matches_bytes(&self, name: &[u8]) -> bool {
         matches_bytes(&self.parts, name)
     }
+}
+
+/// One byte of a pattern: a fixed one, or one or more of a placeholder.
+#[derive(Clone, Copy)]
+enum Step {
+    Byte(u8),
+    Placeholder,
+}
+
+impl Step {
+    fn repeats(self) -> bool {
+        matches!(self, Self::Placeholder)
+    }
+
+    fn shares_a_byte(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Byte(a), Self::Byte(b)) => a == b,
+            (Self::Byte(b), Self::Placeholder) | (Self::Placeholder, Self::Byte(b)) => in_placeholder(b),
+            (Self::Placeholder, Self::Placeholder) => true,
+        }
+    }
+}
+
+fn steps(parts: &[Part]) -> Vec<Step> {
+    let steps = parts.iter().flat_map(|part| match part {
+        Part::Literal(text) => text.bytes().map(Step::Byte).collect(),
+        Part::Placeholder(_) => vec![Step::Placeholder],
+    });
+    steps.collect()
 }
 
 /// Linear: all placeholders take the same characters, so what an earlier one could take a later one can take
@@ -186,6 +244,20 @@ mod tests {
     }
 
     #[test]
+    fn patterns_that_meet() {
+        let meet = |a: &str, b: &str| NamePattern::parse(a).unwrap().meets(&NamePattern::parse(b).unwrap());
+        for (a, b) in [("a", "a"), ("<x>", "a"), ("a<x>", "<y>b"), ("_ga_<x>", "<y>_<z>"), ("<x>.t", "<y>.t")]
+        {
+            assert!(meet(a, b) && meet(b, a), "{a} {b}");
+        }
+        for (a, b) in
+            [("a", "b"), ("a", "aa"), ("<x>", "a.b"), ("a<x>", "a"), ("<x>.t", "<y>.u"), ("a<x>b", "ab")]
+        {
+            assert!(!meet(a, b) && !meet(b, a), "{a} {b}");
+        }
+    }
+
+    #[test]
     fn broken_patterns() {
         for bad in ["", "<", "<>", "a<b", "a>b", "<a><b>", "<a b>"] {
             assert!(NamePattern::parse(bad).is_err(), "{bad:?}");
@@ -202,6 +274,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn two_patterns_that_know_one_name_meet(
+            a in "(a|b|<x>a|<x>b|[.]){1,4}", b in "(a|b|<x>a|<x>b|[.]){1,4}", name in "[ab.]{1,7}",
+        ) {
+            let (a, b) = (NamePattern::parse(&a).unwrap(), NamePattern::parse(&b).unwrap());
+            prop_assert!(a.meets(&a));
+            prop_assert!(a.meets(&b) || !(a.matches(&name) && b.matches(&name)));
+        }
+
         #[test]
         fn what_is_rendered_is_recognised(id in "[A-Za-z0-9_-]{1,12}", other in "[A-Za-z0-9_-]{1,12}") {
             let p = NamePattern::parse("w.<id>.x<other>").unwrap();

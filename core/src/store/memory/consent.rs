@@ -1,0 +1,80 @@
+//! Notices and consent records.
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::catalogue::CategoryCode;
+use crate::clock::Timestamp;
+use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::error::Result;
+use crate::scope::Scope;
+use crate::store::traits::ConsentStore;
+use crate::store::types::{AppendedRecord, ConsentProof, NewRecord, record_withdraws_nothing};
+
+#[async_trait]
+impl ConsentStore for MemoryStore {
+    async fn publish_notice(&self, scope: &Scope, notice: &NoticeSnapshot) -> Result<()> {
+        self.locked().notices.entry((scope.clone(), notice.id)).or_insert_with(|| notice.clone());
+        Ok(())
+    }
+
+    async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>> {
+        Ok(self.locked().notices.get(&(scope.clone(), id)).cloned())
+    }
+
+    async fn append_record(
+        &self,
+        new: &NewRecord,
+        contacts: CategoryCode,
+        fence_until: Timestamp,
+    ) -> Result<AppendedRecord> {
+        let mut tables = self.locked();
+        let scope = &new.record.scope;
+        if let Some(there) = tables.record(scope, new.record.id) {
+            return Ok(AppendedRecord::new(there.clone(), 0));
+        }
+        let latest = new.follows.and_then(|id| tables.latest(scope, id)).cloned();
+        let mut record = new.record.clone();
+        if let Some(latest) = latest {
+            if record_withdraws_nothing(&record, &latest) {
+                return Ok(AppendedRecord::new(latest, 0));
+            }
+            record.subject = latest.subject;
+        }
+        let of_line: Vec<_> = tables
+            .contacts
+            .iter()
+            .filter(|((s, _), row)| s == scope && row.erasing.is_none())
+            .filter(|(_, row)| {
+                tables.record(scope, row.value.consent).is_some_and(|r| r.subject == record.subject)
+            })
+            .map(|((_, id), _)| *id)
+            .collect();
+        let mut erasing = 0;
+        for id in of_line {
+            if record.grants(contacts, record.at) {
+                if let Some(row) = tables.contacts.get_mut(&(scope.clone(), id)) {
+                    row.value.consent = record.id;
+                    row.value.consent_until = record.until;
+                }
+            } else {
+                let cause = record.act.erasure_cause();
+                erasing += u32::from(tables.mark_contact(scope, id, cause, fence_until));
+            }
+        }
+        tables.records.push(record.clone());
+        Ok(AppendedRecord::new(record, erasing))
+    }
+
+    async fn record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
+        Ok(self.locked().record(scope, id).cloned())
+    }
+
+    async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
+        Ok(self.locked().latest(scope, id).cloned())
+    }
+
+    async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
+        Ok(self.locked().holds(proof, now))
+    }
+}

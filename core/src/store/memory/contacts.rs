@@ -1,0 +1,81 @@
+//! Contacts.
+
+use async_trait::async_trait;
+
+use super::{MemoryStore, Row};
+use crate::clock::Timestamp;
+use crate::contact::{Contact, ContactId};
+use crate::error::{Error, Result};
+use crate::scope::Scope;
+use crate::store::traits::ContactStore;
+use crate::store::types::{ConsentProof, ContactCursor, ContactTouch, ErasureCause, Horizon};
+
+#[async_trait]
+impl ContactStore for MemoryStore {
+    async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact> {
+        let mut tables = self.locked();
+        let scope = &proof.scope;
+        tables.check(proof, scope, contact.created)?;
+        if tables.is_fenced(&scope.tenant, contact.subject, contact.epoch) {
+            return Err(Error::Fenced);
+        }
+        let until = tables.record(scope, proof.record).map_or(contact.created, |r| r.until);
+        let row = tables.contacts.entry((scope.clone(), contact.id)).or_insert_with(|| {
+            let value =
+                Contact { consent: proof.record, consent_until: until, conversations: 0, ..contact.clone() };
+            Row::new(value, None)
+        });
+        Ok(row.value.clone())
+    }
+
+    async fn touch_contacts(&self, touches: &[ContactTouch]) -> Result<u64> {
+        let mut tables = self.locked();
+        let mut moved = 0;
+        for t in touches {
+            let Some(row) = tables.contacts.get_mut(&(t.scope.clone(), t.id)) else { continue };
+            let contact = &mut row.value;
+            let there =
+                row.erasing.is_none() && contact.last_seen >= t.gone_before && contact.consent_until > t.at;
+            if there && contact.epoch == t.epoch && contact.last_seen < t.at {
+                contact.last_seen = t.at;
+                moved += 1;
+            }
+        }
+        Ok(moved)
+    }
+
+    async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>> {
+        Ok(self.locked().shown_contact(scope, id, horizon).cloned())
+    }
+
+    async fn contacts(
+        &self,
+        scope: &Scope,
+        after: Option<ContactCursor>,
+        limit: u16,
+        horizon: &Horizon,
+    ) -> Result<Vec<Contact>> {
+        let tables = self.locked();
+        let mut all: Vec<_> = tables
+            .contacts
+            .keys()
+            .filter(|(s, _)| s == scope)
+            .filter_map(|(_, id)| tables.shown_contact(scope, *id, horizon))
+            .filter(|c| after.is_none_or(|a| (c.last_seen, c.id) < (a.last_seen, a.id)))
+            .cloned()
+            .collect();
+        all.sort_by_key(|c| std::cmp::Reverse((c.last_seen, c.id)));
+        all.truncate(limit.into());
+        Ok(all)
+    }
+
+    async fn begin_contact_erasure(
+        &self,
+        scope: &Scope,
+        id: ContactId,
+        _: Timestamp,
+        fence_until: Timestamp,
+    ) -> Result<bool> {
+        Ok(self.locked().mark_contact(scope, id, ErasureCause::Request, fence_until))
+    }
+}

@@ -1,0 +1,205 @@
+//! A store in memory: the reference that the conformance suite is read against.
+
+mod consent;
+mod contacts;
+mod conversations;
+mod retention;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::traits::Store;
+use super::types::{ConsentProof, EraseStep, ErasureCause, Horizon, OpenInfo, StoredMessage, SubjectDigest};
+use crate::clock::Timestamp;
+use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::contact::{Contact, ContactId, Conversation, ConversationId, FenceEpoch, Owner, Removed};
+use crate::error::{Error, Result};
+use crate::key::Fingerprint;
+use crate::retention::{DataClass, RetentionRule};
+use crate::scope::{Scope, Tenant};
+
+/// Everything in memory, gone when the process ends: for tests and for trying out.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    key: Option<Fingerprint>,
+    notices: BTreeMap<(Scope, NoticeId), NoticeSnapshot>,
+    /// In the order they were appended.
+    records: Vec<ConsentRecord>,
+    contacts: BTreeMap<(Scope, ContactId), Row<Contact>>,
+    conversations: BTreeMap<(Scope, ConversationId), Row<Conversation>>,
+    messages: BTreeMap<(Scope, ConversationId, u32), StoredMessage>,
+    fences: BTreeMap<(Tenant, SubjectDigest), (FenceEpoch, Timestamp)>,
+    rules: BTreeMap<(Tenant, DataClass), RetentionRule>,
+}
+
+#[derive(Debug)]
+struct Row<T> {
+    value: T,
+    /// The key of a visit's conversation; a contact has its own.
+    subject: Option<SubjectDigest>,
+    erasing: Option<ErasureCause>,
+}
+
+impl<T> Row<T> {
+    fn new(value: T, subject: Option<SubjectDigest>) -> Self {
+        Self { value, subject, erasing: None }
+    }
+}
+
+const GONE: Error = Error::NotFound { what: "contact" };
+
+impl Tables {
+    fn record(&self, scope: &Scope, id: RecordId) -> Option<&ConsentRecord> {
+        self.records.iter().find(|r| r.scope == *scope && r.id == id)
+    }
+
+    fn latest(&self, scope: &Scope, id: RecordId) -> Option<&ConsentRecord> {
+        let subject = self.record(scope, id)?.subject;
+        self.records.iter().rev().find(|r| r.scope == *scope && r.subject == subject)
+    }
+
+    fn holds(&self, proof: &ConsentProof, now: Timestamp) -> bool {
+        [self.record(&proof.scope, proof.record), self.latest(&proof.scope, proof.record)]
+            .iter()
+            .all(|r| r.is_some_and(|r| r.grants(proof.category, now)))
+    }
+
+    fn check(&self, proof: &ConsentProof, scope: &Scope, now: Timestamp) -> Result<()> {
+        if proof.scope == *scope && self.holds(proof, now) {
+            Ok(())
+        } else {
+            Err(Error::not_granted(crate::catalogue::category_id::CONTACTS))
+        }
+    }
+
+    fn is_fenced(&self, tenant: &Tenant, subject: SubjectDigest, epoch: FenceEpoch) -> bool {
+        self.fences.get(&(tenant.clone(), subject)).is_some_and(|(fence, _)| epoch <= *fence)
+    }
+
+    fn shown_contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Option<&Contact> {
+        let row = self.contacts.get(&(scope.clone(), id))?;
+        (row.erasing.is_none() && horizon.shows_contact(&row.value)).then_some(&row.value)
+    }
+
+    fn shown_conversation(
+        &self,
+        scope: &Scope,
+        id: ConversationId,
+        horizon: &Horizon,
+    ) -> Option<&Conversation> {
+        let row = self.conversations.get(&(scope.clone(), id))?;
+        let owner_is_there = match row.value.owner {
+            Owner::Contact(contact) => self.shown_contact(scope, contact, horizon).is_some(),
+            Owner::Session(_) => true,
+        };
+        (row.erasing.is_none() && owner_is_there && horizon.shows_conversation(&row.value))
+            .then_some(&row.value)
+    }
+
+    fn of_owner(&self, scope: &Scope, owner: Owner, horizon: &Horizon) -> Vec<&Conversation> {
+        let mut all: Vec<_> = self
+            .conversations
+            .iter()
+            .filter(|((s, _), row)| s == scope && row.value.owner == owner)
+            .filter_map(|((_, id), _)| self.shown_conversation(scope, *id, horizon))
+            .collect();
+        all.sort_by_key(|c| std::cmp::Reverse((c.last_message, c.id)));
+        all
+    }
+
+    fn running(
+        &self,
+        scope: &Scope,
+        owner: Owner,
+        since: Timestamp,
+        horizon: &Horizon,
+    ) -> Option<&Conversation> {
+        self.of_owner(scope, owner, horizon)
+            .into_iter()
+            .find(|c| c.closed.is_none() && c.last_message >= since)
+    }
+
+    /// Hides and fences a contact.
+    fn mark_contact(
+        &mut self,
+        scope: &Scope,
+        id: ContactId,
+        cause: ErasureCause,
+        fence_until: Timestamp,
+    ) -> bool {
+        let Some(row) = self.contacts.get_mut(&(scope.clone(), id)).filter(|r| r.erasing.is_none()) else {
+            return false;
+        };
+        row.erasing = Some(cause);
+        self.fences.insert((scope.tenant.clone(), row.value.subject), (row.value.epoch, fence_until));
+        true
+    }
+
+    fn mark_conversation(&mut self, scope: &Scope, id: ConversationId, cause: ErasureCause) -> bool {
+        let key = (scope.clone(), id);
+        let Some(row) = self.conversations.get_mut(&key).filter(|r| r.erasing.is_none()) else {
+            return false;
+        };
+        row.erasing = Some(cause);
+        if let Owner::Contact(contact) = row.value.owner
+            && let Some(contact) = self.contacts.get_mut(&(scope.clone(), contact))
+        {
+            contact.value.conversations = contact.value.conversations.saturating_sub(1);
+        }
+        true
+    }
+
+    fn remove_messages(&mut self, scope: &Scope, id: ConversationId, max: u32) -> u64 {
+        let keys: Vec<_> = self
+            .messages
+            .range((scope.clone(), id, 0)..=(scope.clone(), id, u32::MAX))
+            .map(|(k, _)| k.clone())
+            .take(max as usize)
+            .collect();
+        keys.iter().for_each(|k| drop(self.messages.remove(k)));
+        keys.len() as u64
+    }
+
+    /// Whatever fits into `max` rows of one conversation: its messages, and then itself.
+    fn remove_conversation(&mut self, scope: &Scope, id: ConversationId, max: u32) -> EraseStep {
+        let messages = self.remove_messages(scope, id, max);
+        if messages >= u64::from(max) {
+            return EraseStep::new(Removed::new(0, 0, messages, 0), false);
+        }
+        let gone = u64::from(self.conversations.remove(&(scope.clone(), id)).is_some());
+        EraseStep::new(Removed::new(0, gone, messages, 0), true)
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Tables> {
+        // A unit checks before it changes, so a panic leaves nothing half-done.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn open(&self, info: &OpenInfo) -> Result<()> {
+        let mut tables = self.locked();
+        tables.key = Some(info.check(tables.key)?);
+        Ok(())
+    }
+}

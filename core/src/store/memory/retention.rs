@@ -1,0 +1,177 @@
+//! Rules, what has expired, and its removal in steps.
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::clock::Timestamp;
+use crate::contact::{Conversation, Owner, Removed};
+use crate::error::Result;
+use crate::retention::{DataClass, RetentionRule};
+use crate::scope::{Scope, Tenant};
+use crate::store::traits::RetentionStore;
+use crate::store::types::{EraseStep, Erasing, ErasingKind, ErasureCause, Horizon};
+
+#[async_trait]
+impl RetentionStore for MemoryStore {
+    async fn tenants(&self) -> Result<Vec<Tenant>> {
+        let tables = self.locked();
+        let mut all: Vec<_> = tables
+            .contacts
+            .keys()
+            .map(|(s, _)| &s.tenant)
+            .chain(tables.conversations.keys().map(|(s, _)| &s.tenant))
+            .chain(tables.records.iter().map(|r| &r.scope.tenant))
+            .cloned()
+            .collect();
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
+    async fn rules(&self, tenant: &Tenant) -> Result<Vec<RetentionRule>> {
+        Ok(self.locked().rules.iter().filter(|((t, _), _)| t == tenant).map(|(_, r)| *r).collect())
+    }
+
+    async fn set_rule(&self, tenant: &Tenant, rule: &RetentionRule) -> Result<()> {
+        self.locked().rules.insert((tenant.clone(), rule.class()), *rule);
+        Ok(())
+    }
+
+    async fn purge_step(
+        &self,
+        tenant: &Tenant,
+        class: DataClass,
+        max: u32,
+        horizon: &Horizon,
+        fence_until: Timestamp,
+    ) -> Result<u32> {
+        let mut tables = self.locked();
+        let max = max as usize;
+        let taken = match class {
+            DataClass::Contacts => {
+                let due: Vec<_> = tables
+                    .contacts
+                    .iter()
+                    .filter(|((s, _), row)| {
+                        s.tenant == *tenant && row.erasing.is_none() && !horizon.shows_contact(&row.value)
+                    })
+                    .map(|(k, _)| k.clone())
+                    .take(max)
+                    .collect();
+                for (scope, id) in &due {
+                    tables.mark_contact(scope, *id, ErasureCause::Retention, fence_until);
+                }
+                due.len()
+            }
+            DataClass::Conversations | DataClass::SessionConversations | DataClass::SupportConversations => {
+                let due: Vec<_> = tables
+                    .conversations
+                    .iter()
+                    .filter(|((s, _), row)| {
+                        s.tenant == *tenant && row.erasing.is_none() && class_of(&row.value) == class
+                    })
+                    .filter(|(_, row)| !horizon.shows_conversation(&row.value))
+                    .map(|(k, _)| k.clone())
+                    .take(max)
+                    .collect();
+                for (scope, id) in &due {
+                    tables.mark_conversation(scope, *id, ErasureCause::Retention);
+                }
+                due.len()
+            }
+            DataClass::Messages => {
+                let due: Vec<_> = tables
+                    .messages
+                    .iter()
+                    .filter(|((s, _, _), m)| s.tenant == *tenant && m.at < horizon.messages)
+                    .map(|(k, _)| k.clone())
+                    .take(max)
+                    .collect();
+                due.iter().for_each(|k| drop(tables.messages.remove(k)));
+                due.len()
+            }
+            DataClass::ConsentRecords => {
+                let mut left = max;
+                tables.records.retain(|r| {
+                    let due = left > 0 && r.scope.tenant == *tenant && r.until < horizon.records;
+                    left -= usize::from(due);
+                    !due
+                });
+                max - left
+            }
+        };
+        Ok(u32::try_from(taken).unwrap_or(u32::MAX))
+    }
+
+    async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {
+        let tables = self.locked();
+        let mine = |s: &Scope| tenant.is_none_or(|t| *t == s.tenant);
+        let contacts = tables.contacts.iter().filter_map(|((scope, id), row)| {
+            Some(Erasing::new(
+                scope.clone(),
+                ErasingKind::Contact(*id),
+                Some(row.value.subject),
+                row.erasing?,
+            ))
+        });
+        let conversations = tables.conversations.iter().filter_map(|((scope, id), row)| {
+            Some(Erasing::new(scope.clone(), ErasingKind::Conversation(*id), row.subject, row.erasing?))
+        });
+        Ok(contacts.chain(conversations).filter(|e| mine(&e.scope)).take(max as usize).collect())
+    }
+
+    async fn erase_step(&self, erasing: &Erasing, max: u32) -> Result<EraseStep> {
+        let mut tables = self.locked();
+        let scope = &erasing.scope;
+        match erasing.kind {
+            ErasingKind::Conversation(id) => {
+                let marked =
+                    tables.conversations.get(&(scope.clone(), id)).is_some_and(|r| r.erasing.is_some());
+                Ok(if marked {
+                    tables.remove_conversation(scope, id, max)
+                } else {
+                    EraseStep::new(Removed::default(), true)
+                })
+            }
+            ErasingKind::Contact(id) => {
+                if tables.contacts.get(&(scope.clone(), id)).is_none_or(|r| r.erasing.is_none()) {
+                    return Ok(EraseStep::new(Removed::default(), true));
+                }
+                let owned: Vec<_> = tables
+                    .conversations
+                    .iter()
+                    .filter(|((s, _), row)| s == scope && row.value.owner == Owner::Contact(id))
+                    .map(|((_, c), _)| *c)
+                    .collect();
+                let (mut removed, mut left) = (Removed::default(), max);
+                for conversation in owned {
+                    let step = tables.remove_conversation(scope, conversation, left);
+                    removed += step.removed;
+                    let rows = step.removed.messages + step.removed.conversations;
+                    left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
+                    if !step.done || left == 0 {
+                        return Ok(EraseStep::new(removed, false));
+                    }
+                }
+                tables.contacts.remove(&(scope.clone(), id));
+                removed += Removed::new(1, 0, 0, 0);
+                Ok(EraseStep::new(removed, true))
+            }
+        }
+    }
+
+    async fn purge_fences(&self, now: Timestamp) -> Result<u64> {
+        let mut tables = self.locked();
+        let before = tables.fences.len();
+        tables.fences.retain(|_, (_, until)| *until > now);
+        Ok((before - tables.fences.len()) as u64)
+    }
+}
+
+fn class_of(conversation: &Conversation) -> DataClass {
+    match conversation.owner {
+        Owner::Contact(_) => DataClass::Conversations,
+        Owner::Session(_) if conversation.live_support => DataClass::SupportConversations,
+        Owner::Session(_) => DataClass::SessionConversations,
+    }
+}
