@@ -3,13 +3,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum_core::body::Body;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::Response;
 use pin_project_lite::pin_project;
 use privet::Visit;
 use privet::visit::{Refusal, Sealing};
 
 use crate::head::Answer;
+use crate::reply::plain;
 
 pin_project! {
     /// The answer of an app inside privet, sealed when it comes.
@@ -42,14 +42,6 @@ impl<F> ResponseFuture<F> {
     pub(crate) fn refused(refusal: Refusal) -> Self {
         Self { kind: Kind::Refused { refusal } }
     }
-}
-
-pub(crate) fn plain(status: u16, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 impl<F, E> Future for ResponseFuture<F>

@@ -59,6 +59,7 @@ mod future;
 mod head;
 mod layer;
 mod rejection;
+mod reply;
 mod router;
 mod service;
 pub mod testing;

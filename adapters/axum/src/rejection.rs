@@ -4,8 +4,7 @@ use http::Response;
 use privet::Error;
 use privet_web::Reply;
 
-use crate::future::plain;
-use crate::router::into_response;
+use crate::reply::{into_response, plain};
 
 /// Why an extractor gave nothing, and what a handler may end with: it turns every [`privet::Error`] into an answer
 /// that tells the visitor nothing of the inside.

@@ -1,15 +1,13 @@
 use axum::Router;
 use axum::routing::any;
-use axum_core::body::Body;
 use axum_core::extract::Request;
 use axum_core::response::{IntoResponse as _, Response};
-use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use privet::{Privet, Visit};
-use privet_web::{BODY_LIMIT, Method, Reply};
+use privet_web::{BODY_LIMIT, Method};
 
-use crate::future::plain;
 use crate::rejection::Rejection;
+use crate::reply::into_response;
 
 /// privet's own routes below its base path: settings, banner, decisions, statement, script and stylesheet. Merge it into
 /// the app's router.
@@ -30,19 +28,4 @@ async fn handle(request: Request) -> Response {
     .headers(headers)
     .body(body);
     into_response(privet_web::respond(visit, &request).await)
-}
-
-pub(crate) fn into_response(reply: Reply) -> Response {
-    let body = match reply.body {
-        privet_web::Body::Full(bytes) => Body::from(bytes),
-        _ => return plain(500, "Something went wrong.".to_owned()),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in reply.headers {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().append(HeaderName::from_static(name), value);
-        }
-    }
-    response
 }

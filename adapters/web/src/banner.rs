@@ -4,6 +4,7 @@ use privet::Visit;
 
 use crate::language;
 use crate::page;
+use crate::request::local_path;
 
 /// What a page embeds with one line of its template: the banner for a visitor who has not decided, the lasting link
 /// to the settings, and the script with the state it needs. Safe HTML; put it before `</body>`.
@@ -38,41 +39,5 @@ impl Banner {
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.html)
-    }
-}
-
-/// A path on this site, for a redirect: nothing that a browser could read as another site.
-pub(crate) fn local_path(path: &str) -> Option<&str> {
-    let local = path.starts_with('/')
-        && !path.starts_with("//")
-        && path.len() <= 2048
-        && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-    local.then_some(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirects_stay_here() {
-        for good in ["/", "/articles/roses?q=1#top", "/a//b"] {
-            assert_eq!(local_path(good), Some(good));
-        }
-        for bad in [
-            "",
-            "//evil.example",
-            "/\\evil.example",
-            "https://evil.example",
-            "javascript:alert(1)",
-            "/a b",
-            "/\n",
-            "/\r\nx: y",
-            "/ä",
-            "x",
-        ] {
-            assert_eq!(local_path(bad), None, "{bad:?}");
-        }
-        assert_eq!(local_path(&format!("/{}", "a".repeat(3000))), None);
     }
 }

@@ -31,6 +31,7 @@ mod page;
 mod reply;
 mod request;
 mod routes;
+mod state;
 mod words;
 
 pub use banner::Banner;

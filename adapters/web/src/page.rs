@@ -6,7 +6,7 @@ use privet::catalogue::{Language, Statement, StatementItem, category_id};
 use privet::consent::{Decision, Notice, NoticeCategory, SiteNotice};
 
 use crate::assets::{script_path, style_path};
-use crate::routes::state_json;
+use crate::state::state_json;
 use crate::words::{self, Words};
 
 #[derive(Template)]

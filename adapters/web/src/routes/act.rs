@@ -6,10 +6,11 @@ use privet::consent::{Answer, Decided, Method, Origin, Withdrawn};
 use privet::{Error, Visit};
 use serde::Deserialize;
 
-use super::{failed, not_found, notice, return_to, settings, state_json, wants_html};
+use super::{failed, not_found, notice, return_to, settings, wants_html};
 use crate::origin::SameOrigin;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::state::state_json;
 
 /// What a form or a script sends.
 #[derive(Debug, Default, Deserialize)]

@@ -3,19 +3,15 @@
 mod act;
 mod statement;
 
-use std::collections::BTreeMap;
-
-use privet::catalogue::{Gate, Storage};
-use privet::consent::{Decision, SiteNotice};
+use privet::consent::SiteNotice;
 use privet::{Privet, Visit};
-use serde_json::{Value, json};
 
 use crate::assets;
-use crate::banner::local_path;
 use crate::negotiate;
 use crate::page;
 use crate::reply::Reply;
-use crate::request::{Method, Request};
+use crate::request::{Method, Request, local_path};
+use crate::state::state_json;
 use crate::words;
 
 /// The paths of privet's own routes, for a framework's router.
@@ -127,42 +123,4 @@ fn banner(visit: &Visit, request: &Request) -> Reply {
 fn state(visit: &Visit, request: &Request) -> Reply {
     let Some(notice) = notice(visit, request) else { return not_found(visit, request) };
     Reply::json(200, &state_json(visit, notice, false)).personal()
-}
-
-/// What a script may know: the decisions, and a fresh token for a form of its own. Pages also get what is declared for
-/// storage beside cookies, which the script guards.
-pub(crate) fn state_json(visit: &Visit, notice: &SiteNotice, with_storage: bool) -> Value {
-    let consent = visit.consent();
-    let categories: BTreeMap<&str, Decision> = consent.decisions().map(|(c, d)| (c.id.as_str(), d)).collect();
-    let mut state = json!({
-        "decided": consent.decided(),
-        "categories": categories,
-        "notice": visit.notice_token(notice),
-        "regime": visit.regime().rules().id,
-        "gpc": visit.gpc(),
-    });
-    if consent.pending() {
-        state["pending"] = json!(true);
-    }
-    if with_storage {
-        state["storage"] = storage_json(visit);
-    }
-    state
-}
-
-/// Kind, name pattern, category or null, service or null, per declared item that is no cookie.
-fn storage_json(visit: &Visit) -> Value {
-    let catalogue = visit.catalogue();
-    let items = catalogue.services().iter().flat_map(|s| &s.entries).filter(|e| e.storage != Storage::Cookie);
-    items
-        .map(|e| {
-            let category =
-                e.gate.category().and_then(|code| catalogue.categories().iter().find(|c| c.code == code));
-            let service = match &e.gate {
-                Gate::Activation { service } => Some(service),
-                _ => None,
-            };
-            json!([e.storage, e.name, category.map(|c| &c.id), service])
-        })
-        .collect()
 }
