@@ -13,7 +13,6 @@ use tokio::process::Command;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-axum-under-test");
 
-/// Waits until something holds; asks again and again, for so long and no longer.
 fn integrity(file: &Path) -> String {
     let db = rusqlite::Connection::open(file).unwrap();
     db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap()
@@ -328,7 +327,7 @@ async fn files_that_are_none_are_refused() {
     }
 }
 
-/// Two first messages of many visitors at once, and a stop in between: touches are flushed, nothing hangs.
+/// A stop under load: what was noted is written, open connections end, the program says that it stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_flushes_touches_and_ends_cleanly() {
     let data = folder();

@@ -20,6 +20,7 @@ use privet::visit::ViolationKind;
 use privet::{Analytics, Catalogue, Enforcement, Privet, Storage};
 use privet_axum::testing::{Stage, Walk};
 use privet_axum::{Banner, Consent, Country, Granted, PrivetLayer, Protected, Visit, Visitor, protect};
+use privet_tests::log::Log;
 use tower::{Service, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -392,25 +393,8 @@ async fn tower_governor_tells_visitors_apart_without_their_addresses() {
 /// IP-01: the tracing layer of tower-http, in full voice, says no address.
 #[tokio::test]
 async fn ip_01_traces_hold_no_address() {
-    use std::io::Write;
-    #[derive(Clone, Default)]
-    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = log.listen(tracing::Level::TRACE);
     let privet = Privet::builder(catalogue(None))
         .trusted_proxies("203.0.113.0/24".parse().unwrap())
         .build()
@@ -428,7 +412,7 @@ async fn ip_01_traces_hold_no_address() {
     let mut r = request("/", "visits=secret-value; __Host-privet=secret-value");
     r.headers_mut().insert("x-forwarded-for", HeaderValue::from_static("198.51.100.77"));
     send(&app, r).await;
-    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let said = log.said();
     assert!(said.contains("a handler that logs all it has"), "{said}");
     assert!(said.contains("declare it below the service"), "the cure is told: {said}");
     assert!(!said.contains("198.51.100.77") && !said.contains("203.0.113.7"), "{said}");
