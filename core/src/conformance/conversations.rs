@@ -4,7 +4,7 @@ use super::fixture::{CONTACTS, Fixture, at, digest, everything, scope, start};
 use crate::contact::{Author, Channel, ContactId, ConversationId, Owner, Removed, Sealed};
 use crate::error::Error;
 use crate::scope::Scope;
-use crate::store::{Adoption, ConsentProof, OwnerProof, Store};
+use crate::store::{Adoption, ConsentProof, MessageToStore, OwnerProof, Store};
 
 fn conversation(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
@@ -101,7 +101,7 @@ pub async fn conversations_belong_to_their_owner(store: &dyn Store) {
         (f.by_session(2, 5), 5),
     ] {
         let refused = f.say(&owner, &f.message(into, 100, at(2))).await;
-        assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
     }
     // On somebody else's proof, and on one's own for a contact that is not there.
     let mixed = OwnerProof::Contact {
@@ -113,6 +113,28 @@ pub async fn conversations_belong_to_their_owner(store: &dyn Store) {
     assert!(matches!(f.say(&mixed, &f.message(7, 7, at(2))).await, Err(Error::NotFound { .. })));
     assert_eq!(f.counter(one.id, at(3)).await, Some(1));
     assert_eq!(f.counter(two.id, at(3)).await, Some(0));
+}
+
+/// P7: a message that was on its way while its conversation was erased does not bring it back, neither before
+/// nor after the rows are gone.
+pub async fn a_late_message_does_not_bring_a_conversation_back(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (contact, proof) = f.contact(1, start()).await;
+    for (owner, whose, n) in [
+        (f.by_contact(&contact, &proof), Owner::Contact(contact.id), 10),
+        (f.by_session(1, 20), Owner::Session(digest(1)), 20),
+    ] {
+        f.say(&owner, &f.message(n, n, at(1))).await.unwrap();
+        let late = MessageToStore { opens: false, ..f.message(n, n + 1, at(2)) };
+        let refused = async || matches!(f.say(&owner, &late).await, Err(Error::Conflict { .. }));
+        store.begin_conversation_erasure(&here, conversation(n)).await.unwrap();
+        assert!(refused().await, "while it is being erased");
+        f.erase_everything_marked(100).await;
+        assert!(refused().await, "when it is gone");
+        assert_eq!(f.conversation_count(whose, at(3)).await, 0);
+    }
+    assert_eq!(f.counter(contact.id, at(3)).await, Some(0));
 }
 
 /// Without consent the chat works, and no contact comes of it.

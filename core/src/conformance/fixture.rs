@@ -123,15 +123,17 @@ impl<'s> Fixture<'s> {
         (contact, proof)
     }
 
+    /// A message that opens its conversation, if that is not there.
     pub(super) fn message(self, conversation: u8, id: u8, now: Timestamp) -> MessageToStore {
-        MessageToStore::new(
+        let message = MessageToStore::new(
             ConversationId::from_bytes([conversation; 16]),
             MessageId::from_bytes([id; 16]),
             now,
             Channel::AiSearch,
             Author::Visitor,
             Sealed::from_bytes(vec![conversation, id]),
-        )
+        );
+        MessageToStore { opens: true, ..message }
     }
 
     pub(super) fn by_contact(self, contact: &Contact, proof: &ConsentProof) -> OwnerProof {

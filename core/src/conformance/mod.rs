@@ -74,6 +74,7 @@ macro_rules! store_tests {
             messages_are_numbered_and_stored_once
             the_counter_changes_with_conversations_only
             one_conversation_runs_at_a_time
+            a_late_message_does_not_bring_a_conversation_back
             conversations_belong_to_their_owner
             a_visit_needs_no_consent_and_leaves_no_contact
             conversations_are_adopted_on_a_proof_only

@@ -36,6 +36,8 @@ pub struct Visitor {
 /// Who speaks, and under which key.
 struct Speaker {
     proof: OwnerProof,
+    /// Whether the conversation begins with what is said.
+    opens: bool,
     conversation: ConversationId,
     key: SubjectKey,
     contact: Option<ContactId>,
@@ -97,9 +99,11 @@ impl Visitor {
             };
             let subject = privet.keys().contact_digest(tenant, id).await?;
             let proof = OwnerProof::Contact { proof: granted.proof()?, id, epoch, subject };
+            let running = self.running(Owner::Contact(id)).await?;
             let speaker = Speaker {
                 proof,
-                conversation: self.running_or_new(Owner::Contact(id)).await?,
+                opens: running.is_none(),
+                conversation: running.map_or_else(ConversationId::generate, Ok)?,
                 key: privet.keys().subject_key(tenant, subject).await?,
                 contact: Some(id),
             };
@@ -149,33 +153,40 @@ impl Visitor {
         let mut message = message.clone();
         message.page = None;
         for _ in 0..ATTEMPTS {
-            let conversation = self.running_or_new(Owner::Session(session)).await?;
+            let running = self.running(Owner::Session(session)).await?;
+            let conversation = running.map_or_else(ConversationId::generate, Ok)?;
             let subject = privet.keys().conversation_digest(tenant, conversation).await?;
+            let key = match running {
+                None => Some(privet.keys().subject_key(tenant, subject).await?),
+                // An erasure takes the key first: what is said from then on opens another conversation.
+                Some(_) => privet.keys().existing_subject_key(tenant, subject).await?,
+            };
+            let Some(key) = key else { continue };
             let speaker = Speaker {
                 proof: OwnerProof::Session { session, subject },
+                opens: running.is_none(),
                 conversation,
-                key: privet.keys().subject_key(tenant, subject).await?,
+                key,
                 contact: None,
             };
             match self.store_message(&speaker, &message).await {
-                Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
+                Err(Error::Conflict { .. }) if speaker.opens => {
                     privet.keys().destroy_subject_key(tenant, subject).await?;
                 }
+                Err(Error::Conflict { .. }) => {}
                 stored => return stored,
             }
         }
         Err(Error::Conflict { what: "conversation" })
     }
 
-    async fn running_or_new(&self, owner: Owner) -> Result<ConversationId> {
+    async fn running(&self, owner: Owner) -> Result<Option<ConversationId>> {
         let visit = &self.visit;
         let privet = visit.privet();
         let since = visit.now() - privet.conversation_gap();
         let horizon = privet.horizon(&visit.scope().tenant, visit.now()).await?;
-        match privet.store().running_conversation(visit.scope(), owner, since, &horizon).await? {
-            Some(running) => Ok(running.id),
-            None => ConversationId::generate(),
-        }
+        let running = privet.store().running_conversation(visit.scope(), owner, since, &horizon).await?;
+        Ok(running.map(|c| c.id))
     }
 
     async fn store_message(&self, speaker: &Speaker, message: &NewMessage) -> Result<Posted> {
@@ -191,6 +202,7 @@ impl Visitor {
         let body = seal(Field::Body, &message.text)?;
         let mut to_store =
             MessageToStore::new(conversation, id, visit.now(), message.channel, message.author, body);
+        to_store.opens = speaker.opens;
         to_store.page = message.page.as_ref().map(|p| seal(Field::Page, p.as_str())).transpose()?;
         let since = visit.now() - privet.conversation_gap();
         let horizon = privet.horizon(&scope.tenant, visit.now()).await?;
@@ -271,26 +283,63 @@ impl Visitor {
         let key = privet.keys().subject_key(&scope.tenant, subject).await?;
         let mut kept = 0;
         for conversation in conversations {
-            let old_subject = privet.keys().conversation_digest(&scope.tenant, conversation.id).await?;
-            let Some(old_key) = privet.keys().existing_subject_key(&scope.tenant, old_subject).await? else {
-                continue;
-            };
-            let bodies = privet.reseal(scope, conversation.id, &old_key, &key, visit.now()).await?;
-            let adoption = Adoption {
-                proof: granted.proof()?,
-                contact,
-                epoch,
-                subject,
-                session,
-                conversation: conversation.id,
-                bodies,
-                at: visit.now(),
-            };
-            privet.store().adopt_conversation(&adoption, &horizon).await?;
-            privet.keys().destroy_subject_key(&scope.tenant, old_subject).await?;
-            kept += 1;
+            for _ in 0..ATTEMPTS {
+                match self.adopt(granted, (contact, epoch), session, &key, conversation.id).await {
+                    Ok(adopted) => {
+                        kept += u32::from(adopted);
+                        break;
+                    }
+                    // A message came in between: all of them are sealed anew.
+                    Err(Error::Conflict { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
         Ok(kept)
+    }
+
+    /// Gives one conversation of this visit to a contact; false when it is not this visit's any more.
+    async fn adopt(
+        &self,
+        granted: &Granted<Contacts>,
+        (contact, epoch): (ContactId, FenceEpoch),
+        session: SubjectDigest,
+        key: &SubjectKey,
+        conversation: ConversationId,
+    ) -> Result<bool> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let scope = visit.scope();
+        if !privet.owns(scope, Owner::Session(session), conversation, visit.now()).await? {
+            return Ok(false);
+        }
+        let horizon = privet.horizon(&scope.tenant, visit.now()).await?;
+        let old_subject = privet.keys().conversation_digest(&scope.tenant, conversation).await?;
+        let Some(old_key) = privet.keys().existing_subject_key(&scope.tenant, old_subject).await? else {
+            return Ok(false);
+        };
+        let bodies = match privet.reseal(scope, conversation, &old_key, key, visit.now()).await {
+            Ok(bodies) => bodies,
+            Err(error @ Error::Corrupt { .. }) => {
+                // Another tab was faster, unless the text is damaged.
+                let mine = privet.owns(scope, Owner::Session(session), conversation, visit.now()).await?;
+                return if mine { Err(error) } else { Ok(false) };
+            }
+            Err(error) => return Err(error),
+        };
+        let adoption = Adoption {
+            proof: granted.proof()?,
+            contact,
+            epoch,
+            subject: key.subject(),
+            session,
+            conversation,
+            bodies,
+            at: visit.now(),
+        };
+        privet.store().adopt_conversation(&adoption, &horizon).await?;
+        privet.keys().destroy_subject_key(&scope.tenant, old_subject).await?;
+        Ok(true)
     }
 }
 
@@ -321,7 +370,27 @@ impl Privet {
             // An erasure took the key; its rows are on their way.
             return Ok(Vec::new());
         };
-        stored.iter().map(|m| open_message(scope, &key, m)).collect()
+        match stored.iter().map(|m| open_message(scope, &key, m)).collect() {
+            // Given to a contact between the two looks: it is read there.
+            Err(Error::Corrupt { .. })
+                if !self.owns(scope, conversation.owner, conversation.id, now).await? =>
+            {
+                Ok(Vec::new())
+            }
+            read => read,
+        }
+    }
+
+    async fn owns(
+        &self,
+        scope: &Scope,
+        owner: Owner,
+        conversation: ConversationId,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let horizon = self.horizon(&scope.tenant, now).await?;
+        let owned = self.store().conversations(scope, owner, SHOWN_CONVERSATIONS, &horizon).await?;
+        Ok(owned.iter().any(|c| c.id == conversation))
     }
 
     async fn subject_of(&self, scope: &Scope, conversation: &Conversation) -> Result<SubjectDigest> {

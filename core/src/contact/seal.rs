@@ -60,6 +60,10 @@ impl SubjectKey {
         Self { key, subject }
     }
 
+    pub(crate) fn subject(&self) -> SubjectDigest {
+        self.subject
+    }
+
     pub(crate) fn secret(&self) -> &Secret {
         &self.key
     }

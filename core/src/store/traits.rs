@@ -94,8 +94,9 @@ pub trait ConversationStore: fmt::Debug + Send + Sync {
     /// and its counter, and the contact's activity.
     ///
     /// # Errors
-    /// `NotGranted`, `Fenced`, `NotFound` when the contact is not there or the conversation is somebody else's,
-    /// `Conflict` when the conversation is not there and the owner has another one running since `since`.
+    /// `NotGranted`, `Fenced`, `NotFound` when the contact is not there. `Conflict` when the conversation is not
+    /// there, is being erased or is somebody else's, and, if the message opens it, when the owner has another one
+    /// running since `since`: look again and repeat.
     async fn record_message(
         &self,
         scope: &Scope,

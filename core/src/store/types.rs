@@ -219,8 +219,11 @@ pub enum OwnerProof {
 /// A message on its way into a store.
 #[derive(Clone, Debug)]
 pub struct MessageToStore {
-    /// The conversation; opened if it is not there, unless the owner has another one that is still running.
+    /// The conversation.
     pub conversation: ConversationId,
+    /// Whether the message opens the conversation, under an id that nobody used before. If not, and the
+    /// conversation is gone, it does not come back.
+    pub opens: bool,
     /// The message's id.
     pub id: MessageId,
     /// When it came.
@@ -236,7 +239,7 @@ pub struct MessageToStore {
 }
 
 impl MessageToStore {
-    /// A message without page.
+    /// A message without page, into a conversation that is there.
     #[must_use]
     pub fn new(
         conversation: ConversationId,
@@ -246,7 +249,7 @@ impl MessageToStore {
         author: Author,
         body: Sealed,
     ) -> Self {
-        Self { conversation, id, at, channel, author, body, page: None }
+        Self { conversation, opens: false, id, at, channel, author, body, page: None }
     }
 }
 
@@ -275,7 +278,7 @@ impl StoredMessage {
     /// A message that is being stored under this number.
     #[must_use]
     pub fn new(message: MessageToStore, number: u32) -> Self {
-        let MessageToStore { conversation, id, at, channel, author, body, page } = message;
+        let MessageToStore { conversation, id, at, channel, author, body, page, opens: _ } = message;
         Self { conversation, number, id, at, channel, author, body, page }
     }
 }

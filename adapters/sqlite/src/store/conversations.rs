@@ -141,22 +141,20 @@ fn record_message(
     since: Timestamp,
     horizon: &Horizon,
 ) -> UnitResult<StoredMessage> {
-    let not_found = |what| Error::NotFound { what };
     let (whose, subject) = match owner {
         OwnerProof::Contact { proof, id, epoch, subject } => {
             check_proof(c, scope, proof, message.at)?;
             check_fence(c, &scope.tenant, *subject, *epoch)?;
             let contact = shown_contact(c, scope, *id, horizon)?.filter(|contact| contact.epoch == *epoch);
-            contact.ok_or_else(|| not_found("contact"))?;
+            contact.ok_or(Error::NotFound { what: "contact" })?;
             (Owner::Contact(*id), None)
         }
         OwnerProof::Session { session, subject } => (Owner::Session(*session), Some(*subject)),
     };
     let (tenant, site, id) = (scope.tenant.as_str(), scope.site.as_str(), message.conversation.as_bytes());
     if raw(c, scope, message.conversation)?.is_some() {
-        let there = shown(c, scope, message.conversation, horizon)?.is_some_and(|c| c.owner == whose);
-        if !there {
-            return Err(not_found("conversation").into());
+        if shown(c, scope, message.conversation, horizon)?.is_none_or(|c| c.owner != whose) {
+            return Err(Error::Conflict { what: "conversation" }.into());
         }
         let sql = format!(
             "SELECT {MESSAGE} FROM messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND id = ?4"
@@ -171,7 +169,7 @@ fn record_message(
             return Ok(stored);
         }
     } else {
-        if running(c, scope, whose, since, horizon)?.is_some() {
+        if !message.opens || running(c, scope, whose, since, horizon)?.is_some() {
             return Err(Error::Conflict { what: "conversation" }.into());
         }
         let (kind, key) = owner_key(&whose);

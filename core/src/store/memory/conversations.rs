@@ -43,14 +43,13 @@ impl ConversationStore for MemoryStore {
             OwnerProof::Session { session, subject } => (Owner::Session(*session), Some(*subject)),
         };
         let key = (scope.clone(), message.conversation);
-        if tables.conversations.contains_key(&key) {
-            let there = tables
-                .shown_conversation(scope, message.conversation, horizon)
-                .is_some_and(|c| c.owner == whose);
-            if !there {
-                return Err(Error::NotFound { what: "conversation" });
-            }
-        } else if tables.running(scope, whose, since, horizon).is_some() {
+        let fits = if tables.conversations.contains_key(&key) {
+            let shown = tables.shown_conversation(scope, message.conversation, horizon);
+            shown.is_some_and(|c| c.owner == whose)
+        } else {
+            message.opens && tables.running(scope, whose, since, horizon).is_none()
+        };
+        if !fits {
             return Err(Error::Conflict { what: "conversation" });
         }
         let of_conversation = tables.messages.range(
