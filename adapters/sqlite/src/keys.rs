@@ -58,14 +58,17 @@ impl KeyStore for SqliteKeyStore {
             .await
     }
 
-    async fn destroy(&self, name: &KeyName) -> Result<()> {
-        let name = name.clone();
+    async fn destroy(&self, names: &[KeyName]) -> Result<()> {
+        let names = names.to_vec();
         self.db
             .write(Priority::Urgent, move |c| {
-                let (kind, tenant, id) = name.parts();
                 let mut statement =
                     c.prepare_cached("DELETE FROM keys WHERE kind = ?1 AND tenant = ?2 AND id = ?3")?;
-                Ok(statement.execute(params![kind, tenant, id])?)
+                for name in &names {
+                    let (kind, tenant, id) = name.parts();
+                    statement.execute(params![kind, tenant, id])?;
+                }
+                Ok(())
             })
             .await?;
         self.db.checkpoint().await

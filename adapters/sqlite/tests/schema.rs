@@ -93,8 +93,8 @@ fn keys_are_kept_once_and_destroyed_for_good() {
             assert_eq!(store.insert(name, &wrapped(n)).await.unwrap(), wrapped(n));
             assert_eq!(store.insert(name, &[0; 72]).await.unwrap(), wrapped(n), "the first one stands");
         }
-        store.destroy(&names[2]).await.unwrap();
-        store.destroy(&names[2]).await.unwrap();
+        store.destroy(&names[2..3]).await.unwrap();
+        store.destroy(&names[2..3]).await.unwrap();
         store.destroy_epochs_before(Day::from_number(20_001)).await.unwrap();
     });
     block_on(async {

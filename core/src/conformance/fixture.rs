@@ -97,7 +97,7 @@ impl<'s> Fixture<'s> {
     ) -> (ConsentRecord, u32) {
         let new = NewRecord::new(record, follows);
         let appended = self.store.append_record(&new, CONTACTS, at(400 * 86_400)).await.unwrap();
-        (appended.record, appended.erasing)
+        (appended.record, u32::try_from(appended.erasing.len()).unwrap())
     }
 
     /// A proof of a category, on a record that may or may not grant it.
@@ -173,10 +173,10 @@ impl<'s> Fixture<'s> {
             let marked = self.store.erasing(None, 10).await.unwrap();
             let Some(first) = marked.first() else { return (removed, steps) };
             loop {
-                let done = self.store.erase_step(first, step).await.unwrap();
+                let done = self.store.erase_step(std::slice::from_ref(first), step).await.unwrap();
                 removed += done.removed;
                 steps += 1;
-                if done.done {
+                if done.done == 1 {
                     break;
                 }
             }

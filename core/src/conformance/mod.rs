@@ -15,12 +15,14 @@
 mod consent;
 mod contacts;
 mod conversations;
+mod faulty;
 mod fixture;
 mod retention;
 
 pub use consent::*;
 pub use contacts::*;
 pub use conversations::*;
+pub use faulty::FaultyStore;
 pub use fixture::Fixture;
 pub use retention::*;
 
@@ -84,6 +86,7 @@ macro_rules! store_tests {
             purges_are_bounded_and_complete
             rules_are_the_tenants_own
             fences_end
+            erasures_share_a_step
         );
     };
     (@cases $make:expr, $run:expr; $($case:ident)*) => {

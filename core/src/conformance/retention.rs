@@ -34,15 +34,18 @@ pub async fn nothing_crosses_tenants_or_sites(store: &dyn Store) {
     }
     let nowhere = scope("c", "x");
     assert!(store.contact(&nowhere, id, &everything(at(100))).await.unwrap().is_none());
-    assert!(!store.begin_contact_erasure(&nowhere, id, at(100), at(9_999)).await.unwrap());
-    assert!(!store.begin_conversation_erasure(&nowhere, ConversationId::from_bytes([1; 16])).await.unwrap());
+    assert_eq!(store.begin_contact_erasure(&nowhere, id, at(100), at(9_999)).await.unwrap(), None);
+    assert_eq!(
+        store.begin_conversation_erasure(&nowhere, ConversationId::from_bytes([1; 16])).await.unwrap(),
+        None
+    );
     // A proof of one tenant in the scope of another.
     let (first, second) = (Fixture::new(store, &scopes[0]), Fixture::new(store, &scopes[2]));
     let (contact, proof) = first.contact(7, at(1)).await;
     let abroad = second.say(&first.by_contact(&contact, &proof), &second.message(9, 99, at(20))).await;
     assert!(matches!(abroad, Err(Error::NotGranted { .. })), "{abroad:?}");
     // Erasing in one leaves the others.
-    assert!(store.begin_contact_erasure(&scopes[0], id, at(100), at(9_999)).await.unwrap());
+    assert!(store.begin_contact_erasure(&scopes[0], id, at(100), at(9_999)).await.unwrap().is_some());
     assert_eq!(store.erasing(Some(&scopes[2].tenant), 10).await.unwrap(), []);
     first.erase_everything_marked(100).await;
     for here in &scopes[1..] {
@@ -82,7 +85,7 @@ pub async fn what_has_expired_is_not_read(store: &dyn Store) {
     };
     let all = (true, 1, 1, 1, 1, 1);
     assert_eq!(seen(everything(now)).await, all);
-    for class in DataClass::ALL {
+    for class in DataClass::ALL.iter().copied() {
         assert_eq!(
             seen(everything(now).with(class, at(100))).await,
             all,
@@ -207,4 +210,26 @@ pub async fn fences_end(store: &dyn Store) {
     let record = f.append(f.record(&[CONTACTS], start()), None).await;
     let proof = f.proof(&record, CONTACTS);
     assert!(store.open_contact(&proof, &f.new_contact(1, &proof, at(2))).await.is_ok());
+}
+
+/// Erasures share a step: it is bounded over all of them, and says how many are over.
+pub async fn erasures_share_a_step(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let mut erasing = Vec::new();
+    for n in 1..=3u8 {
+        let (contact, proof) = f.contact(n, start()).await;
+        for m in 0..4u8 {
+            f.say(&f.by_contact(&contact, &proof), &f.message(n, m, at(m.into()))).await.unwrap();
+        }
+        erasing.extend(store.begin_contact_erasure(&here, contact.id, at(5), at(9_999)).await.unwrap());
+    }
+    assert_eq!(erasing.len(), 3);
+    // Each is four messages, a conversation and itself: six rows.
+    let first = store.erase_step(&erasing, 8).await.unwrap();
+    assert_eq!((first.done, first.removed), (1, Removed::new(1, 1, 6, 0)));
+    let second = store.erase_step(&erasing[1..], 100).await.unwrap();
+    assert_eq!((second.done, second.removed), (2, Removed::new(2, 2, 6, 0)));
+    assert!(store.erasing(None, 10).await.unwrap().is_empty());
+    assert_eq!(store.erase_step(&erasing, 100).await.unwrap().done, 3, "again");
 }

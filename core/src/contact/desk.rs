@@ -17,7 +17,8 @@ use crate::key::Mac;
 use crate::privet::Privet;
 use crate::scope::Scope;
 use crate::store::{
-    Adoption, ContactCursor, Horizon, MessageToStore, NewRecord, OwnerProof, StoredMessage, SubjectDigest,
+    Adoption, ContactCursor, Erasing, Horizon, MessageToStore, NewRecord, OwnerProof, StoredMessage,
+    SubjectDigest,
 };
 use crate::visit::{Contacts, Granted, Visit};
 
@@ -458,15 +459,21 @@ impl Privet {
         let now = self.now();
         let contact = self.contact(scope, id).await?;
         self.touches().forget(scope, id);
-        if let Some(latest) = self.store().latest_record(scope, contact.consent).await? {
-            self.revoke_contacts(scope, &latest, now).await?;
-        }
+        let mut erasing = match self.store().latest_record(scope, contact.consent).await? {
+            Some(latest) => self.revoke_contacts(scope, &latest, now).await?,
+            None => Vec::new(),
+        };
         // The record marks every contact of its line; one without a record is marked here.
-        self.store().begin_contact_erasure(scope, id, now, Self::fence_until(now)).await?;
-        self.erase_marked(Some(&scope.tenant)).await
+        erasing.extend(self.store().begin_contact_erasure(scope, id, now, Self::fence_until(now)).await?);
+        self.erase(&erasing).await
     }
 
-    async fn revoke_contacts(&self, scope: &Scope, latest: &ConsentRecord, now: Timestamp) -> Result<()> {
+    async fn revoke_contacts(
+        &self,
+        scope: &Scope,
+        latest: &ConsentRecord,
+        now: Timestamp,
+    ) -> Result<Vec<Erasing>> {
         let code = crate::privet::contacts_code(self.site(scope)?);
         let decisions: Vec<_> = latest
             .decisions
@@ -493,7 +500,7 @@ impl Privet {
             ..latest.clone()
         };
         let new = NewRecord::new(record, Some(latest.id));
-        self.store().append_record(&new, code, Self::fence_until(now)).await.map(drop)
+        Ok(self.store().append_record(&new, code, Self::fence_until(now)).await?.erasing)
     }
 
     /// Erases one conversation with its messages.
@@ -501,10 +508,8 @@ impl Privet {
     /// # Errors
     /// [`Error::NotFound`], or what the store says.
     pub async fn erase_conversation(&self, scope: &Scope, id: ConversationId) -> Result<Removed> {
-        if !self.store().begin_conversation_erasure(scope, id).await? {
-            return Err(Error::NotFound { what: "conversation" });
-        }
-        self.erase_marked(Some(&scope.tenant)).await
+        let erasing = self.store().begin_conversation_erasure(scope, id).await?;
+        self.erase(&[erasing.ok_or(Error::NotFound { what: "conversation" })?]).await
     }
 
     /// Closes a conversation; the next message begins another one.

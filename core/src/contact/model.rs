@@ -335,6 +335,12 @@ impl Removed {
         *self == Self::default()
     }
 
+    /// How many in all.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.contacts + self.conversations + self.messages + self.records
+    }
+
     /// So many of each.
     #[must_use]
     pub fn new(contacts: u64, conversations: u64, messages: u64, records: u64) -> Self {

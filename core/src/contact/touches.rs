@@ -1,8 +1,13 @@
 //! Last-seen, coalesced: many page views of a contact become one small write.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::ops::Deref;
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
 
 use super::id::{ContactId, FenceEpoch};
 use crate::clock::Timestamp;
@@ -11,6 +16,8 @@ use crate::scope::Scope;
 /// So many contacts are remembered between two flushes; a view beyond that is not counted, which moves
 /// last-seen by less than the time to the next view.
 const MAX_HELD: usize = 65_536;
+/// With so many a flush does not wait for its time.
+const CROWD: usize = MAX_HELD / 2;
 
 /// One contact's most recent activity, floored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +32,39 @@ pub(crate) struct Touch {
 pub(crate) struct Touches {
     every: Duration,
     held: Mutex<HashMap<(Scope, ContactId), (FenceEpoch, Timestamp)>>,
+    crowd: AtomicWaker,
+}
+
+/// Touches on their way into the store. They go back if they do not arrive, whatever ends the way.
+pub(crate) struct Taken<'t> {
+    from: &'t Touches,
+    touches: Vec<Touch>,
+}
+
+impl Taken<'_> {
+    pub(crate) fn are_written(mut self) {
+        self.touches.clear();
+    }
+}
+
+impl Deref for Taken<'_> {
+    type Target = [Touch];
+    fn deref(&self) -> &[Touch] {
+        &self.touches
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        for t in &self.touches {
+            self.from.put(&t.scope, t.id, t.epoch, t.at);
+        }
+    }
 }
 
 impl Touches {
     pub(crate) fn new(every: Duration) -> Self {
-        Self { every, held: Mutex::default() }
+        Self { every, held: Mutex::default(), crowd: AtomicWaker::new() }
     }
 
     pub(crate) fn every(&self) -> Duration {
@@ -42,7 +77,13 @@ impl Touches {
     }
 
     pub(crate) fn note(&self, scope: &Scope, id: ContactId, epoch: FenceEpoch, now: Timestamp) {
-        let at = now.floor_to(self.every);
+        if self.put(scope, id, epoch, now.floor_to(self.every)) >= CROWD {
+            self.crowd.wake();
+        }
+    }
+
+    /// Nothing that is there goes back in time. How many there are then.
+    fn put(&self, scope: &Scope, id: ContactId, epoch: FenceEpoch, at: Timestamp) -> usize {
         self.locked(|held| {
             let room = held.len() < MAX_HELD;
             match held.get_mut(&(scope.clone(), id)) {
@@ -52,7 +93,17 @@ impl Touches {
                 }
                 None => {}
             }
-        });
+            held.len()
+        })
+    }
+
+    /// Until there are so many that they should be written before their time.
+    pub(crate) async fn crowded(&self) {
+        poll_fn(|cx| {
+            self.crowd.register(cx.waker());
+            if self.locked(|held| held.len()) >= CROWD { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Forgets a contact that is being erased. The flush carries the fence as well.
@@ -60,20 +111,11 @@ impl Touches {
         self.locked(|held| held.remove(&(scope.clone(), id)));
     }
 
-    pub(crate) fn take(&self) -> Vec<Touch> {
+    pub(crate) fn take(&self) -> Taken<'_> {
         let held = self.locked(std::mem::take);
-        held.into_iter().map(|((scope, id), (epoch, at))| Touch { scope, id, epoch, at }).collect()
-    }
-
-    /// Puts back what could not be flushed, unless something newer came.
-    pub(crate) fn put_back(&self, touches: Vec<Touch>) {
-        for t in touches {
-            self.note(&t.scope, t.id, t.epoch, t.at);
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.locked(|held| held.len())
+        let touches =
+            held.into_iter().map(|((scope, id), (epoch, at))| Touch { scope, id, epoch, at }).collect();
+        Taken { from: self, touches }
     }
 }
 
@@ -90,7 +132,7 @@ mod tests {
         }
         let taken = t.take();
         assert_eq!(
-            taken,
+            *taken,
             [Touch {
                 scope: scope.clone(),
                 id,
@@ -98,10 +140,16 @@ mod tests {
                 at: Timestamp::from_millis(60_000)
             }]
         );
-        assert_eq!(t.len(), 0);
+        assert!(t.take().is_empty());
+        drop(taken);
+        let again = t.take();
+        assert_eq!(again.len(), 1, "what was not written is back");
         t.note(&scope, id, FenceEpoch::FIRST, Timestamp::from_millis(180_000));
-        t.put_back(taken);
-        assert_eq!(t.take()[0].at, Timestamp::from_millis(180_000));
+        drop(again);
+        let newest = t.take();
+        assert_eq!(newest[0].at, Timestamp::from_millis(180_000));
+        newest.are_written();
+        assert!(t.take().is_empty());
     }
 
     #[test]
@@ -113,8 +161,8 @@ mod tests {
             id[..8].copy_from_slice(&n.to_be_bytes());
             t.note(&scope, ContactId::from_bytes(id), FenceEpoch::FIRST, Timestamp::from_millis(0));
         }
-        assert_eq!(t.len(), MAX_HELD);
+        futures_executor::block_on(t.crowded());
         t.forget(&scope, ContactId::from_bytes([0; 16]));
-        assert_eq!(t.len(), MAX_HELD - 1);
+        assert_eq!(t.take().len(), MAX_HELD - 1);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::pending::PendingWithdrawal;
 use super::{Privet, SiteState};
 use crate::catalogue::{CategoryCode, Language, category_id};
+use crate::clock::Timestamp;
 use crate::consent::{
     Act, Choice, ConsentRecord, ConsentState, Decision, Kept, Method, NoticeId, RecordId, RecordedDecision,
     Standing,
@@ -102,8 +103,8 @@ impl Privet {
         } else {
             Act::Withdrawal
         };
-        let facts = Facts { notice: token.notice, origin, act };
-        match self.record(visit, &wanted, before.record, &facts).await {
+        let facts = Facts::of(visit, act, token.notice, origin);
+        match self.record(visit, &wanted, before.record, facts).await {
             Err(error @ Error::Unavailable { .. }) if withdrawn != 0 => {
                 // What is taken away holds at once; what would be granted does not.
                 let taken = self.withdraw_on_device(visit, &before, withdrawn, origin, &error)?;
@@ -143,8 +144,8 @@ impl Privet {
             return Ok(Withdrawn::default());
         }
         let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
-        let facts = Facts { notice, origin, act: Act::Withdrawal };
-        match self.record(visit, &wanted, before.record, &facts).await {
+        let facts = Facts::of(visit, Act::Withdrawal, notice, origin);
+        match self.record(visit, &wanted, before.record, facts).await {
             Err(error @ Error::Unavailable { .. }) => {
                 self.withdraw_on_device(visit, &before, codes, origin, &error)
             }
@@ -197,41 +198,45 @@ impl Privet {
         visit: &Visit,
         wanted: &ConsentState,
         follows: Option<RecordId>,
-        facts: &Facts,
+        facts: Facts,
     ) -> Result<Withdrawn> {
-        let site = visit.site();
-        let shown = site.notices.iter().find(|n| n.snapshot.id == facts.notice).or(site.notices.first());
+        let (record, removed) = self.append(visit.site(), wanted, follows, facts).await?;
+        self.let_contact_go(visit, wanted);
+        let mut state = wanted.clone();
+        state.pending = false;
+        state.record = state.grants_something().then_some(record);
+        visit.decide(state)?;
+        Ok(Withdrawn { pending: false, removed })
+    }
+
+    /// Appends the record of a state to its line, and erases what no longer stands on anything.
+    pub(super) async fn append(
+        &self,
+        site: &SiteState,
+        state: &ConsentState,
+        follows: Option<RecordId>,
+        facts: Facts,
+    ) -> Result<(RecordId, Removed)> {
         let id = RecordId::generate()?;
         let record = ConsentRecord {
             id,
             scope: site.scope.clone(),
             subject: self.keys().line_digest(&site.scope.tenant, id.as_bytes()).await?,
             act: facts.act,
-            at: visit.now(),
-            until: site.lapses(wanted, visit.now()),
+            at: facts.at,
+            until: site.lapses(state, facts.at),
             notice: facts.notice,
-            language: shown
-                .map_or_else(|| site.catalogue.languages()[0].clone(), |n| n.notice.language.clone()),
-            regime: site.regime,
+            language: facts.language,
+            regime: state.regime,
             method: facts.origin.method,
             gesture: facts.origin.gesture,
-            gpc: visit.gpc(),
-            decisions: decisions(wanted),
+            gpc: facts.gpc,
+            decisions: decisions(state),
         };
         let new = NewRecord::new(record, follows);
-        let appended =
-            self.store().append_record(&new, contacts_code(site), Self::fence_until(visit.now())).await?;
-        self.let_contact_go(visit, wanted);
-        let mut state = wanted.clone();
-        state.pending = false;
-        state.record = state.grants_something().then_some(appended.record.id);
-        visit.decide(state)?;
-        let removed = if appended.erasing > 0 {
-            self.erase_marked_of(&site.scope.tenant).await
-        } else {
-            Removed::default()
-        };
-        Ok(Withdrawn { pending: false, removed })
+        let fence_until = Self::fence_until(self.now());
+        let appended = self.store().append_record(&new, contacts_code(site), fence_until).await?;
+        Ok((appended.record.id, self.erase_now(&appended.erasing).await))
     }
 
     fn withdraw_on_device(
@@ -264,13 +269,26 @@ impl Privet {
 }
 
 /// What a record says beside the decisions.
-struct Facts {
-    notice: NoticeId,
-    origin: Origin,
-    act: Act,
+pub(super) struct Facts {
+    pub(super) act: Act,
+    pub(super) at: Timestamp,
+    pub(super) notice: NoticeId,
+    pub(super) language: Language,
+    pub(super) origin: Origin,
+    pub(super) gpc: bool,
 }
 
-pub(super) fn decisions(state: &ConsentState) -> Vec<RecordedDecision> {
+impl Facts {
+    fn of(visit: &Visit, act: Act, notice: NoticeId, origin: Origin) -> Self {
+        let site = visit.site();
+        let shown = site.notices.iter().find(|n| n.snapshot.id == notice).or(site.notices.first());
+        let language =
+            shown.map_or_else(|| site.catalogue.languages()[0].clone(), |n| n.notice.language.clone());
+        Self { act, at: visit.now(), notice, language, origin, gpc: visit.gpc() }
+    }
+}
+
+fn decisions(state: &ConsentState) -> Vec<RecordedDecision> {
     state
         .choices()
         .map(|c| {

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use super::Privet;
-use super::act::{Origin, contacts_code, decisions};
+use super::act::{Facts, Origin};
 use crate::clock::Timestamp;
-use crate::consent::{Act, ConsentRecord, ConsentState, Method, NoticeId, RecordId};
+use crate::consent::{Act, ConsentState, Method, NoticeId, RecordId};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
-use crate::store::NewRecord;
 use crate::visit::Visit;
 
 /// So many are held in memory; the devices hold theirs in any case.
@@ -43,10 +42,48 @@ pub(super) struct Pending(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    queue: VecDeque<PendingWithdrawal>,
+    /// In the order they came. A later withdrawal of the same line takes the place of the one that waits.
+    queue: BTreeMap<u64, PendingWithdrawal>,
+    of_line: BTreeMap<RecordId, u64>,
+    next: u64,
     /// Recorded meanwhile: what the device may forget, and the record it goes on with.
     settled: BTreeMap<RecordId, RecordId>,
     settled_order: VecDeque<RecordId>,
+}
+
+impl Held {
+    fn keep(&mut self, withdrawal: PendingWithdrawal) {
+        self.settled.remove(&withdrawal.follows);
+        if let Some(older) = self.of_line.remove(&withdrawal.follows) {
+            self.queue.remove(&older);
+        }
+        if self.queue.len() < MAX_HELD {
+            self.of_line.insert(withdrawal.follows, self.next);
+            self.queue.insert(self.next, withdrawal);
+            self.next += 1;
+        }
+    }
+
+    /// One is recorded. Whatever else was withdrawn of the line meanwhile still waits.
+    fn settle(&mut self, number: u64, follows: RecordId, record: RecordId) {
+        self.queue.remove(&number);
+        if self.of_line.get(&follows).is_some_and(|n| *n != number) {
+            return;
+        }
+        self.of_line.remove(&follows);
+        self.settled.insert(follows, record);
+        self.settled_order.push_back(follows);
+        if self.settled_order.len() > MAX_HELD
+            && let Some(oldest) = self.settled_order.pop_front()
+        {
+            self.settled.remove(&oldest);
+        }
+    }
+
+    fn of_line(&self, follows: RecordId) -> Option<(u64, PendingWithdrawal)> {
+        let number = *self.of_line.get(&follows)?;
+        Some((number, self.queue.get(&number)?.clone()))
+    }
 }
 
 impl Pending {
@@ -58,12 +95,7 @@ impl Pending {
 impl Privet {
     pub(super) fn keep_pending(&self, withdrawal: Option<PendingWithdrawal>) {
         let Some(withdrawal) = withdrawal else { return };
-        self.0.pending.locked(|held| {
-            held.queue.retain(|w| w.follows != withdrawal.follows);
-            if held.queue.len() < MAX_HELD {
-                held.queue.push_back(withdrawal);
-            }
-        });
+        self.0.pending.locked(|held| held.keep(withdrawal));
     }
 
     /// A device that carries a withdrawal: it is queued again, or, if it is recorded meanwhile, the device is
@@ -74,7 +106,10 @@ impl Privet {
         }
         let Some(mut state) = visit.state() else { return };
         let Some(follows) = state.record else { return };
-        let settled = self.0.pending.locked(|held| held.settled.get(&follows).copied());
+        let (settled, waits) = self
+            .0
+            .pending
+            .locked(|held| (held.settled.get(&follows).copied(), held.of_line.contains_key(&follows)));
         match settled {
             Some(record) => {
                 state.pending = false;
@@ -82,42 +117,27 @@ impl Privet {
                 // The head was not sealed: it has only just come.
                 let _ = visit.decide(state);
             }
-            None => {
-                let known = self.0.pending.locked(|held| held.queue.iter().any(|w| w.follows == follows));
-                if !known {
-                    self.keep_pending(PendingWithdrawal::of(visit, &state, None));
-                }
-            }
+            None if waits => {}
+            None => self.keep_pending(PendingWithdrawal::of(visit, &state, None)),
         }
     }
 
     /// Records the withdrawal that a device carries, now.
     pub(super) async fn record_pending_of(&self, visit: &Visit) -> Result<()> {
         let state = visit.state();
-        let Some(withdrawal) = state.as_ref().and_then(|s| PendingWithdrawal::of(visit, s, None)) else {
+        let Some(carried) = state.as_ref().and_then(|s| PendingWithdrawal::of(visit, s, None)) else {
             return Ok(());
         };
-        let known = self
-            .0
-            .pending
-            .locked(|held| held.queue.iter().find(|w| w.follows == withdrawal.follows).cloned());
-        let record = self.record_withdrawal(known.as_ref().unwrap_or(&withdrawal)).await?;
-        self.settle(withdrawal.follows, record);
+        let (number, withdrawal) = self.0.pending.locked(|held| {
+            held.of_line(carried.follows).unwrap_or_else(|| {
+                held.keep(carried.clone());
+                held.of_line(carried.follows).unwrap_or((u64::MAX, carried))
+            })
+        });
+        let record = self.record_withdrawal(&withdrawal).await?;
+        self.0.pending.locked(|held| held.settle(number, withdrawal.follows, record));
         self.settle_pending(visit);
         Ok(())
-    }
-
-    fn settle(&self, follows: RecordId, record: RecordId) {
-        self.0.pending.locked(|held| {
-            held.queue.retain(|w| w.follows != follows);
-            held.settled.insert(follows, record);
-            held.settled_order.push_back(follows);
-            if held.settled_order.len() > MAX_HELD
-                && let Some(oldest) = held.settled_order.pop_front()
-            {
-                held.settled.remove(&oldest);
-            }
-        });
     }
 
     /// How many withdrawals wait to be recorded.
@@ -126,17 +146,31 @@ impl Privet {
         self.0.pending.locked(|held| held.queue.len())
     }
 
-    /// Records what waits. What the store does not take stays.
+    /// Records what waits. What the store does not take stays, and keeps nothing else from being recorded.
     ///
     /// # Errors
-    /// What the store says about the first one that it does not take.
+    /// That the store is not available, at the first one; or else what it said about the last one that it did
+    /// not take.
     pub async fn record_pending(&self) -> Result<()> {
-        while let Some(withdrawal) = self.0.pending.locked(|held| held.queue.front().cloned()) {
-            let record = self.record_withdrawal(&withdrawal).await?;
-            self.settle(withdrawal.follows, record);
-            tracing::info!("a withdrawal that waited is recorded");
+        let mut failed = Ok(());
+        let numbers: Vec<_> = self.0.pending.locked(|held| held.queue.keys().copied().collect());
+        for number in numbers {
+            let Some(withdrawal) = self.0.pending.locked(|held| held.queue.get(&number).cloned()) else {
+                continue;
+            };
+            match self.record_withdrawal(&withdrawal).await {
+                Ok(record) => {
+                    self.0.pending.locked(|held| held.settle(number, withdrawal.follows, record));
+                    tracing::info!("a withdrawal that waited is recorded");
+                }
+                Err(error @ Error::Unavailable { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::error!("a withdrawal that waits cannot be recorded: {error}");
+                    failed = Err(error);
+                }
+            }
         }
-        Ok(())
+        failed
     }
 
     async fn record_withdrawal(&self, withdrawal: &PendingWithdrawal) -> Result<RecordId> {
@@ -144,36 +178,21 @@ impl Privet {
         let site = self.site(scope)?;
         let latest = self.store().latest_record(scope, *follows).await?;
         let first = site.notices.first();
-        let id = RecordId::generate()?;
-        let record = ConsentRecord {
-            id,
-            scope: scope.clone(),
-            subject: self.keys().line_digest(&scope.tenant, id.as_bytes()).await?,
+        let facts = Facts {
             act: Act::Withdrawal,
             at: *at,
-            until: site.lapses(state, *at),
             notice: latest
                 .as_ref()
                 .map(|r| r.notice)
                 .or(first.map(|n| n.snapshot.id))
                 .unwrap_or(NoticeId::NONE),
             language: latest
-                .as_ref()
-                .map(|r| r.language.clone())
+                .map(|r| r.language)
                 .or(first.map(|n| n.notice.language.clone()))
                 .ok_or(Error::UnknownSite)?,
-            regime: state.regime,
-            method: origin.map_or(Method::Form, |o| o.method),
-            gesture: origin.is_some_and(|o| o.gesture),
+            origin: origin.unwrap_or(Origin::new(Method::Form, false)),
             gpc: *gpc,
-            decisions: decisions(state),
         };
-        let new = NewRecord::new(record, Some(*follows));
-        let appended =
-            self.store().append_record(&new, contacts_code(site), Self::fence_until(self.now())).await?;
-        if appended.erasing > 0 {
-            self.erase_marked_of(&scope.tenant).await;
-        }
-        Ok(appended.record.id)
+        self.append(site, state, Some(*follows), facts).await.map(|(record, _)| record)
     }
 }

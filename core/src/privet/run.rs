@@ -20,10 +20,10 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Yesterday's key of pseudonyms is destroyed this long after midnight, UTC.
 const EPOCH_GRACE: Duration = Duration::from_secs(3_600);
-/// So much activity is written before its time.
-const FLUSH_AT: usize = 32_768;
+/// Erasures that share their writes.
+const ERASE_AT_ONCE: u32 = 500;
 /// Rows in one step of an erasure.
-const ERASE_ROWS: u32 = 500;
+const ERASE_ROWS: u32 = 1_000;
 
 impl Privet {
     /// Does what has to be done beside the requests: writes buffered activity, sweeps what has expired, changes
@@ -39,33 +39,43 @@ impl Privet {
             shutdown.await;
             return;
         }
-        let mut shutdown = std::pin::pin!(shutdown);
-        let mut swept = None;
-        loop {
-            let due = swept.is_none_or(|at: Timestamp| self.now().since(at) >= SWEEP_EVERY);
-            self.tick(due).await;
-            if due {
-                swept = Some(self.now());
-            }
-            let pause =
-                if self.touches().len() >= FLUSH_AT { Duration::from_millis(10) } else { FLUSH_EVERY };
-            match select(&mut shutdown, Delay::new(pause)).await {
-                Either::Left(_) => break,
-                Either::Right(_) => {}
-            }
-        }
+        // The sweep may take long: it goes on beside the rest, and ends with it. What it leaves, the next one finds.
+        let sweeping = std::pin::pin!(self.sweep_now_and_then());
+        let ticking = std::pin::pin!(self.tick_until(shutdown));
+        select(ticking, sweeping).await;
         self.logged("recording what waits", self.record_pending().await);
         self.logged("writing activity", self.flush().await.map(drop));
         self.0.running.store(false, Ordering::SeqCst);
     }
 
-    async fn tick(&self, sweep: bool) {
-        self.logged("changing the day's keys", self.load_epoch_keys().await);
-        self.logged("recording what waits", self.record_pending().await);
-        self.logged("writing activity", self.flush().await.map(drop));
-        if sweep {
-            self.forget_rules();
-            self.logged("sweeping", self.sweep(self.now()).await.map(drop));
+    async fn tick_until(&self, shutdown: impl Future<Output = ()> + Send) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            self.logged("changing the day's keys", self.load_epoch_keys().await);
+            self.logged("recording what waits", self.record_pending().await);
+            let flushed = self.flush().await;
+            // After a failure nobody hurries.
+            let hurries = flushed.is_ok();
+            self.logged("writing activity", flushed.map(drop));
+            let crowded = std::pin::pin!(async {
+                if hurries { self.touches().crowded().await } else { std::future::pending().await }
+            });
+            let pause = select(Delay::new(FLUSH_EVERY), crowded);
+            if let Either::Left(_) = select(&mut shutdown, pause).await {
+                return;
+            }
+        }
+    }
+
+    async fn sweep_now_and_then(&self) {
+        let mut swept = None;
+        loop {
+            if swept.is_none_or(|at: Timestamp| self.now().since(at) >= SWEEP_EVERY) {
+                swept = Some(self.now());
+                self.forget_rules();
+                self.logged("sweeping", self.sweep(self.now()).await.map(drop));
+            }
+            Delay::new(FLUSH_EVERY).await;
         }
     }
 
@@ -86,29 +96,18 @@ impl Privet {
         }
         let now = self.now();
         let mut touches = Vec::with_capacity(taken.len());
-        for t in &taken {
-            let gone_before = match self.horizon(&t.scope.tenant, now).await {
-                Ok(horizon) => horizon.contacts,
-                Err(error) => {
-                    self.touches().put_back(taken);
-                    return Err(error);
-                }
-            };
+        for t in taken.iter() {
             touches.push(ContactTouch {
                 scope: t.scope.clone(),
                 id: t.id,
                 epoch: t.epoch,
                 at: t.at,
-                gone_before,
+                gone_before: self.horizon(&t.scope.tenant, now).await?.contacts,
             });
         }
-        match self.store().touch_contacts(&touches).await {
-            Ok(moved) => Ok(moved),
-            Err(error) => {
-                self.touches().put_back(taken);
-                Err(error)
-            }
-        }
+        let moved = self.store().touch_contacts(&touches).await?;
+        taken.are_written();
+        Ok(moved)
     }
 
     /// Today's key and tomorrow's are at hand, yesterday's until its grace is over; older ones are destroyed.
@@ -127,45 +126,46 @@ impl Privet {
         Ok(())
     }
 
-    /// Ends what is marked for erasure, of one tenant: hidden and fenced it is already. What fails is left to
-    /// the next sweep.
-    pub(crate) async fn erase_marked_of(&self, tenant: &Tenant) -> Removed {
-        self.erase_marked(Some(tenant)).await.unwrap_or_else(|error| {
+    /// Ends erasures of a request: hidden and fenced is what it is about already. What fails is left to the next
+    /// sweep.
+    pub(crate) async fn erase_now(&self, erasing: &[Erasing]) -> Removed {
+        self.erase(erasing).await.unwrap_or_else(|error| {
             tracing::error!("an erasure is not complete and will be taken up again: {error}");
             Removed::default()
         })
     }
 
+    /// Ends what is marked for erasure, of one tenant or of all.
     pub(crate) async fn erase_marked(&self, tenant: Option<&Tenant>) -> Result<Removed> {
         let mut removed = Removed::default();
         loop {
-            let marked = self.store().erasing(tenant, 100).await?;
+            let marked = self.store().erasing(tenant, ERASE_AT_ONCE).await?;
             if marked.is_empty() {
                 return Ok(removed);
             }
-            for erasing in marked {
-                removed += self.erase(&erasing).await?;
-            }
+            removed += self.erase(&marked).await?;
         }
     }
 
-    /// The ledger first, then the key, then the rows: from the first to the last there is no step after which
-    /// a restored backup or a crash could bring it back.
-    async fn erase(&self, erasing: &Erasing) -> Result<Removed> {
-        if let Some(subject) = erasing.subject {
-            if erasing.cause != ErasureCause::Retention {
-                let entry = LedgerEntry::new(erasing.scope.clone(), subject, erasing.cause, self.now());
-                self.ledger().append(&entry).await?;
-            }
-            self.keys().destroy_subject_key(&erasing.scope.tenant, subject).await?;
+    /// The ledger first, then the keys, then the rows: from the first to the last there is no step after which
+    /// a restored backup or a crash could bring one of them back.
+    pub(crate) async fn erase(&self, erasing: &[Erasing]) -> Result<Removed> {
+        let subjects = || erasing.iter().filter_map(|e| Some((e, e.subject?)));
+        let entries: Vec<_> = subjects()
+            .filter(|(e, _)| e.cause != ErasureCause::Retention)
+            .map(|(e, subject)| LedgerEntry::new(e.scope.clone(), subject, e.cause, self.now()))
+            .collect();
+        if !entries.is_empty() {
+            self.ledger().append(&entries).await?;
         }
+        self.keys().destroy_subject_keys(subjects().map(|(e, s)| (&e.scope.tenant, s))).await?;
         let mut removed = Removed::default();
-        loop {
-            let step = self.store().erase_step(erasing, ERASE_ROWS).await?;
+        let mut left = erasing;
+        while !left.is_empty() {
+            let step = self.store().erase_step(left, ERASE_ROWS).await?;
             removed += step.removed;
-            if step.done {
-                return Ok(removed);
-            }
+            left = left.get(step.done..).unwrap_or_default();
         }
+        Ok(removed)
     }
 }

@@ -34,7 +34,7 @@ pub enum DataClass {
 
 impl DataClass {
     /// Every class, in the order in which a sweep takes them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: &[Self] = &[
         Self::Messages,
         Self::SessionConversations,
         Self::SupportConversations,
@@ -59,7 +59,7 @@ impl DataClass {
     /// The class with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|c| c.as_str() == name)
+        Self::ALL.iter().copied().find(|c| c.as_str() == name)
     }
 
     /// How long the class is kept unless a tenant says otherwise.
@@ -161,13 +161,14 @@ impl RetentionRule {
 
 /// A tenant's rules: the built-in ones with its own on top.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rules([RetentionRule; 6]);
+pub(crate) struct Rules(Vec<RetentionRule>);
 
 impl Rules {
     pub(crate) fn new(own: &[RetentionRule]) -> Self {
-        Self(DataClass::ALL.map(|class| {
-            own.iter().find(|r| r.class == class).copied().unwrap_or_else(|| RetentionRule::built_in(class))
-        }))
+        let rule = |class: &DataClass| {
+            own.iter().find(|r| r.class == *class).copied().unwrap_or_else(|| RetentionRule::built_in(*class))
+        };
+        Self(DataClass::ALL.iter().map(rule).collect())
     }
 
     pub(crate) fn all(&self) -> &[RetentionRule] {
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn every_class_is_finite_sourced_and_within_its_bounds() {
-        for class in DataClass::ALL {
+        for class in DataClass::ALL.iter().copied() {
             let built_in = RetentionRule::built_in(class);
             assert!(RetentionRule::new(class, built_in.period()).is_ok(), "{class:?}");
             assert!(class.source().len() > 20);

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::contact::Removed;
 use crate::error::Result;
 use crate::privet::Privet;
+use crate::scope::Tenant;
 
 /// Things in one step of a sweep.
 const STEP: u32 = 500;
@@ -39,37 +40,44 @@ impl Privet {
     /// parents, in small steps with pauses. Run by [`run`](Self::run), or by a job of one's own.
     ///
     /// # Errors
-    /// What the store says; what was done stays done, and the next sweep goes on.
+    /// What the store said about the last thing that it did not do, after everything else was done. The next
+    /// sweep goes on.
     pub async fn sweep(&self, now: Timestamp) -> Result<SweepReport> {
         let mut report = SweepReport::default();
         // Somebody who was here in time must not be gone for what is only buffered.
         self.flush().await?;
-        report.removed += self.erase_marked(None).await?;
+        let mut failed = self.erase_marked(None).await.map(|removed| report.removed += removed);
         for tenant in self.store().tenants().await? {
-            let horizon = self.horizon(&tenant, now).await?;
-            for class in DataClass::ALL {
-                loop {
-                    let taken = self
-                        .store()
-                        .purge_step(&tenant, class, STEP, &horizon, Self::fence_until(now))
-                        .await?;
-                    *report.expired.entry(class).or_default() += u64::from(taken);
-                    match class {
-                        DataClass::Messages => report.removed.messages += u64::from(taken),
-                        DataClass::ConsentRecords => report.removed.records += u64::from(taken),
-                        _ => report.removed += self.erase_marked(Some(&tenant)).await?,
-                    }
-                    if taken < STEP {
-                        break;
-                    }
-                    Delay::new(PAUSE).await;
-                }
+            if let Err(error) = self.sweep_tenant(&tenant, now, &mut report).await {
+                tracing::error!(%tenant, "a tenant could not be swept: {error}");
+                failed = Err(error);
             }
         }
         report.fences = self.store().purge_fences(now).await?;
         if !report.is_nothing() {
             tracing::info!(?report, "swept");
         }
-        Ok(report)
+        failed.map(|()| report)
+    }
+
+    async fn sweep_tenant(&self, tenant: &Tenant, now: Timestamp, report: &mut SweepReport) -> Result<()> {
+        let horizon = self.horizon(tenant, now).await?;
+        for class in DataClass::ALL {
+            loop {
+                let taken =
+                    self.store().purge_step(tenant, *class, STEP, &horizon, Self::fence_until(now)).await?;
+                *report.expired.entry(*class).or_default() += u64::from(taken);
+                match class {
+                    DataClass::Messages => report.removed.messages += u64::from(taken),
+                    DataClass::ConsentRecords => report.removed.records += u64::from(taken),
+                    _ => report.removed += self.erase_marked(Some(tenant)).await?,
+                }
+                if taken < STEP {
+                    break;
+                }
+                Delay::new(PAUSE).await;
+            }
+        }
+        Ok(())
     }
 }

@@ -54,8 +54,8 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// Keeps a wrapped key, durably, unless there is one; gives the one that stands.
     async fn insert(&self, name: &KeyName, wrapped: &[u8]) -> Result<Vec<u8>>;
 
-    /// Destroys a key. One that is not there is destroyed already.
-    async fn destroy(&self, name: &KeyName) -> Result<()>;
+    /// Destroys keys, durably. One that is not there is destroyed already.
+    async fn destroy(&self, names: &[KeyName]) -> Result<()>;
 
     /// Destroys the keys of all days before this one.
     async fn destroy_epochs_before(&self, day: Day) -> Result<()>;
@@ -91,8 +91,8 @@ impl KeyStore for MemoryKeyStore {
         }))
     }
 
-    async fn destroy(&self, name: &KeyName) -> Result<()> {
-        self.locked(|keys| keys.remove(name));
+    async fn destroy(&self, names: &[KeyName]) -> Result<()> {
+        self.locked(|keys| names.iter().for_each(|name| drop(keys.remove(name))));
         Ok(())
     }
 
@@ -226,7 +226,15 @@ impl Keys {
     }
 
     pub(crate) async fn destroy_subject_key(&self, tenant: &Tenant, subject: SubjectDigest) -> Result<()> {
-        self.store.destroy(&KeyName::Subject(tenant.clone(), subject)).await
+        self.destroy_subject_keys([(tenant, subject)]).await
+    }
+
+    pub(crate) async fn destroy_subject_keys<'a>(
+        &self,
+        subjects: impl IntoIterator<Item = (&'a Tenant, SubjectDigest)>,
+    ) -> Result<()> {
+        let names: Vec<_> = subjects.into_iter().map(|(t, s)| KeyName::Subject(t.clone(), s)).collect();
+        if names.is_empty() { Ok(()) } else { self.store.destroy(&names).await }
     }
 
     pub(crate) async fn epoch_key(&self, day: Day) -> Result<Secret> {

@@ -46,8 +46,8 @@ impl LedgerEntry {
 /// An append-only list in another fault domain than the store.
 #[async_trait]
 pub trait Ledger: fmt::Debug + Send + Sync {
-    /// Appends, durably, before anything is destroyed.
-    async fn append(&self, entry: &LedgerEntry) -> Result<()>;
+    /// Appends all of them or none, durably, before anything is destroyed.
+    async fn append(&self, entries: &[LedgerEntry]) -> Result<()>;
 
     /// Every entry, in order, with its chain checked.
     ///
@@ -70,8 +70,8 @@ impl MemoryLedger {
 
 #[async_trait]
 impl Ledger for MemoryLedger {
-    async fn append(&self, entry: &LedgerEntry) -> Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry.clone());
+    async fn append(&self, entries: &[LedgerEntry]) -> Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(entries);
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl Line {
 }
 
 enum Request {
-    Append(Box<LedgerEntry>, oneshot::Sender<Result<()>>),
+    Append(Vec<LedgerEntry>, oneshot::Sender<Result<()>>),
     Read(oneshot::Sender<Result<Vec<LedgerEntry>>>),
 }
 
@@ -169,8 +169,8 @@ impl FileLedger {
 
 #[async_trait]
 impl Ledger for FileLedger {
-    async fn append(&self, entry: &LedgerEntry) -> Result<()> {
-        self.ask(|answer| Request::Append(Box::new(entry.clone()), answer)).await
+    async fn append(&self, entries: &[LedgerEntry]) -> Result<()> {
+        self.ask(|answer| Request::Append(entries.to_vec(), answer)).await
     }
 
     async fn entries(&self) -> Result<Vec<LedgerEntry>> {
@@ -205,7 +205,7 @@ impl LedgerFile {
             let mut appends = Vec::new();
             for request in std::iter::once(first).chain(requests.try_iter()) {
                 match request {
-                    Request::Append(entry, answer) => appends.push((entry, answer)),
+                    Request::Append(entries, answer) => appends.push((entries, answer)),
                     Request::Read(answer) => {
                         let _ = answer.send(self.with_lock(LedgerFile::read_all));
                     }
@@ -214,7 +214,7 @@ impl LedgerFile {
             if appends.is_empty() {
                 continue;
             }
-            let entries: Vec<_> = appends.iter().map(|(e, _)| e.as_ref()).collect();
+            let entries: Vec<_> = appends.iter().flat_map(|(entries, _)| entries).collect();
             let written = self.with_lock(|ledger| ledger.append(&entries));
             for (_, answer) in appends {
                 let _ = answer.send(match &written {
@@ -331,11 +331,11 @@ mod tests {
         let path = dir.path().join("ledger.jsonl");
         block_on(async {
             let ledger = FileLedger::open(&path).unwrap();
-            ledger.append(&entry(1)).await.unwrap();
-            ledger.append(&entry(2)).await.unwrap();
+            ledger.append(&[entry(1)]).await.unwrap();
+            ledger.append(&[entry(2)]).await.unwrap();
             let other_process = FileLedger::open(&path).unwrap();
-            other_process.append(&entry(3)).await.unwrap();
-            ledger.append(&entry(4)).await.unwrap();
+            other_process.append(&[entry(3)]).await.unwrap();
+            ledger.append(&[entry(4)]).await.unwrap();
             let all: Vec<_> = (1..=4).map(entry).collect();
             assert_eq!(ledger.entries().await.unwrap(), all);
             assert_eq!(FileLedger::open(&path).unwrap().entries().await.unwrap(), all);
@@ -349,7 +349,7 @@ mod tests {
         block_on(async {
             let ledger = FileLedger::open(&path).unwrap();
             for n in 1..=3 {
-                ledger.append(&entry(n)).await.unwrap();
+                ledger.append(&[entry(n)]).await.unwrap();
             }
         });
         let text = std::fs::read_to_string(&path).unwrap();
@@ -371,12 +371,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.jsonl");
         block_on(async {
-            FileLedger::open(&path).unwrap().append(&entry(1)).await.unwrap();
+            FileLedger::open(&path).unwrap().append(&[entry(1)]).await.unwrap();
             let whole = std::fs::read(&path).unwrap();
             let torn = [&whole[..], &whole[..20]].concat();
             std::fs::write(&path, torn).unwrap();
             let ledger = FileLedger::open(&path).unwrap();
-            ledger.append(&entry(2)).await.unwrap();
+            ledger.append(&[entry(2)]).await.unwrap();
             assert_eq!(ledger.entries().await.unwrap(), [entry(1), entry(2)]);
         });
     }

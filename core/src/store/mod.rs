@@ -35,6 +35,8 @@ pub use types::{
 };
 
 pub(crate) use keys::Keys;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) use traits::forward;
 
 use std::sync::Arc;
 

@@ -67,15 +67,15 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
         horizon: &Horizon,
     ) -> Result<Vec<Contact>>;
 
-    /// Marks a contact for erasure: from the commit on it is hidden and fenced until `fence_until`. False when
-    /// there is none.
+    /// Marks a contact for erasure: from the commit on it is hidden and fenced until `fence_until`. None
+    /// when there is no such contact.
     async fn begin_contact_erasure(
         &self,
         scope: &Scope,
         id: ContactId,
         now: Timestamp,
         fence_until: Timestamp,
-    ) -> Result<bool>;
+    ) -> Result<Option<Erasing>>;
 }
 
 /// Conversations and messages.
@@ -142,8 +142,8 @@ pub trait ConversationStore: fmt::Debug + Send + Sync {
     async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()>;
 
     /// Marks a conversation for erasure: from the commit on it is hidden, and its contact's counter is lower.
-    /// False when there is none.
-    async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<bool>;
+    /// None when there is no such conversation.
+    async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<Option<Erasing>>;
 }
 
 /// Rules, and the end of what they limit.
@@ -173,8 +173,9 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
     /// What is marked for erasure, of every tenant or of one.
     async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>>;
 
-    /// Takes up to `max` rows of it away, children before parents.
-    async fn erase_step(&self, erasing: &Erasing, max: u32) -> Result<EraseStep>;
+    /// Takes up to `max` rows of them away, children before parents, one after the other. What is not marked, or
+    /// gone, counts as done.
+    async fn erase_step(&self, erasing: &[Erasing], max: u32) -> Result<EraseStep>;
 
     /// Forgets fences whose time is over.
     async fn purge_fences(&self, now: Timestamp) -> Result<u64>;
@@ -193,109 +194,143 @@ pub trait Store: ConsentStore + ContactStore + ConversationStore + RetentionStor
     async fn open(&self, info: &OpenInfo) -> Result<()>;
 }
 
+/// Implements [`Store`] for a type that has one: `store` says how a unit reaches it, and may fail.
 macro_rules! forward {
-    ($($pointer:ty),*) => {$(
+    ($([$($generics:tt)*] $type:ty, name: $named:ident => $name:expr, store: $this:ident => $store:expr;)*) => {$(
         #[async_trait]
-        impl<T: Store + ?Sized> ConsentStore for $pointer {
+        impl<$($generics)*> ConsentStore for $type {
             async fn publish_notice(&self, scope: &Scope, notice: &NoticeSnapshot) -> Result<()> {
-                (**self).publish_notice(scope, notice).await
+                let $this = self;
+                $store.publish_notice(scope, notice).await
             }
             async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>> {
-                (**self).notice(scope, id).await
+                let $this = self;
+                $store.notice(scope, id).await
             }
             async fn append_record(&self, new: &NewRecord, contacts: crate::catalogue::CategoryCode, fence_until: Timestamp) -> Result<AppendedRecord> {
-                (**self).append_record(new, contacts, fence_until).await
+                let $this = self;
+                $store.append_record(new, contacts, fence_until).await
             }
             async fn record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
-                (**self).record(scope, id).await
+                let $this = self;
+                $store.record(scope, id).await
             }
             async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
-                (**self).latest_record(scope, id).await
+                let $this = self;
+                $store.latest_record(scope, id).await
             }
             async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
-                (**self).holds(proof, now).await
+                let $this = self;
+                $store.holds(proof, now).await
             }
         }
 
         #[async_trait]
-        impl<T: Store + ?Sized> ContactStore for $pointer {
+        impl<$($generics)*> ContactStore for $type {
             async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact> {
-                (**self).open_contact(proof, contact).await
+                let $this = self;
+                $store.open_contact(proof, contact).await
             }
             async fn touch_contacts(&self, touches: &[ContactTouch]) -> Result<u64> {
-                (**self).touch_contacts(touches).await
+                let $this = self;
+                $store.touch_contacts(touches).await
             }
             async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>> {
-                (**self).contact(scope, id, horizon).await
+                let $this = self;
+                $store.contact(scope, id, horizon).await
             }
             async fn contacts(&self, scope: &Scope, after: Option<ContactCursor>, limit: u16, horizon: &Horizon) -> Result<Vec<Contact>> {
-                (**self).contacts(scope, after, limit, horizon).await
+                let $this = self;
+                $store.contacts(scope, after, limit, horizon).await
             }
-            async fn begin_contact_erasure(&self, scope: &Scope, id: ContactId, now: Timestamp, fence_until: Timestamp) -> Result<bool> {
-                (**self).begin_contact_erasure(scope, id, now, fence_until).await
+            async fn begin_contact_erasure(&self, scope: &Scope, id: ContactId, now: Timestamp, fence_until: Timestamp) -> Result<Option<Erasing>> {
+                let $this = self;
+                $store.begin_contact_erasure(scope, id, now, fence_until).await
             }
         }
 
         #[async_trait]
-        impl<T: Store + ?Sized> ConversationStore for $pointer {
+        impl<$($generics)*> ConversationStore for $type {
             async fn running_conversation(&self, scope: &Scope, owner: Owner, since: Timestamp, horizon: &Horizon) -> Result<Option<Conversation>> {
-                (**self).running_conversation(scope, owner, since, horizon).await
+                let $this = self;
+                $store.running_conversation(scope, owner, since, horizon).await
             }
             async fn record_message(&self, scope: &Scope, owner: &OwnerProof, message: &MessageToStore, since: Timestamp, horizon: &Horizon) -> Result<StoredMessage> {
-                (**self).record_message(scope, owner, message, since, horizon).await
+                let $this = self;
+                $store.record_message(scope, owner, message, since, horizon).await
             }
             async fn conversations(&self, scope: &Scope, owner: Owner, limit: u16, horizon: &Horizon) -> Result<Vec<Conversation>> {
-                (**self).conversations(scope, owner, limit, horizon).await
+                let $this = self;
+                $store.conversations(scope, owner, limit, horizon).await
             }
             async fn messages(&self, scope: &Scope, conversation: ConversationId, after: u32, limit: u16, horizon: &Horizon) -> Result<Vec<StoredMessage>> {
-                (**self).messages(scope, conversation, after, limit, horizon).await
+                let $this = self;
+                $store.messages(scope, conversation, after, limit, horizon).await
             }
             async fn close_conversation(&self, scope: &Scope, id: ConversationId, at: Timestamp, horizon: &Horizon) -> Result<bool> {
-                (**self).close_conversation(scope, id, at, horizon).await
+                let $this = self;
+                $store.close_conversation(scope, id, at, horizon).await
             }
             async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()> {
-                (**self).adopt_conversation(adoption, horizon).await
+                let $this = self;
+                $store.adopt_conversation(adoption, horizon).await
             }
-            async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<bool> {
-                (**self).begin_conversation_erasure(scope, id).await
+            async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<Option<Erasing>> {
+                let $this = self;
+                $store.begin_conversation_erasure(scope, id).await
             }
         }
 
         #[async_trait]
-        impl<T: Store + ?Sized> RetentionStore for $pointer {
+        impl<$($generics)*> RetentionStore for $type {
             async fn tenants(&self) -> Result<Vec<Tenant>> {
-                (**self).tenants().await
+                let $this = self;
+                $store.tenants().await
             }
             async fn rules(&self, tenant: &Tenant) -> Result<Vec<RetentionRule>> {
-                (**self).rules(tenant).await
+                let $this = self;
+                $store.rules(tenant).await
             }
             async fn set_rule(&self, tenant: &Tenant, rule: &RetentionRule) -> Result<()> {
-                (**self).set_rule(tenant, rule).await
+                let $this = self;
+                $store.set_rule(tenant, rule).await
             }
             async fn purge_step(&self, tenant: &Tenant, class: DataClass, max: u32, horizon: &Horizon, fence_until: Timestamp) -> Result<u32> {
-                (**self).purge_step(tenant, class, max, horizon, fence_until).await
+                let $this = self;
+                $store.purge_step(tenant, class, max, horizon, fence_until).await
             }
             async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {
-                (**self).erasing(tenant, max).await
+                let $this = self;
+                $store.erasing(tenant, max).await
             }
-            async fn erase_step(&self, erasing: &Erasing, max: u32) -> Result<EraseStep> {
-                (**self).erase_step(erasing, max).await
+            async fn erase_step(&self, erasing: &[Erasing], max: u32) -> Result<EraseStep> {
+                let $this = self;
+                $store.erase_step(erasing, max).await
             }
             async fn purge_fences(&self, now: Timestamp) -> Result<u64> {
-                (**self).purge_fences(now).await
+                let $this = self;
+                $store.purge_fences(now).await
             }
         }
 
         #[async_trait]
-        impl<T: Store + ?Sized> Store for $pointer {
+        impl<$($generics)*> Store for $type {
             fn name(&self) -> &'static str {
-                (**self).name()
+                let $named = self;
+                $name
             }
             async fn open(&self, info: &OpenInfo) -> Result<()> {
-                (**self).open(info).await
+                let $this = self;
+                $store.open(info).await
             }
         }
     )*};
 }
 
-forward!(Arc<T>, Box<T>);
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) use forward;
+
+forward!(
+    [T: Store + ?Sized] Arc<T>, name: this => (**this).name(), store: this => (**this);
+    [T: Store + ?Sized] Box<T>, name: this => (**this).name(), store: this => (**this);
+);

@@ -91,14 +91,14 @@ pub struct NewRecord {
 pub struct AppendedRecord {
     /// The record as it stands: the new one, or, for a withdrawal that changed nothing, the one before.
     pub record: ConsentRecord,
-    /// How many contacts of the line are to be erased now, since the record no longer grants them.
-    pub erasing: u32,
+    /// The contacts of the line that it marked for erasure, since it no longer grants them.
+    pub erasing: Vec<Erasing>,
 }
 
 impl AppendedRecord {
     /// What a store answers.
     #[must_use]
-    pub fn new(record: ConsentRecord, erasing: u32) -> Self {
+    pub fn new(record: ConsentRecord, erasing: Vec<Erasing>) -> Self {
         Self { record, erasing }
     }
 }
@@ -395,21 +395,39 @@ impl Erasing {
     }
 }
 
-/// One bounded step of an erasure.
+/// One bounded step of erasures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EraseStep {
     /// What this step took away.
     pub removed: Removed,
-    /// Whether nothing is left of it.
-    pub done: bool,
+    /// Of how many, from the first on, nothing is left.
+    pub done: usize,
 }
 
 impl EraseStep {
-    /// What a store answers.
-    #[must_use]
-    pub fn new(removed: Removed, done: bool) -> Self {
-        Self { removed, done }
+    /// Goes through erasures until `max` rows are taken away: `erase` takes up to so many rows of one, and says
+    /// whether nothing is left of it. What every store's step has in common.
+    ///
+    /// # Errors
+    /// What `erase` says.
+    pub fn walk<E>(
+        erasing: &[Erasing],
+        max: u32,
+        mut erase: impl FnMut(&Erasing, u32) -> Result<(Removed, bool), E>,
+    ) -> Result<Self, E> {
+        let mut step = Self::default();
+        let mut left = max;
+        for each in erasing {
+            let (removed, done) = erase(each, left)?;
+            step.removed += removed;
+            step.done += usize::from(done);
+            left = left.saturating_sub(u32::try_from(removed.rows()).unwrap_or(u32::MAX));
+            if !done || left == 0 {
+                break;
+            }
+        }
+        Ok(step)
     }
 }
 

@@ -58,7 +58,7 @@ fn append(
     let mut r = new.record.clone();
     let scope = r.scope.clone();
     if let Some(there) = record(c, &scope, r.id)? {
-        return Ok(AppendedRecord::new(there, 0));
+        return Ok(AppendedRecord::new(there, Vec::new()));
     }
     let followed = new.follows.map(|id| record(c, &scope, id)).transpose()?.flatten();
     if let Some(followed) = followed {
@@ -66,7 +66,7 @@ fn append(
         if let Some(latest) = latest_of_line(c, &scope, r.subject)?
             && record_withdraws_nothing(&r, &latest)
         {
-            return Ok(AppendedRecord::new(latest, 0));
+            return Ok(AppendedRecord::new(latest, Vec::new()));
         }
     }
     insert(c, &r)?;
@@ -82,13 +82,13 @@ fn append(
             r.id.as_bytes(),
             ms(r.until)
         ])?;
-        0
+        Vec::new()
     } else {
-        let cause = r.act.erasure_cause().code();
+        let cause = r.act.erasure_cause();
         let values: [&dyn rusqlite::ToSql; 2] = [&scope.site.as_str(), &r.subject.as_bytes()];
         mark_contacts(c, &scope.tenant, "site = ?1 AND consent_line = ?2", &values, cause, fence_until)?
     };
-    Ok(AppendedRecord::new(r, u32::try_from(erasing).unwrap_or(u32::MAX)))
+    Ok(AppendedRecord::new(r, erasing))
 }
 
 #[async_trait]

@@ -1,6 +1,8 @@
 use async_trait::async_trait;
 use privet::contact::{Contact, ContactId};
-use privet::store::{ConsentProof, ContactCursor, ContactStore, ContactTouch, ErasureCause, Horizon};
+use privet::store::{
+    ConsentProof, ContactCursor, ContactStore, ContactTouch, Erasing, ErasureCause, Horizon,
+};
 use privet::{Result, Scope, Timestamp};
 use rusqlite::{Connection, params};
 
@@ -125,13 +127,15 @@ impl ContactStore for SqliteStore {
         id: ContactId,
         _: Timestamp,
         fence_until: Timestamp,
-    ) -> Result<bool> {
+    ) -> Result<Option<Erasing>> {
         let scope = scope.clone();
         self.db
             .write(Priority::Urgent, move |c| {
                 let values: [&dyn rusqlite::ToSql; 2] = [&scope.site.as_str(), id.as_bytes()];
-                let cause = ErasureCause::Request.code();
-                Ok(mark_contacts(c, &scope.tenant, "site = ?1 AND id = ?2", &values, cause, fence_until)? > 0)
+                let cause = ErasureCause::Request;
+                let marked =
+                    mark_contacts(c, &scope.tenant, "site = ?1 AND id = ?2", &values, cause, fence_until)?;
+                Ok(marked.into_iter().next())
             })
             .await
     }

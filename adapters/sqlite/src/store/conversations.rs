@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use privet::contact::{Author, Channel, ContactId, Conversation, ConversationId, MessageId, Owner, Sealed};
 use privet::store::{
-    Adoption, ConversationStore, ErasureCause, Horizon, MessageToStore, OwnerProof, StoredMessage,
-    SubjectDigest,
+    Adoption, ConversationStore, Erasing, ErasingKind, ErasureCause, Horizon, MessageToStore, OwnerProof,
+    StoredMessage, SubjectDigest,
 };
 use privet::{Error, Result, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -279,20 +279,23 @@ pub(super) fn mark(
     scope: &Scope,
     id: ConversationId,
     cause: ErasureCause,
-) -> UnitResult<bool> {
-    let owner: Option<(u8, [u8; 16])> = c
+) -> UnitResult<Option<Erasing>> {
+    type Marked = (u8, [u8; 16], Option<[u8; 16]>);
+    let marked: Option<Marked> = c
         .prepare_cached(
             "UPDATE conversations SET erasing = ?4 WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NULL
-             RETURNING owner_kind, owner",
+             RETURNING owner_kind, owner, subject",
         )?
         .query_row(params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes(), cause.code()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    if let Some((OF_CONTACT, contact)) = owner {
-        count_conversations(c, scope, ContactId::from_bytes(contact), -1)?;
+    let Some((kind, owner, subject)) = marked else { return Ok(None) };
+    if kind == OF_CONTACT {
+        count_conversations(c, scope, ContactId::from_bytes(owner), -1)?;
     }
-    Ok(owner.is_some())
+    let subject = subject.map(SubjectDigest::from_bytes);
+    Ok(Some(Erasing::new(scope.clone(), ErasingKind::Conversation(id), subject, cause)))
 }
 
 #[async_trait]
@@ -372,7 +375,7 @@ impl ConversationStore for SqliteStore {
         self.db.write(Priority::Urgent, move |c| adopt(c, &adoption, &horizon)).await
     }
 
-    async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<bool> {
+    async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<Option<Erasing>> {
         let scope = scope.clone();
         self.db.write(Priority::Urgent, move |c| mark(c, &scope, id, ErasureCause::Request)).await
     }

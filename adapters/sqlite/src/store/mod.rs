@@ -13,7 +13,9 @@ use privet::consent::{Act, ConsentRecord, Decision, Method, NoticeId, RecordId, 
 use privet::contact::{Contact, ContactId, FenceEpoch};
 use privet::ip::CountryCode;
 use privet::key::Fingerprint;
-use privet::store::{ConsentProof, Horizon, OpenInfo, Store, SubjectDigest};
+use privet::store::{
+    ConsentProof, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, Store, SubjectDigest,
+};
 use privet::{Error, Result, Scope, Site, Tenant, Timestamp};
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -244,9 +246,9 @@ fn mark_contacts(
     tenant: &Tenant,
     condition: &str,
     values: &[&dyn rusqlite::ToSql],
-    cause: u8,
+    cause: ErasureCause,
     until: Timestamp,
-) -> UnitResult<usize> {
+) -> UnitResult<Vec<Erasing>> {
     let mut all: Vec<&dyn rusqlite::ToSql> = values.to_vec();
     let (tenant_text, until_ms) = (tenant.as_str(), ms(until));
     all.push(&tenant_text);
@@ -258,12 +260,18 @@ fn mark_contacts(
          ON CONFLICT (tenant, subject) DO UPDATE SET epoch = max(epoch, excluded.epoch), until = max(until, excluded.until)"
     ))?
     .execute(all.as_slice())?;
+    let code = cause.code();
     all.pop();
-    all.push(&cause);
-    let marked = c
-        .prepare_cached(&format!(
-            "UPDATE contacts SET erasing = ?{u} WHERE tenant = ?{t} AND erasing IS NULL AND ({condition})"
-        ))?
-        .execute(all.as_slice())?;
-    Ok(marked)
+    all.push(&code);
+    let sql = format!(
+        "UPDATE contacts SET erasing = ?{u} WHERE tenant = ?{t} AND erasing IS NULL AND ({condition})
+         RETURNING site, id, subject"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let marked = statement.query_map(all.as_slice(), |row| {
+        let kind = ErasingKind::Contact(ContactId::from_bytes(row.get(1)?));
+        let subject = SubjectDigest::from_bytes(row.get(2)?);
+        Ok(Erasing::new(site_scope(tenant, row.get(0)?)?, kind, Some(subject), cause))
+    })?;
+    Ok(marked.collect::<rusqlite::Result<_>>()?)
 }

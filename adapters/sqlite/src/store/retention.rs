@@ -47,18 +47,20 @@ fn purge_contacts(
     horizon: &Horizon,
     fence_until: Timestamp,
 ) -> UnitResult<u32> {
-    let cause = ErasureCause::Retention.code();
+    let cause = ErasureCause::Retention;
     let (seen, now) = (ms(horizon.contacts), ms(horizon.now));
     let mut taken = 0;
     for site in sites(c, tenant)? {
         let left = max - taken;
         let values: [&dyn ToSql; 4] = [&site.as_str(), &seen, &left, &tenant.as_str()];
         let due = "site = ?1 AND id IN (SELECT id FROM contacts WHERE tenant = ?4 AND site = ?1 AND last_seen < ?2 AND erasing IS NULL ORDER BY last_seen LIMIT ?3)";
-        taken += u32::try_from(mark_contacts(c, tenant, due, &values, cause, fence_until)?).unwrap_or(0);
+        taken +=
+            u32::try_from(mark_contacts(c, tenant, due, &values, cause, fence_until)?.len()).unwrap_or(0);
         let left = max - taken;
         let values: [&dyn ToSql; 4] = [&site.as_str(), &now, &left, &tenant.as_str()];
         let due = "site = ?1 AND id IN (SELECT id FROM contacts WHERE tenant = ?4 AND site = ?1 AND consent_until <= ?2 AND erasing IS NULL LIMIT ?3)";
-        taken += u32::try_from(mark_contacts(c, tenant, due, &values, cause, fence_until)?).unwrap_or(0);
+        taken +=
+            u32::try_from(mark_contacts(c, tenant, due, &values, cause, fence_until)?.len()).unwrap_or(0);
         if taken >= max {
             break;
         }
@@ -92,7 +94,8 @@ fn purge_conversations(
     let mut taken = 0;
     for (site, id) in due {
         let scope = site_scope(tenant, site)?;
-        taken += u32::from(mark(c, &scope, ConversationId::from_bytes(id), ErasureCause::Retention)?);
+        taken +=
+            u32::from(mark(c, &scope, ConversationId::from_bytes(id), ErasureCause::Retention)?.is_some());
     }
     Ok(taken)
 }
@@ -154,7 +157,7 @@ fn erasing(c: &Connection, tenant: Option<&Tenant>, max: u32) -> UnitResult<Vec<
 }
 
 /// Whatever fits into `max` rows of one conversation: its messages, and then itself.
-fn erase_conversation(c: &Connection, scope: &Scope, id: &[u8; 16], max: u32) -> UnitResult<EraseStep> {
+fn erase_conversation(c: &Connection, scope: &Scope, id: &[u8; 16], max: u32) -> UnitResult<(Removed, bool)> {
     let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
     let messages = c
         .prepare_cached(
@@ -163,12 +166,12 @@ fn erase_conversation(c: &Connection, scope: &Scope, id: &[u8; 16], max: u32) ->
         )?
         .execute(params![tenant, site, id, max])?;
     if messages >= max as usize {
-        return Ok(EraseStep::new(Removed::new(0, 0, messages as u64, 0), false));
+        return Ok((Removed::new(0, 0, messages as u64, 0), false));
     }
     let gone = c
         .prepare_cached("DELETE FROM conversations WHERE tenant = ?1 AND site = ?2 AND id = ?3")?
         .execute(params![tenant, site, id])?;
-    Ok(EraseStep::new(Removed::new(0, gone as u64, messages as u64, 0), true))
+    Ok((Removed::new(0, gone as u64, messages as u64, 0), true))
 }
 
 fn is_marked(c: &Connection, scope: &Scope, table: &str, id: &[u8; 16]) -> UnitResult<bool> {
@@ -177,7 +180,7 @@ fn is_marked(c: &Connection, scope: &Scope, table: &str, id: &[u8; 16]) -> UnitR
     Ok(c.prepare_cached(&sql)?.exists(params![scope.tenant.as_str(), scope.site.as_str(), id])?)
 }
 
-fn erase_contact(c: &Connection, scope: &Scope, id: ContactId, max: u32) -> UnitResult<EraseStep> {
+fn erase_contact(c: &Connection, scope: &Scope, id: ContactId, max: u32) -> UnitResult<(Removed, bool)> {
     let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
     let (mut removed, mut left) = (Removed::default(), max);
     loop {
@@ -186,18 +189,17 @@ fn erase_contact(c: &Connection, scope: &Scope, id: ContactId, max: u32) -> Unit
             .query_row(params![tenant, site, OF_CONTACT, id.as_bytes()], |row| row.get(0))
             .optional()?;
         let Some(conversation) = next else { break };
-        let step = erase_conversation(c, scope, &conversation, left)?;
-        removed += step.removed;
-        let rows = step.removed.messages + step.removed.conversations;
-        left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
-        if !step.done || left == 0 {
-            return Ok(EraseStep::new(removed, false));
+        let (gone, done) = erase_conversation(c, scope, &conversation, left)?;
+        removed += gone;
+        left = left.saturating_sub(u32::try_from(gone.rows()).unwrap_or(u32::MAX));
+        if !done || left == 0 {
+            return Ok((removed, false));
         }
     }
     c.prepare_cached("DELETE FROM contacts WHERE tenant = ?1 AND site = ?2 AND id = ?3")?
         .execute(params![tenant, site, id.as_bytes()])?;
     removed += Removed::new(1, 0, 0, 0);
-    Ok(EraseStep::new(removed, true))
+    Ok((removed, true))
 }
 
 #[async_trait]
@@ -263,28 +265,35 @@ impl RetentionStore for SqliteStore {
         self.db.read(move |c| erasing(c, tenant.as_ref(), max)).await
     }
 
-    async fn erase_step(&self, erasing: &Erasing, max: u32) -> Result<EraseStep> {
-        let erasing = erasing.clone();
-        let priority = match erasing.cause {
-            ErasureCause::Retention => Priority::Housekeeping,
-            _ => Priority::Urgent,
+    async fn erase_step(&self, erasing: &[Erasing], max: u32) -> Result<EraseStep> {
+        // A step takes away `max` rows at most, and each erasure is a row at least.
+        let erasing: Vec<_> = erasing.iter().take(max as usize).cloned().collect();
+        let all = erasing.len();
+        let priority = if erasing.iter().all(|e| e.cause == ErasureCause::Retention) {
+            Priority::Housekeeping
+        } else {
+            Priority::Urgent
         };
         let step = self
             .db
             .write(priority, move |c| {
-                let scope = &erasing.scope;
-                match erasing.kind {
-                    ErasingKind::Contact(id) if is_marked(c, scope, "contacts", id.as_bytes())? => {
-                        erase_contact(c, scope, id, max)
+                EraseStep::walk(&erasing, max, |each, max| {
+                    let scope = &each.scope;
+                    match each.kind {
+                        ErasingKind::Contact(id) if is_marked(c, scope, "contacts", id.as_bytes())? => {
+                            erase_contact(c, scope, id, max)
+                        }
+                        ErasingKind::Conversation(id)
+                            if is_marked(c, scope, "conversations", id.as_bytes())? =>
+                        {
+                            erase_conversation(c, scope, id.as_bytes(), max)
+                        }
+                        _ => Ok((Removed::default(), true)),
                     }
-                    ErasingKind::Conversation(id) if is_marked(c, scope, "conversations", id.as_bytes())? => {
-                        erase_conversation(c, scope, id.as_bytes(), max)
-                    }
-                    _ => Ok(EraseStep::new(Removed::default(), true)),
-                }
+                })
             })
             .await?;
-        if step.done && !step.removed.is_nothing() {
+        if step.done == all && !step.removed.is_nothing() {
             // What was deleted still stands in the log until it is emptied.
             self.db.checkpoint().await?;
         }

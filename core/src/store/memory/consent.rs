@@ -31,13 +31,13 @@ impl ConsentStore for MemoryStore {
         let mut tables = self.locked();
         let scope = &new.record.scope;
         if let Some(there) = tables.record(scope, new.record.id) {
-            return Ok(AppendedRecord::new(there.clone(), 0));
+            return Ok(AppendedRecord::new(there.clone(), Vec::new()));
         }
         let latest = new.follows.and_then(|id| tables.latest(scope, id)).cloned();
         let mut record = new.record.clone();
         if let Some(latest) = latest {
             if record_withdraws_nothing(&record, &latest) {
-                return Ok(AppendedRecord::new(latest, 0));
+                return Ok(AppendedRecord::new(latest, Vec::new()));
             }
             record.subject = latest.subject;
         }
@@ -50,7 +50,7 @@ impl ConsentStore for MemoryStore {
             })
             .map(|((_, id), _)| *id)
             .collect();
-        let mut erasing = 0;
+        let mut erasing = Vec::new();
         for id in of_line {
             if record.grants(contacts, record.at) {
                 if let Some(row) = tables.contacts.get_mut(&(scope.clone(), id)) {
@@ -59,7 +59,7 @@ impl ConsentStore for MemoryStore {
                 }
             } else {
                 let cause = record.act.erasure_cause();
-                erasing += u32::from(tables.mark_contact(scope, id, cause, fence_until));
+                erasing.extend(tables.mark_contact(scope, id, cause, fence_until));
             }
         }
         tables.records.push(record.clone());

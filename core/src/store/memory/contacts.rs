@@ -8,7 +8,7 @@ use crate::contact::{Contact, ContactId};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
 use crate::store::traits::ContactStore;
-use crate::store::types::{ConsentProof, ContactCursor, ContactTouch, ErasureCause, Horizon};
+use crate::store::types::{ConsentProof, ContactCursor, ContactTouch, Erasing, ErasureCause, Horizon};
 
 #[async_trait]
 impl ContactStore for MemoryStore {
@@ -75,7 +75,7 @@ impl ContactStore for MemoryStore {
         id: ContactId,
         _: Timestamp,
         fence_until: Timestamp,
-    ) -> Result<bool> {
+    ) -> Result<Option<Erasing>> {
         Ok(self.locked().mark_contact(scope, id, ErasureCause::Request, fence_until))
     }
 }

@@ -8,7 +8,9 @@ use crate::contact::{Channel, Conversation, ConversationId, Owner};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
 use crate::store::traits::ConversationStore;
-use crate::store::types::{Adoption, ErasureCause, Horizon, MessageToStore, OwnerProof, StoredMessage};
+use crate::store::types::{
+    Adoption, Erasing, ErasureCause, Horizon, MessageToStore, OwnerProof, StoredMessage,
+};
 
 #[async_trait]
 impl ConversationStore for MemoryStore {
@@ -154,7 +156,7 @@ impl ConversationStore for MemoryStore {
         Ok(())
     }
 
-    async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<bool> {
+    async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<Option<Erasing>> {
         Ok(self.locked().mark_conversation(scope, id, ErasureCause::Request))
     }
 }

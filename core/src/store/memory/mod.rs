@@ -11,7 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::traits::Store;
-use super::types::{ConsentProof, EraseStep, ErasureCause, Horizon, OpenInfo, StoredMessage, SubjectDigest};
+use super::types::{
+    ConsentProof, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, StoredMessage, SubjectDigest,
+};
 use crate::clock::Timestamp;
 use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, FenceEpoch, Owner, Removed};
@@ -133,27 +135,29 @@ impl Tables {
         id: ContactId,
         cause: ErasureCause,
         fence_until: Timestamp,
-    ) -> bool {
-        let Some(row) = self.contacts.get_mut(&(scope.clone(), id)).filter(|r| r.erasing.is_none()) else {
-            return false;
-        };
+    ) -> Option<Erasing> {
+        let row = self.contacts.get_mut(&(scope.clone(), id)).filter(|r| r.erasing.is_none())?;
         row.erasing = Some(cause);
-        self.fences.insert((scope.tenant.clone(), row.value.subject), (row.value.epoch, fence_until));
-        true
+        let subject = row.value.subject;
+        self.fences.insert((scope.tenant.clone(), subject), (row.value.epoch, fence_until));
+        Some(Erasing::new(scope.clone(), ErasingKind::Contact(id), Some(subject), cause))
     }
 
-    fn mark_conversation(&mut self, scope: &Scope, id: ConversationId, cause: ErasureCause) -> bool {
-        let key = (scope.clone(), id);
-        let Some(row) = self.conversations.get_mut(&key).filter(|r| r.erasing.is_none()) else {
-            return false;
-        };
+    fn mark_conversation(
+        &mut self,
+        scope: &Scope,
+        id: ConversationId,
+        cause: ErasureCause,
+    ) -> Option<Erasing> {
+        let row = self.conversations.get_mut(&(scope.clone(), id)).filter(|r| r.erasing.is_none())?;
         row.erasing = Some(cause);
+        let erasing = Erasing::new(scope.clone(), ErasingKind::Conversation(id), row.subject, cause);
         if let Owner::Contact(contact) = row.value.owner
             && let Some(contact) = self.contacts.get_mut(&(scope.clone(), contact))
         {
             contact.value.conversations = contact.value.conversations.saturating_sub(1);
         }
-        true
+        Some(erasing)
     }
 
     fn remove_messages(&mut self, scope: &Scope, id: ConversationId, max: u32) -> u64 {
@@ -168,13 +172,49 @@ impl Tables {
     }
 
     /// Whatever fits into `max` rows of one conversation: its messages, and then itself.
-    fn remove_conversation(&mut self, scope: &Scope, id: ConversationId, max: u32) -> EraseStep {
+    fn remove_conversation(&mut self, scope: &Scope, id: ConversationId, max: u32) -> (Removed, bool) {
         let messages = self.remove_messages(scope, id, max);
         if messages >= u64::from(max) {
-            return EraseStep::new(Removed::new(0, 0, messages, 0), false);
+            return (Removed::new(0, 0, messages, 0), false);
         }
         let gone = u64::from(self.conversations.remove(&(scope.clone(), id)).is_some());
-        EraseStep::new(Removed::new(0, gone, messages, 0), true)
+        (Removed::new(0, gone, messages, 0), true)
+    }
+
+    /// Up to `max` rows of something marked; whether nothing is left of it.
+    fn remove(&mut self, erasing: &Erasing, max: u32) -> (Removed, bool) {
+        let scope = &erasing.scope;
+        match erasing.kind {
+            ErasingKind::Conversation(id) => {
+                let row = self.conversations.get(&(scope.clone(), id));
+                if row.is_none_or(|r| r.erasing.is_none()) {
+                    return (Removed::default(), true);
+                }
+                self.remove_conversation(scope, id, max)
+            }
+            ErasingKind::Contact(id) => {
+                if self.contacts.get(&(scope.clone(), id)).is_none_or(|r| r.erasing.is_none()) {
+                    return (Removed::default(), true);
+                }
+                let owned = self
+                    .conversations
+                    .iter()
+                    .filter(|((s, _), row)| s == scope && row.value.owner == Owner::Contact(id));
+                let owned: Vec<_> = owned.map(|((_, c), _)| *c).collect();
+                let (mut removed, mut left) = (Removed::default(), max);
+                for conversation in owned {
+                    let (gone, done) = self.remove_conversation(scope, conversation, left);
+                    removed += gone;
+                    left = left.saturating_sub(u32::try_from(gone.rows()).unwrap_or(u32::MAX));
+                    if !done || left == 0 {
+                        return (removed, false);
+                    }
+                }
+                self.contacts.remove(&(scope.clone(), id));
+                removed += Removed::new(1, 0, 0, 0);
+                (removed, true)
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::clock::Timestamp;
-use crate::contact::{Conversation, Owner, Removed};
+use crate::contact::{Conversation, Owner};
 use crate::error::Result;
 use crate::retention::{DataClass, RetentionRule};
 use crate::scope::{Scope, Tenant};
@@ -120,44 +120,9 @@ impl RetentionStore for MemoryStore {
         Ok(contacts.chain(conversations).filter(|e| mine(&e.scope)).take(max as usize).collect())
     }
 
-    async fn erase_step(&self, erasing: &Erasing, max: u32) -> Result<EraseStep> {
+    async fn erase_step(&self, erasing: &[Erasing], max: u32) -> Result<EraseStep> {
         let mut tables = self.locked();
-        let scope = &erasing.scope;
-        match erasing.kind {
-            ErasingKind::Conversation(id) => {
-                let marked =
-                    tables.conversations.get(&(scope.clone(), id)).is_some_and(|r| r.erasing.is_some());
-                Ok(if marked {
-                    tables.remove_conversation(scope, id, max)
-                } else {
-                    EraseStep::new(Removed::default(), true)
-                })
-            }
-            ErasingKind::Contact(id) => {
-                if tables.contacts.get(&(scope.clone(), id)).is_none_or(|r| r.erasing.is_none()) {
-                    return Ok(EraseStep::new(Removed::default(), true));
-                }
-                let owned: Vec<_> = tables
-                    .conversations
-                    .iter()
-                    .filter(|((s, _), row)| s == scope && row.value.owner == Owner::Contact(id))
-                    .map(|((_, c), _)| *c)
-                    .collect();
-                let (mut removed, mut left) = (Removed::default(), max);
-                for conversation in owned {
-                    let step = tables.remove_conversation(scope, conversation, left);
-                    removed += step.removed;
-                    let rows = step.removed.messages + step.removed.conversations;
-                    left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
-                    if !step.done || left == 0 {
-                        return Ok(EraseStep::new(removed, false));
-                    }
-                }
-                tables.contacts.remove(&(scope.clone(), id));
-                removed += Removed::new(1, 0, 0, 0);
-                Ok(EraseStep::new(removed, true))
-            }
-        }
+        EraseStep::walk(erasing, max, |each, max| Ok(tables.remove(each, max)))
     }
 
     async fn purge_fences(&self, now: Timestamp) -> Result<u64> {

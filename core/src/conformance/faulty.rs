@@ -1,0 +1,86 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_timer::Delay;
+
+use crate::clock::Timestamp;
+use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::contact::{Contact, ContactId, Conversation, ConversationId, Owner};
+use crate::error::{Error, Result};
+use crate::retention::{DataClass, RetentionRule};
+use crate::scope::{Scope, Tenant};
+use crate::store::{
+    Adoption, AppendedRecord, ConsentProof, ConsentStore, ContactCursor, ContactStore, ContactTouch,
+    ConversationStore, EraseStep, Erasing, Horizon, MessageToStore, NewRecord, OpenInfo, OwnerProof,
+    RetentionStore, Store, StoredMessage, forward,
+};
+
+/// A store that is not available when it is told so, or that lets its units wait: what an app does then is
+/// part of what it promises.
+///
+/// ```
+/// use std::sync::Arc;
+/// use privet::conformance::FaultyStore;
+/// use privet::{Catalogue, Privet, Storage, store::MemoryStore};
+///
+/// # privet::conformance::block_on(async {
+/// let store = Arc::new(FaultyStore::new(MemoryStore::new()));
+/// let mut storage = Storage::in_memory()?;
+/// storage.store = store.clone();
+/// let catalogue = Catalogue::from_toml("[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"")?;
+/// let privet = Privet::builder(catalogue).storage(storage).build().await?;
+/// store.fail(true);
+/// assert!(privet.sweep(privet.now()).await.is_err());
+/// # Ok::<(), privet::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct FaultyStore<S> {
+    store: S,
+    fails: AtomicBool,
+    holds: AtomicBool,
+    waiting: AtomicUsize,
+}
+
+impl<S: Store> FaultyStore<S> {
+    /// A store that works, until it is told otherwise.
+    pub fn new(store: S) -> Self {
+        Self {
+            store,
+            fails: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// From now on no unit of work is taken, or every one again.
+    pub fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// From now on units of work wait before they begin, or go on.
+    pub fn hold(&self, holds: bool) {
+        self.holds.store(holds, Ordering::SeqCst);
+    }
+
+    /// How many units wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    async fn reach(&self) -> Result<&S> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("faulty store", "it was told to fail"));
+        }
+        if self.holds.load(Ordering::SeqCst) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            while self.holds.load(Ordering::SeqCst) {
+                Delay::new(Duration::from_millis(1)).await;
+            }
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(&self.store)
+    }
+}
+
+forward!([S: Store] FaultyStore<S>, name: this => this.store.name(), store: this => this.reach().await?;);
