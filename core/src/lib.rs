@@ -54,7 +54,7 @@ pub use contact::Visitor;
 pub use error::{Error, Result};
 pub use ip::Country;
 pub use key::KeyRing;
-pub use privet::{Builder, Privet};
+pub use privet::{Builder, Privet, SiteDecl, SiteRequest};
 pub use scope::{Scope, Site, Tenant};
 pub use store::Storage;
 pub use visit::{

@@ -171,7 +171,7 @@ fn a_missing_operator_and_missing_words_are_refused() {
 }
 
 #[test]
-fn names_that_meet_with_different_gates_are_refused() {
+fn names_that_meet_with_different_gates_or_durations_are_refused() {
     let both = |first: &str, second: &str, gate: GateDecl| {
         let two = service(entry(first)).entry(entry(second).gate(gate));
         shop().category(analytics()).service(two)
@@ -181,6 +181,12 @@ fn names_that_meet_with_different_gates_are_refused() {
         assert!(both(a, b, GateDecl::exempt(Exemption::Auth, "The same.")).build().is_ok(), "{a} {b}");
     }
     assert!(both("<id>.x", "abc.y", GateDecl::consent("analytics")).build().is_ok());
+    let longer = service(entry("x")).entry(entry("x").duration("7 days"));
+    assert_eq!(
+        broken(&shop().service(longer)),
+        Rule::OverlappingNames,
+        "which of them would the gate keep to?"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use privet::consent::Decision;
 use privet::consent::{Answer, Decided};
 use privet::ip::TrustedProxies;
 use privet::visit::{Deny, Refusal, Sealing, ViolationKind};
-use privet::{Analytics, Contacts, Enforcement, Error, Marketing, Privet, Scope, Site, Tenant};
+use privet::{Analytics, Contacts, Enforcement, Error, Marketing, Privet, Scope, Site, SiteDecl, Tenant};
 
 const UNKNOWN: [Decision; 3] = [Decision::Unknown; 3];
 
@@ -420,17 +420,14 @@ fn addresses_are_hidden_behind_the_layer() {
 fn ten_04_sites_do_not_share_consent() {
     let scope = |site: &str| Scope::new(Tenant::default(), Site::new(site).unwrap());
     let (privet, _) = installation(|b| {
-        b.scope(scope("a")).site_with_tag(scope("b"), common::catalogue(), "b").resolver(move |host, path| {
-            match (host, path) {
-                (Some("garden.example"), p) if p.starts_with("/b") => {
-                    Some(Scope::new(Tenant::default(), Site::new("b").unwrap()))
-                }
-                (Some("garden.example"), _) => Some(Scope::new(Tenant::default(), Site::new("a").unwrap())),
-                (Some("empty.example"), _) => {
-                    Some(Scope::new(Tenant::new("nobody").unwrap(), Site::default()))
-                }
-                _ => None,
+        let other = SiteDecl::new(scope("b"), common::catalogue()).tag("b");
+        b.scope(scope("a")).site(other).resolver(move |request| match (request.host(), request.path()) {
+            (Some("garden.example"), p) if p.starts_with("/b") => {
+                Some(Scope::new(Tenant::default(), Site::new("b").unwrap()))
             }
+            (Some("garden.example"), _) => Some(Scope::new(Tenant::default(), Site::new("a").unwrap())),
+            (Some("empty.example"), _) => Some(Scope::new(Tenant::new("nobody").unwrap(), Site::default())),
+            _ => None,
         })
     });
     let at = |host: Option<&str>, path: &str, cookie: &str| {
@@ -439,6 +436,7 @@ fn ten_04_sites_do_not_share_consent() {
         privet.visit(&head)
     };
     let (a, _) = at(Some("garden.example"), "/x", "").unwrap();
+    assert_eq!(at(Some("Garden.Example."), "/x", "").unwrap().0.scope(), a.scope());
     let notice = a.notice(&a.catalogue().languages()[0]).unwrap().clone();
     let token = a.notice_token(&notice);
     let origin = privet::consent::Origin::new(privet::consent::Method::Form, true);
@@ -498,29 +496,34 @@ fn caches_are_told_only_where_an_answer_depends_on_the_visitor() {
 
 #[test]
 fn settings_that_cannot_work_are_refused_with_the_cure() {
-    let fails = |change: fn(privet::Builder) -> privet::Builder| {
+    let fails = |change: &dyn Fn(privet::Builder) -> privet::Builder| {
         let error = block_on(change(Privet::builder(common::catalogue())).build()).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("; "), "{text}");
         error
     };
-    fails(|b| b.base_path("privacy"));
-    fails(|b| b.base_path("/privacy/"));
-    fails(|b| b.base_path("/"));
-    fails(|b| b.base_path("/a b"));
-    fails(|b| b.public_origin("shop.example"));
-    fails(|b| b.public_origin("https://shop.example/"));
-    fails(|b| b.public_origin("https://shop.example:443"));
-    fails(|b| b.choice_life(Duration::from_secs(60)));
-    fails(|b| b.choice_life(Duration::from_secs(401 * 86_400)));
-    fails(|b| b.last_seen_every(Duration::from_secs(100_000)));
-    fails(|b| b.site(Scope::new(Tenant::new("x").unwrap(), Site::default()), common::catalogue()));
-    fails(|b| b.site(Scope::default(), common::catalogue()).resolver(|_, _| None));
-    fails(|b| b.shared_domain("localhost"));
-    fails(|b| b.shared_domain("127.0.0.1"));
-    fails(|b| b.shared_domain(".shop.example"));
+    fails(&|b| b.base_path("privacy"));
+    fails(&|b| b.base_path("/privacy/"));
+    fails(&|b| b.base_path("/"));
+    fails(&|b| b.base_path("/a b"));
+    fails(&|b| b.public_origin("shop.example"));
+    fails(&|b| b.public_origin("https://shop.example/"));
+    fails(&|b| b.public_origin("https://shop.example:443"));
+    fails(&|b| b.choice_life(Duration::from_secs(60)));
+    fails(&|b| b.choice_life(Duration::from_secs(401 * 86_400)));
+    fails(&|b| b.last_seen_every(Duration::from_secs(100_000)));
+    let site = |tenant: &str| {
+        SiteDecl::new(Scope::new(Tenant::new(tenant).unwrap(), Site::default()), common::catalogue())
+    };
+    fails(&|b| b.site(site("x")));
+    fails(&|b| b.site(site("x").tag("a-b")).resolver(|_| None));
+    fails(&|b| b.site(site("x").public_origin("shop.example")).resolver(|_| None));
+    fails(&|b| b.site(site("main")).resolver(|_| None));
+    fails(&|b| b.shared_domain("localhost"));
+    fails(&|b| b.shared_domain("127.0.0.1"));
+    fails(&|b| b.shared_domain(".shop.example"));
     assert!(matches!(
-        fails(|b| b.pseudonymizer("nobody", privet::ip::Strategy::Drop)),
+        fails(&|b| b.pseudonymizer("nobody", privet::ip::Strategy::Drop)),
         Error::UnknownRecipient { .. }
     ));
     let _ = TrustedProxies::none();

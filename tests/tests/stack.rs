@@ -402,7 +402,7 @@ async fn ip_01_traces_hold_no_address() {
         .unwrap();
     let trace = TraceLayer::new_for_http().make_span_with(|r: &Request<Body>| {
         let peer = r.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0);
-        tracing::info_span!("request", headers = ?r.headers(), ?peer, visit = ?r.extensions().get::<privet::Visit>())
+        tracing::info_span!("request", headers = ?r.headers(), ?peer, extensions = ?r.extensions())
     });
     let handler = |visit: Visit, visitor: Visitor, country: Country, consent: Consent| async move {
         tracing::info!(?visit, ?visitor, ?country, ?consent, "a handler that logs all it has");
@@ -471,6 +471,40 @@ async fn extractors_give_what_the_visitor_allows() {
     assert_eq!(text(send(&app, request("/granted", &granted)).await).await, "counted");
     let refused = decided(&app, "reject_all").await;
     assert_eq!(send(&app, request("/granted", &refused)).await.status(), 403);
+}
+
+/// What the visitor decides comes back to the page it was shown on, however the routers are nested.
+#[tokio::test]
+async fn the_banner_comes_back_to_its_page_below_nested_routers() {
+    let privet = installation(None).await;
+    let inner = Router::new().route("/roses", get(|banner: Banner| async move { banner }));
+    let app = Router::new().nest("/shop", inner).merge(privet_axum::router(&privet));
+    let page = text(send(&protect(app, &privet), request("/shop/roses?q=1", "")).await).await;
+    assert!(page.contains("name=\"return_to\" value=\"/shop/roses?q=1\""), "{page}");
+}
+
+/// The client goes away: what its request was given opens nothing any more, wherever it was put.
+#[tokio::test]
+async fn a_request_that_is_dropped_ends_its_visit() {
+    let privet = installation(None).await;
+    let kept = Arc::new(std::sync::Mutex::new(None));
+    let keep = kept.clone();
+    let handler = get(move |visit: Visit| async move {
+        *keep.lock().unwrap() = Some(visit);
+        std::future::pending::<()>().await;
+    });
+    let app = protect(Router::new().route("/", handler), &privet);
+    {
+        let mut waiting = std::pin::pin!(send(&app, request("/", "")));
+        let polled =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx).is_pending()));
+        assert!(polled.await);
+        let visit = kept.lock().unwrap().clone().unwrap();
+        assert!(matches!(visit.activate("nothing"), Err(privet::Error::UnknownService { .. })));
+    }
+    let visit = kept.lock().unwrap().clone().unwrap();
+    assert!(matches!(visit.activate("nothing"), Err(privet::Error::HeadSent)));
+    assert_eq!(visit.country(), privet::Country::Unknown, "nor is there an address");
 }
 
 // --- the walk that an app's tests take --------------------------------------------------------------------------

@@ -10,10 +10,15 @@ use http::header::ACCEPT_LANGUAGE;
 use http::request::Parts;
 use privet::{ConsentCategory, Error};
 
+use crate::head::Opened;
 use crate::rejection::Rejection;
 
+fn opened(parts: &Parts) -> Result<&Opened, Rejection> {
+    parts.extensions.get::<Opened>().ok_or(Rejection::MissingLayer)
+}
+
 fn visit(parts: &Parts) -> Result<&privet::Visit, Rejection> {
-    parts.extensions.get::<privet::Visit>().ok_or(Rejection::MissingLayer)
+    opened(parts).map(|opened| &opened.visit)
 }
 
 macro_rules! extractor {
@@ -125,9 +130,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Banner {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let visit = visit(parts)?;
+        let Opened { visit, page } = opened(parts)?;
         let accepted = parts.headers.get(ACCEPT_LANGUAGE).and_then(|h| h.to_str().ok());
-        let page = parts.uri.path_and_query().map_or("/", |p| p.as_str());
+        let page = page.as_ref().map_or("/", |p| p.as_str());
         Ok(Self(privet_web::Banner::render(visit, accepted, page)))
     }
 }
@@ -150,7 +155,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SameOrigin {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let origins = visit(parts)?.privet().public_origins();
+        let origins = visit(parts)?.public_origins();
         let headers = parts.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes()));
         match privet_web::SameOrigin::judge(headers, origins) {
             privet_web::SameOrigin::No => Err(Rejection::CrossSite),

@@ -6,7 +6,7 @@ use axum_core::body::Body;
 use http::Response;
 use pin_project_lite::pin_project;
 use privet::Visit;
-use privet::visit::{Refusal, Sealing};
+use privet::visit::{CloseOnDrop, Refusal, Sealing};
 
 use crate::head::Answer;
 use crate::reply::plain;
@@ -23,7 +23,7 @@ pin_project! {
 pin_project! {
     #[project = KindProjected]
     enum Kind<F> {
-        App { #[pin] future: F, visit: Visit },
+        App { #[pin] future: F, visit: CloseOnDrop },
         Refused { refusal: Refusal },
     }
 }
@@ -36,7 +36,7 @@ impl<F> fmt::Debug for ResponseFuture<F> {
 
 impl<F> ResponseFuture<F> {
     pub(crate) fn new(future: F, visit: Visit) -> Self {
-        Self { kind: Kind::App { future, visit } }
+        Self { kind: Kind::App { future, visit: CloseOnDrop(visit) } }
     }
 
     pub(crate) fn refused(refusal: Refusal) -> Self {
@@ -54,13 +54,15 @@ where
         match self.project().kind.project() {
             KindProjected::App { future, visit } => {
                 let mut response = ready!(future.poll(cx))?;
-                if let Sealing::Denied(deny) = visit.seal(&mut Answer(&mut response)) {
+                if let Sealing::Denied(deny) = visit.0.seal(&mut Answer(&mut response)) {
                     response = plain(500, deny.to_string());
                 }
                 Poll::Ready(Ok(response))
             }
             KindProjected::Refused { refusal } => {
-                Poll::Ready(Ok(plain(refusal.status(), refusal.message().to_owned())))
+                let mut response = plain(refusal.status(), refusal.message().to_owned());
+                response.extensions_mut().insert(*refusal);
+                Poll::Ready(Ok(response))
             }
         }
     }

@@ -6,8 +6,17 @@ use std::net::{IpAddr, SocketAddr};
 use axum::body::Bytes;
 use axum::extract::ConnectInfo;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, VARY};
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Request, Response};
 use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Rewrite, host_without_port};
+
+/// What the layer leaves in a request for the extractors.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) visit: privet::Visit,
+    /// As the client asked: a nested router sees only the rest of it.
+    pub(crate) page: Option<PathAndQuery>,
+}
 
 pub(crate) struct Head<'r, B>(pub(crate) &'r Request<B>);
 

@@ -3,9 +3,10 @@ use axum::routing::any;
 use axum_core::extract::Request;
 use axum_core::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, Limited};
-use privet::{Privet, Visit};
+use privet::Privet;
 use privet_web::{BODY_LIMIT, Method};
 
+use crate::head::Opened;
 use crate::rejection::Rejection;
 use crate::reply::into_response;
 
@@ -17,7 +18,9 @@ pub fn router<S: Clone + Send + Sync + 'static>(privet: &Privet) -> Router<S> {
 
 async fn handle(request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Some(visit) = parts.extensions.get::<Visit>() else { return Rejection::MissingLayer.into_response() };
+    let Some(opened) = parts.extensions.get::<Opened>() else {
+        return Rejection::MissingLayer.into_response();
+    };
     let headers = parts.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec()));
     let body = Limited::new(body, BODY_LIMIT).collect().await.ok().map(|b| b.to_bytes().to_vec());
     let request = privet_web::Request::new(
@@ -27,5 +30,5 @@ async fn handle(request: Request) -> Response {
     )
     .headers(headers)
     .body(body);
-    into_response(privet_web::respond(visit, &request).await)
+    into_response(privet_web::respond(&opened.visit, &request).await)
 }

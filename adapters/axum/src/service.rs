@@ -10,7 +10,7 @@ use privet::Privet;
 use tower_service::Service;
 
 use crate::future::ResponseFuture;
-use crate::head::{Head, rewrite};
+use crate::head::{Head, Opened, rewrite};
 
 /// Wraps an app, with every layer it has, so that each request and each response passes privet.
 ///
@@ -59,7 +59,9 @@ where
         match self.privet.visit(&Head(&request)) {
             Ok((visit, change)) => {
                 rewrite(&mut request, change);
-                request.extensions_mut().insert(visit.clone());
+                let page = request.uri().path_and_query().cloned();
+                let opened = Opened { visit: visit.clone(), page };
+                request.extensions_mut().insert(opened);
                 ResponseFuture::new(self.app.call(request), visit)
             }
             Err(refusal) => ResponseFuture::refused(refusal),

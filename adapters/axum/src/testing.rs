@@ -23,7 +23,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use privet::Privet;
-use privet::visit::{Violation, ViolationKind};
+use privet::visit::{Refusal, Violation, ViolationKind};
 use tower_service::Service;
 
 use crate::service::{Protected, protect};
@@ -74,18 +74,25 @@ impl fmt::Display for Found {
 pub struct Report {
     /// Every cookie that the catalogue does not allow.
     pub found: Vec<Found>,
+    /// What kept the walk from finding anything: a path that cannot be asked for, a decision that was not taken, a
+    /// request that was refused or ended with an error of the server.
+    pub problems: Vec<String>,
     /// How many requests were made.
     pub requests: usize,
 }
 
 impl Report {
-    /// Fails the test when something was found, and says what.
+    /// Fails the test when something was found, or could not be looked for, and says what.
     ///
     /// # Panics
-    /// When something was found: that is its purpose.
+    /// When something was found or could not be looked for: that is its purpose.
     #[allow(clippy::panic, reason = "an assertion for tests")]
     #[track_caller]
     pub fn assert_clean(&self) {
+        if !self.problems.is_empty() {
+            let list: String = self.problems.iter().map(|p| format!("\n  {p}")).collect();
+            panic!("the walk could not see everything:{list}");
+        }
         if !self.found.is_empty() {
             let list: String = self.found.iter().map(|f| format!("\n  {f}")).collect();
             panic!(
@@ -106,7 +113,9 @@ type Sent = (&'static str, String);
 pub struct Walk<S> {
     app: Protected<S>,
     privet: Privet,
+    host: String,
     requests: Vec<(Method, String, Option<Sent>)>,
+    problems: Vec<String>,
 }
 
 impl<S, E> Walk<S>
@@ -116,7 +125,20 @@ where
 {
     /// A walk through an app that is not yet inside privet.
     pub fn new(app: S, privet: &Privet) -> Self {
-        Self { app: protect(app, privet), privet: privet.clone(), requests: Vec::new() }
+        Self {
+            app: protect(app, privet),
+            privet: privet.clone(),
+            host: "localhost".to_owned(),
+            requests: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// The host that is asked for, where it decides which site it is; `localhost` otherwise.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
     }
 
     /// A page.
@@ -171,18 +193,28 @@ where
                 }));
             }
         }
+        report.problems = self.problems;
         report
     }
 
     async fn decide(&mut self, jar: &mut BTreeMap<String, String>, action: &str) {
         let path = format!("{}/consent", self.privet.base_path());
-        let state = self.send(jar, &Method::GET, &path, None).await;
-        let body =
-            state.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let state: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let state = self.state(jar, &path).await;
         let token = state["notice"].as_str().unwrap_or_default();
         let form = ("application/x-www-form-urlencoded", format!("action={action}&notice={token}"));
         self.send(jar, &Method::POST, &path, Some(&form)).await;
+        if self.state(jar, &path).await["decided"] != true {
+            self.problems.push(format!(
+                "`{action}` was not taken at {path}; merge `privet_axum::router(&privet)` into the app"
+            ));
+        }
+    }
+
+    async fn state(&mut self, jar: &mut BTreeMap<String, String>, path: &str) -> serde_json::Value {
+        let state = self.send(jar, &Method::GET, path, None).await;
+        let body =
+            state.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        serde_json::from_slice(&body).unwrap_or_default()
     }
 
     async fn send(
@@ -194,8 +226,15 @@ where
     ) -> Response<Body> {
         let mut request = Request::new(Body::from(body.map(|(_, b)| b.clone()).unwrap_or_default()));
         *request.method_mut() = method.clone();
-        *request.uri_mut() = path.parse().unwrap_or_default();
+        match path.parse() {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(_) => self.problems.push(format!("`{}` is no path", path.escape_default())),
+        }
         let headers = request.headers_mut();
+        match self.host.parse() {
+            Ok(host) => drop(headers.insert(http::header::HOST, host)),
+            Err(_) => self.problems.push(format!("`{}` is no host", self.host.escape_default())),
+        }
         headers.insert("sec-fetch-site", http::HeaderValue::from_static("same-origin"));
         headers.insert(ACCEPT, http::HeaderValue::from_static("text/html,*/*;q=0.8"));
         if let Some((content_type, _)) = body {
@@ -216,6 +255,10 @@ where
             Ok(response) => response,
             Err(error) => match error.into() {},
         };
+        let status = response.status();
+        if status.is_server_error() || response.extensions().get::<Refusal>().is_some() {
+            self.problems.push(format!("{method} {path} on {} was answered with {status}", self.host));
+        }
         for line in response.headers().get_all(SET_COOKIE) {
             let line = line.to_str().unwrap_or_default();
             let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));

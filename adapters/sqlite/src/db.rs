@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -55,10 +56,10 @@ where
     T: Send,
 {
     fn run(&mut self, connection: &Connection) -> bool {
-        let result = self.work.take().map(|work| work(connection));
-        let ok = matches!(result, Some(Ok(_)));
-        self.result = result;
-        ok
+        // What panics is rolled back like what fails: the thread has to go on for everybody else.
+        let work = self.work.take();
+        self.result = catch_unwind(AssertUnwindSafe(|| work.map(|work| work(connection)))).unwrap_or(None);
+        matches!(self.result, Some(Ok(_)))
     }
 
     fn settle(self: Box<Self>, committed: std::result::Result<(), &str>) {
@@ -66,7 +67,9 @@ where
             (Some(Err(error)), _) => Err(error.into_error(self.store)),
             (Some(Ok(value)), Ok(())) => Ok(value),
             (_, Err(why)) => Err(Error::unavailable(self.store, why.to_owned())),
-            (None, Ok(())) => Err(Error::unavailable(self.store, "the unit of work did not run")),
+            (None, Ok(())) => {
+                Err(Error::unavailable(self.store, "the unit of work panicked; nothing of it is stored"))
+            }
         };
         // Whoever does not wait any more does not want to know.
         let _ = self.reply.send(result);
@@ -231,7 +234,7 @@ impl Db {
             let _ = reply.send(in_snapshot(connection, work).map_err(|e| e.into_error(store)));
         }));
         self.shared.read.notify_one();
-        replied.await.map_err(|_| Error::unavailable(store, "its reading thread is gone"))?
+        replied.await.map_err(|_| Error::unavailable(store, "a read panicked"))?
     }
 }
 
@@ -250,6 +253,10 @@ impl Drop for Db {
 }
 
 fn in_snapshot<T>(connection: &Connection, work: impl FnOnce(&Connection) -> UnitResult<T>) -> UnitResult<T> {
+    if !connection.is_autocommit() {
+        // A read before this one did not get to its end.
+        connection.execute_batch("ROLLBACK")?;
+    }
     connection.execute_batch("BEGIN")?;
     let result = work(connection);
     connection.execute_batch("COMMIT")?;
@@ -270,7 +277,8 @@ fn read_loop(connection: &Connection, shared: &Shared) {
                 queues = shared.read.wait(queues).unwrap_or_else(PoisonError::into_inner);
             }
         };
-        job(connection);
+        // Its sender goes with it, which tells whoever waits.
+        let _ = catch_unwind(AssertUnwindSafe(|| job(connection)));
     }
 }
 
@@ -358,4 +366,44 @@ fn commit_group(connection: &Connection, group: &mut [Box<dyn Unit>]) -> rusqlit
         return Err(e);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_unit_is_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        privet::conformance::block_on(async {
+            let db = Db::open(folder.path().join("test.db"), "test", &["CREATE TABLE t (n INTEGER)"])
+                .await
+                .unwrap();
+            let insert = |n: i64| move |c: &Connection| Ok(c.execute("INSERT INTO t VALUES (?1)", [n])?);
+            let count = async || {
+                db.read(|c| Ok(c.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))?)).await
+            };
+            for _ in 0..2 * READERS {
+                let broken = db.write(Priority::Urgent, move |c| -> UnitResult<()> {
+                    insert(1)(c)?;
+                    panic!("as a defect would")
+                });
+                assert!(matches!(broken.await, Err(Error::Unavailable { .. })));
+                assert!(db.read(|_| -> UnitResult<()> { panic!("as a defect would") }).await.is_err());
+            }
+            assert_eq!(count().await.unwrap(), 0, "nothing of it is stored");
+            db.write(Priority::Urgent, insert(2)).await.unwrap();
+            assert_eq!(count().await.unwrap(), 1, "and everybody else goes on");
+        });
+    }
+
+    /// What is acknowledged has to be on the disk: nothing less than `synchronous = FULL` (2).
+    #[test]
+    fn commits_are_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = connect_writer(&folder.path().join("test.db"), &[]).unwrap();
+        let pragma =
+            |name: &str| writer.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!((pragma("synchronous"), pragma("secure_delete")), (2, 1));
+    }
 }

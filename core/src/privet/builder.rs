@@ -4,13 +4,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use url::Url;
-
 use super::pending::Pending;
-use super::{Inner, Privet, Resolver, Settings, SiteState};
-use crate::catalogue::{Catalogue, MAX_COOKIE_LIFE, OwnCookies, OwnNames};
+use super::{Inner, Privet, Resolver, Settings, SiteDecl, SiteRequest, SiteState};
+use crate::catalogue::Catalogue;
 use crate::clock::{Clock, SystemClock};
-use crate::consent::DEFAULT_CHOICE_LIFE;
 use crate::contact::Touches;
 use crate::error::{Error, Result};
 use crate::ip::{CountryLookup, EpochKeys, Pseudonymizer, TrustedProxies};
@@ -20,16 +17,16 @@ use crate::visit::Enforcement;
 
 /// An installation in the making. [`build`](Self::build) checks everything.
 pub struct Builder {
-    sites: Vec<(Scope, Catalogue, Option<String>)>,
+    /// The site that the builder began with.
+    first: SiteDecl,
+    more: Vec<SiteDecl>,
     resolver: Option<Box<Resolver>>,
     storage: Option<Storage>,
     countries: Option<Arc<dyn CountryLookup>>,
     pseudonymizers: BTreeMap<String, Arc<dyn Pseudonymizer>>,
     clock: Arc<dyn Clock>,
     settings: Settings,
-    choice_life: Duration,
     last_seen_every: Duration,
-    shared_domain: Option<String>,
 }
 
 impl fmt::Debug for Builder {
@@ -38,12 +35,11 @@ impl fmt::Debug for Builder {
     }
 }
 
-const MIN_CHOICE_LIFE: Duration = Duration::from_secs(86_400);
-
 impl Builder {
     pub(super) fn new(catalogue: Catalogue) -> Self {
         Self {
-            sites: vec![(Scope::default(), catalogue, None)],
+            first: SiteDecl::new(Scope::default(), catalogue),
+            more: Vec::new(),
             resolver: None,
             storage: None,
             countries: None,
@@ -51,7 +47,6 @@ impl Builder {
             clock: Arc::new(SystemClock),
             settings: Settings {
                 base_path: "/privacy".to_owned(),
-                public_origins: Vec::new(),
                 proxies: TrustedProxies::none(),
                 address_headers: Vec::new(),
                 hide_addresses: true,
@@ -59,41 +54,48 @@ impl Builder {
                 enforcement: Enforcement::Enforce,
                 conversation_gap: Duration::from_secs(86_400),
             },
-            choice_life: DEFAULT_CHOICE_LIFE,
             last_seen_every: Duration::from_secs(60),
-            shared_domain: None,
         }
     }
 
-    /// Names tenant and site of the first catalogue; `main/main`, if nothing is said.
+    /// Names tenant and site; `main/main`, if nothing is said.
     #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
-        if let Some(first) = self.sites.first_mut() {
-            first.0 = scope;
-        }
+        self.first.scope = scope;
         self
     }
 
     /// Adds a site with a catalogue of its own. Needs a [`resolver`](Self::resolver).
+    ///
+    /// ```
+    /// use privet::{Catalogue, Privet, Scope, Site, SiteDecl, Tenant};
+    ///
+    /// # privet::conformance::block_on(async {
+    /// let toml = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"";
+    /// let blog = Scope::new(Tenant::default(), Site::new("blog")?);
+    /// let privet = Privet::builder(Catalogue::from_toml(toml)?)
+    ///     .site(SiteDecl::new(blog.clone(), Catalogue::from_toml(toml)?).public_origin("https://blog.example"))
+    ///     .resolver(move |request| match request.host()? {
+    ///         "shop.example" => Some(Scope::default()),
+    ///         "blog.example" => Some(blog.clone()),
+    ///         _ => None,
+    ///     })
+    ///     .build()
+    ///     .await?;
+    /// assert_eq!(privet.scopes().count(), 2);
+    /// # Ok::<(), privet::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
-    pub fn site(mut self, scope: Scope, catalogue: Catalogue) -> Self {
-        self.sites.push((scope, catalogue, None));
+    pub fn site(mut self, site: SiteDecl) -> Self {
+        self.more.push(site);
         self
     }
 
-    /// Adds a site that shares its host with another one: its cookies have the tag in their names.
-    #[must_use]
-    pub fn site_with_tag(mut self, scope: Scope, catalogue: Catalogue, tag: impl Into<String>) -> Self {
-        self.sites.push((scope, catalogue, Some(tag.into())));
-        self
-    }
-
-    /// Finds the scope of a request from its host, without port, and its path. A request without scope is not
-    /// served.
+    /// Finds the scope of a request. A request without scope, or with one that is not declared, is not served.
     #[must_use]
     pub fn resolver(
         mut self,
-        resolver: impl Fn(Option<&str>, &str) -> Option<Scope> + Send + Sync + 'static,
+        resolver: impl Fn(&SiteRequest<'_>) -> Option<Scope> + Send + Sync + 'static,
     ) -> Self {
         self.resolver = Some(Box::new(resolver));
         self
@@ -113,11 +115,10 @@ impl Builder {
         self
     }
 
-    /// An origin under which visitors reach the app, such as `https://shop.example`: browsers that send no
-    /// `Sec-Fetch-Site` are checked against it.
+    /// [`SiteDecl::public_origin`] of the first site.
     #[must_use]
     pub fn public_origin(mut self, origin: impl Into<String>) -> Self {
-        self.settings.public_origins.push(origin.into());
+        self.first = self.first.public_origin(origin);
         self
     }
 
@@ -175,10 +176,10 @@ impl Builder {
         self
     }
 
-    /// How long a choice is kept, the same for a yes and a no: 1 to 400 days; 180, if nothing is said.
+    /// [`SiteDecl::choice_life`] of the first site.
     #[must_use]
     pub fn choice_life(mut self, life: Duration) -> Self {
-        self.choice_life = life;
+        self.first = self.first.choice_life(life);
         self
     }
 
@@ -196,10 +197,10 @@ impl Builder {
         self
     }
 
-    /// One choice for all subdomains of a domain: privet's cookies are then named `__Secure-` and carry it.
+    /// [`SiteDecl::shared_domain`] of the first site.
     #[must_use]
     pub fn shared_domain(mut self, domain: impl Into<String>) -> Self {
-        self.shared_domain = Some(domain.into());
+        self.first = self.first.shared_domain(domain);
         self
     }
 
@@ -230,14 +231,9 @@ impl Builder {
             None => Storage::in_memory()?,
         };
         let mut sites = BTreeMap::new();
-        for (scope, catalogue, tag) in &self.sites {
-            let site = SiteState::new(
-                scope.clone(),
-                catalogue,
-                self.own_cookies(tag.as_deref()),
-                !self.settings.insecure_dev,
-                &storage.key_ring,
-            )?;
+        for decl in self.sites() {
+            let site = SiteState::new(decl, self.settings.insecure_dev, &storage.key_ring)?;
+            let scope = &decl.scope;
             for warning in site.catalogue.warnings() {
                 tracing::warn!(site = %scope, "{warning}");
             }
@@ -270,6 +266,7 @@ impl Builder {
             pending: Pending::default(),
             rules: Mutex::default(),
             banner_warned: AtomicBool::new(false),
+            site_warned: AtomicBool::new(false),
             running: AtomicBool::new(false),
             store: storage.store,
             ledger: storage.ledger,
@@ -278,17 +275,8 @@ impl Builder {
         Ok(privet)
     }
 
-    fn own_cookies(&self, tag: Option<&str>) -> OwnCookies {
-        let prefix = match (&self.shared_domain, self.settings.insecure_dev) {
-            (_, true) => "",
-            (Some(_), false) => "__Secure-",
-            (None, false) => "__Host-",
-        };
-        OwnCookies {
-            names: OwnNames::new(prefix, tag),
-            domain: self.shared_domain.clone(),
-            choice_life: self.choice_life,
-        }
+    fn sites(&self) -> impl Iterator<Item = &SiteDecl> {
+        std::iter::once(&self.first).chain(&self.more)
     }
 
     fn check(&self) -> Result<()> {
@@ -300,59 +288,22 @@ impl Builder {
                 "write it like `/privacy`: with a slash before it and none behind",
             ));
         }
-        for origin in &self.settings.public_origins {
-            check_origin(origin)?;
-        }
-        if !(MIN_CHOICE_LIFE..=MAX_COOKIE_LIFE).contains(&self.choice_life) {
-            return Err(Error::config(
-                "a choice is to be kept for less than a day or more than 400 days",
-                "set 180 days, as the default is, or another time in these bounds",
-            ));
-        }
         if self.last_seen_every > Duration::from_secs(86_400) {
             return Err(Error::config("last-seen is to be coarser than a day", "set at most a day"));
         }
-        if self.sites.len() > 1 && self.resolver.is_none() {
+        if !self.more.is_empty() && self.resolver.is_none() {
             return Err(Error::config(
                 "several sites are declared, and nothing tells them apart",
                 "give the builder a `resolver`",
             ));
         }
-        for (scope, _, tag) in &self.sites {
-            let fits =
-                |t: &String| (1..=16).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric());
-            if tag.as_ref().is_some_and(|t| !fits(t)) {
-                return Err(Error::config(
-                    format!("the cookie tag of `{scope}` is empty, long, or not plain"),
-                    "use 1 to 16 letters and digits",
-                ));
-            }
+        for site in self.sites() {
+            site.check(self.settings.insecure_dev)?;
         }
-        if let Some(domain) = &self.shared_domain {
-            let plain = domain.contains('.')
-                && domain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-            if !plain || super::is_address(domain) || domain.starts_with('.') || self.settings.insecure_dev {
-                return Err(Error::config(
-                    format!("`{}` cannot be shared by cookies", domain.escape_default()),
-                    "name a domain with a dot in it, no address, and do not combine it with `insecure_dev`",
-                ));
-            }
-        }
-        let recipients = |id: &String| self.sites.iter().any(|(_, c, _)| c.recipient(id).is_ok());
+        let recipients = |id: &String| self.sites().any(|s| s.catalogue.recipient(id).is_ok());
         if let Some(unknown) = self.pseudonymizers.keys().find(|id| !recipients(id)) {
             return Err(Error::UnknownRecipient { recipient: unknown.clone() });
         }
         Ok(())
     }
-}
-
-fn check_origin(origin: &str) -> Result<()> {
-    let serial = Url::parse(origin).ok().map(|u| u.origin().ascii_serialization());
-    if serial.as_deref() == Some(origin) && origin.starts_with("http") {
-        return Ok(());
-    }
-    Err(Error::config(
-        format!("public origin `{}` is no origin", origin.escape_default()),
-        "write scheme, host and, if it is not the usual one, port, as browsers do: `https://shop.example`",
-    ))
 }

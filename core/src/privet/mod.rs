@@ -5,10 +5,12 @@ mod builder;
 mod pending;
 mod run;
 mod site;
+mod site_decl;
 
 pub use act::{Answer, Decided, Origin, Withdrawn};
 pub use builder::Builder;
 pub use site::SiteNotice;
+pub use site_decl::{SiteDecl, SiteRequest};
 
 pub(crate) use act::contacts_code;
 pub(crate) use site::SiteState;
@@ -51,7 +53,7 @@ pub(crate) const FENCE_LIFE: Duration = Duration::from_secs(400 * 86_400);
 pub struct Privet(Arc<Inner>);
 
 /// Finds the scope of a request by its host and path.
-type Resolver = dyn Fn(Option<&str>, &str) -> Option<Scope> + Send + Sync;
+type Resolver = dyn Fn(&SiteRequest<'_>) -> Option<Scope> + Send + Sync;
 
 struct Inner {
     sites: BTreeMap<Scope, Arc<SiteState>>,
@@ -72,13 +74,13 @@ struct Inner {
     pending: Pending,
     rules: Mutex<BTreeMap<Tenant, Arc<Rules>>>,
     banner_warned: AtomicBool,
+    site_warned: AtomicBool,
     running: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Settings {
     base_path: String,
-    public_origins: Vec<String>,
     proxies: TrustedProxies,
     address_headers: Vec<String>,
     hide_addresses: bool,
@@ -114,12 +116,6 @@ impl Privet {
     #[must_use]
     pub fn base_path(&self) -> &str {
         &self.0.settings.base_path
-    }
-
-    /// The origins under which visitors reach the app.
-    #[must_use]
-    pub fn public_origins(&self) -> &[String] {
-        &self.0.settings.public_origins
     }
 
     /// What happens to a cookie that the catalogue does not allow.
@@ -284,7 +280,7 @@ impl Privet {
     pub(crate) fn site_of(&self, head: &dyn RequestHead) -> Option<Arc<SiteState>> {
         match (&self.0.only, &self.0.resolver) {
             (Some(only), None) => Some(only.clone()),
-            (_, Some(resolver)) => self.0.sites.get(&resolver(head.host(), head.path())?).cloned(),
+            (_, Some(resolver)) => self.0.sites.get(&resolver(&SiteRequest::of(head))?).cloned(),
             (None, None) => None,
         }
     }
@@ -295,6 +291,17 @@ impl Privet {
 
     pub(crate) fn note_violation(&self, cookie: &str, kind: ViolationKind) {
         self.0.violations.note(cookie, kind, self.enforcement());
+    }
+
+    /// Once per process: everybody who asks under such a host gets a 404 and no reason.
+    pub(crate) fn warn_unknown_site(&self, head: &dyn RequestHead) {
+        if !self.0.site_warned.swap(true, Ordering::Relaxed) {
+            let host = head.host().unwrap_or("").escape_default().to_string();
+            tracing::warn!(
+                host,
+                "a request belongs to no declared site and was answered with 404; if it should, let the resolver name a declared scope for its host"
+            );
+        }
     }
 
     /// Once per process: the visitor of such a page can never agree to anything.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalogue::{Catalogue, Language, OwnCookies, OwnNames};
+use super::SiteDecl;
+use crate::catalogue::{Catalogue, Language, OwnNames};
 use crate::clock::Timestamp;
 use crate::consent::cookie::CookieCodec;
 use crate::consent::{ConsentState, Notice, NoticeSnapshot, NoticeToken, Regime, Standing, TokenKey};
@@ -29,6 +30,7 @@ pub(crate) struct SiteState {
     pub(crate) names: OwnNames,
     pub(crate) domain: Option<String>,
     pub(crate) secure: bool,
+    pub(crate) public_origins: Vec<String>,
     pub(crate) regime: Regime,
     pub(crate) choice_life: Duration,
     pub(crate) codec: CookieCodec,
@@ -41,14 +43,9 @@ pub(crate) struct SiteState {
 }
 
 impl SiteState {
-    pub(crate) fn new(
-        scope: Scope,
-        catalogue: &Catalogue,
-        own: OwnCookies,
-        secure: bool,
-        keys: &KeyRing,
-    ) -> Result<Arc<Self>> {
-        let catalogue = catalogue.with_own(&own)?;
+    pub(crate) fn new(decl: &SiteDecl, insecure_dev: bool, keys: &KeyRing) -> Result<Arc<Self>> {
+        let (scope, own) = (decl.scope.clone(), decl.own_cookies(insecure_dev));
+        let catalogue = decl.catalogue.with_own(&own)?;
         let notices = catalogue
             .languages()
             .iter()
@@ -64,7 +61,8 @@ impl SiteState {
             catalogue,
             names: own.names,
             domain: own.domain,
-            secure,
+            secure: !insecure_dev,
+            public_origins: decl.public_origins.clone(),
             regime: Regime::default(),
             choice_life: own.choice_life,
             notices,

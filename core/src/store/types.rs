@@ -3,13 +3,14 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::CategoryCode;
+use crate::catalogue::{CategoryCode, category_id};
 use crate::clock::Timestamp;
 use crate::consent::{Act, ConsentRecord, RecordId};
 use crate::contact::{
     Author, Channel, Contact, ContactId, Conversation, ConversationId, FenceEpoch, MessageId, Owner, Removed,
     Sealed,
 };
+use crate::error::Error;
 use crate::key::Fingerprint;
 use crate::retention::DataClass;
 use crate::scope::Scope;
@@ -56,6 +57,16 @@ pub struct ConsentProof {
 }
 
 impl ConsentProof {
+    /// What a store answers when the proof does not hold.
+    #[must_use]
+    pub fn refused(&self) -> Error {
+        let id =
+            [category_id::FUNCTIONAL, category_id::ANALYTICS, category_id::MARKETING, category_id::CONTACTS]
+                .into_iter()
+                .find(|id| CategoryCode::built_in(id) == Some(self.category));
+        Error::not_granted(id.map_or_else(|| format!("category {}", self.category.get()), str::to_owned))
+    }
+
     /// Tenant and site.
     #[must_use]
     pub fn scope(&self) -> &Scope {
@@ -454,7 +465,7 @@ impl OpenInfo {
     /// [`Error::Key`](crate::Error::Key) when the store was opened with another key before.
     pub fn check(&self, kept: Option<Fingerprint>) -> crate::Result<Fingerprint> {
         match kept {
-            Some(kept) if kept != self.key && Some(kept) != self.previous_key => Err(crate::Error::Key {
+            Some(kept) if kept != self.key && Some(kept) != self.previous_key => Err(Error::Key {
                 what: "the store was made with another installation key".to_owned(),
                 cure: "start with the key file that belongs to this store; to change the key, put the new one in the first line of the file and leave the old one in the second".to_owned(),
                 source: None,

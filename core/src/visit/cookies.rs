@@ -2,11 +2,24 @@
 
 use memchr::memchr;
 
-/// One pair of a `Cookie` line: its bytes as they came, its name and its value.
+/// One pair of a `Cookie` line. Most are asked for their name only, so the rest is trimmed when it is asked for.
 pub(super) struct Pair<'a> {
-    pub(super) raw: &'a [u8],
     pub(super) name: &'a [u8],
-    pub(super) value: &'a [u8],
+    /// From its first byte to the next `;`.
+    text: &'a [u8],
+    /// Where the value begins.
+    value: usize,
+}
+
+impl<'a> Pair<'a> {
+    /// Its bytes as they came.
+    pub(super) fn raw(&self) -> &'a [u8] {
+        trim_end(self.text)
+    }
+
+    pub(super) fn value(&self) -> &'a [u8] {
+        trim_start(trim_end(&self.text[self.value..]))
+    }
 }
 
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
@@ -37,16 +50,13 @@ pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = Pair<'_>> {
             let (before, after) = rest.split_at(stop);
             if after.first() == Some(&b'=') {
                 let end = stop + memchr(b';', after).unwrap_or(after.len());
-                let raw = trim_end(&rest[..end]);
+                let text = &rest[..end];
                 rest = rest.get(end + 1..).unwrap_or_default();
-                // With nothing after the `=` it is the last byte of `raw`.
-                let value = trim_start(&raw[stop + 1..]);
-                return Some(Pair { raw, name: trim_end(before), value });
+                return Some(Pair { name: trim_end(before), text, value: stop + 1 });
             }
             rest = after.get(1..).unwrap_or_default();
-            let raw = trim_end(before);
-            if !raw.is_empty() {
-                return Some(Pair { raw, name: &[], value: raw });
+            if !before.is_empty() {
+                return Some(Pair { name: &[], text: before, value: 0 });
             }
         }
     })
@@ -58,7 +68,7 @@ mod tests {
 
     fn read(line: &str) -> Vec<(String, String)> {
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-        pairs(line.as_bytes()).map(|p| (text(p.name), text(p.value))).collect()
+        pairs(line.as_bytes()).map(|p| (text(p.name), text(p.value()))).collect()
     }
 
     #[test]

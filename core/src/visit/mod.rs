@@ -14,7 +14,7 @@ mod violation;
 
 pub use granted::{Analytics, ConsentCategory, Contacts, Functional, Granted, Marketing};
 pub use head::{Refusal, RequestHead, ResponseHead, ResponseHeader, Rewrite, host_without_port};
-pub use seal::{Deny, Sealing};
+pub use seal::{CloseOnDrop, Deny, Sealing};
 pub use violation::{Enforcement, Violation, ViolationKind};
 
 pub(crate) use violation::Violations;
@@ -119,6 +119,12 @@ impl Visit {
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.0.site.scope
+    }
+
+    /// The origins under which visitors reach the site.
+    #[must_use]
+    pub fn public_origins(&self) -> &[String] {
+        &self.0.site.public_origins
     }
 
     /// The catalogue of the site.

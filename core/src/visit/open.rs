@@ -69,13 +69,13 @@ impl<'a> Cookies<'a> {
         for pair in pairs(line) {
             let own = &site.names;
             if pair.name == own.consent.as_bytes() {
-                self.consent.add(pair.value);
+                self.consent.add(pair.value());
                 continue;
             } else if pair.name == own.active.as_bytes() {
-                self.active.add(pair.value);
+                self.active.add(pair.value());
                 continue;
             } else if pair.name == own.contact.as_bytes() {
-                self.contact.add(pair.value);
+                self.contact.add(pair.value());
                 continue;
             }
             match site.catalogue.find_cookie(pair.name).map(|id| site.catalogue.entry_gate(id)) {
@@ -97,7 +97,10 @@ impl Privet {
     /// # Errors
     /// A [`Refusal`] when the request is not to be served at all.
     pub fn visit(&self, head: &dyn RequestHead) -> Result<(Visit, Rewrite), Refusal> {
-        let site = self.site_of(head).ok_or(Refusal::UnknownSite)?;
+        let Some(site) = self.site_of(head) else {
+            self.warn_unknown_site(head);
+            return Err(Refusal::UnknownSite);
+        };
         let now = self.now();
         let lines = self.read_lines(&site, head);
         if lines.cookie_bytes > MAX_COOKIE_BYTES {
@@ -189,7 +192,7 @@ fn close(
                 if !kept.is_empty() {
                     kept.extend(b"; ");
                 }
-                kept.extend(pair.raw);
+                kept.extend(pair.raw());
             } else {
                 changed = true;
                 if let (Some(id), Ok(name)) = (entry, std::str::from_utf8(pair.name)) {

@@ -11,10 +11,21 @@ use zeroize::Zeroize;
 use super::head::{ResponseHead, ResponseHeader};
 use super::judge::{Judge, same_site};
 use super::violation::{Enforcement, ViolationKind};
-use super::{BANNER_SHOWN, CONSENT_READ, ContactChange, SEALED, Visit};
+use super::{BANNER_SHOWN, CONSENT_READ, ContactChange, Live, SEALED, Visit};
 use crate::catalogue::{CookieEntry, Storage};
 use crate::clock::Day;
 use crate::consent::{Decision, Standing};
+
+/// Closes a visit when it is dropped: for adapters, whose request may end without an answer when the client goes
+/// away or a handler panics.
+#[derive(Debug)]
+pub struct CloseOnDrop(pub Visit);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
 
 /// What becomes of the response.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,8 +67,11 @@ impl Visit {
         }
         let standing = self.standing();
         let judged = self.judge_all(head, standing);
-        let ours = self.own_lines(standing);
-        self.live().client.zeroize();
+        let ours = {
+            let mut live = self.live();
+            live.client.zeroize();
+            self.own_lines(&mut live, standing)
+        };
         let Judged { lines, changed } = match judged {
             Ok(judged) => judged,
             Err(deny) => return Sealing::Denied(deny),
@@ -75,6 +89,14 @@ impl Visit {
         self.warn_without_banner(head, standing);
         self.note_touch(head);
         Sealing::Sealed
+    }
+
+    /// Ends the visit of a request that gets no answer: the address is overwritten, and what the visit gave out
+    /// opens nothing any more. After [`seal`](Self::seal) it changes nothing.
+    pub fn close(&self) {
+        if self.0.flags.fetch_or(SEALED, Ordering::Relaxed) & SEALED == 0 {
+            self.live().client.zeroize();
+        }
     }
 
     fn judge_all(&self, head: &dyn ResponseHead, standing: Standing) -> Result<Judged, Deny> {
@@ -121,9 +143,12 @@ impl Visit {
     }
 
     /// The lines that privet adds.
-    fn own_lines(&self, standing: Standing) -> Vec<String> {
+    fn own_lines(&self, live: &mut Live, standing: Standing) -> Vec<String> {
+        let changed = live.decided.is_some() || live.activated.is_some() || live.contact.is_some();
+        if !changed && live.set.is_empty() && self.0.closed.is_empty() {
+            return Vec::new();
+        }
         let site = &self.0.site;
-        let mut live = self.live();
         let mut lines = std::mem::take(&mut live.set);
         if let Some(state) = &live.decided {
             let life = (state.day.start() + site.choice_life).since(self.0.now);
@@ -167,7 +192,6 @@ impl Visit {
             }
             _ => {}
         }
-        drop(live);
         // A contact that is let go is both withdrawn and expired.
         let mut seen = BTreeSet::new();
         lines.retain(|line| seen.insert(line.clone()));

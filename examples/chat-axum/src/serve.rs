@@ -7,7 +7,7 @@ use std::time::Duration;
 use privet::Clock;
 use privet_axum::protect;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::{Articles, Countries, OperatorToken, Settings, Shop, SupportDesk, app, installation};
 
@@ -60,7 +60,9 @@ async fn serve(catalogue: &str, clock: impl Clock + 'static) -> Result<(), Failu
     let until = |mut stopped: watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let housekeeping = tokio::spawn(privet.clone().run(until(stopped.clone())));
+    // Ends after the last request, whose activity and withdrawals are then written.
+    let (served, until_served) = oneshot::channel::<()>();
+    let housekeeping = tokio::spawn(privet.clone().run(async { drop(until_served.await) }));
     tokio::spawn(reload_on_hangup(countries));
     tokio::spawn(async move {
         interrupted().await;
@@ -78,6 +80,7 @@ async fn serve(catalogue: &str, clock: impl Clock + 'static) -> Result<(), Failu
         served = serving => served?,
         () = patience => tracing::warn!("some connections did not end in time"),
     }
+    drop(served);
     housekeeping.await?;
     println!("stopped");
     Ok(())

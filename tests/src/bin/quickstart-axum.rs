@@ -48,8 +48,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let addr = std::env::var("ADDR").unwrap_or("127.0.0.1:3000".into());
     let listener = tokio::net::TcpListener::bind(addr).await?;
-    let housekeeping = tokio::spawn(privet.clone().run(stop()));
+    // Writes activity, sweeps what has expired, changes the day's keys; ends after the last request.
+    let (served, until_served) = tokio::sync::oneshot::channel::<()>();
+    let housekeeping = tokio::spawn(privet.clone().run(async { drop(until_served.await) }));
     let service = protect(app, &privet).into_make_service();
     axum::serve(listener, service).with_graceful_shutdown(stop()).await?;
+    drop(served);
     Ok(housekeeping.await?)
 }

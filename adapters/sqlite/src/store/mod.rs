@@ -8,7 +8,7 @@ mod retention;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use privet::catalogue::{CategoryCode, Language, category_id};
+use privet::catalogue::{CategoryCode, Language};
 use privet::consent::{Act, ConsentRecord, Decision, Method, NoticeId, RecordId, RecordedDecision, Regime};
 use privet::contact::{Contact, ContactId, FenceEpoch};
 use privet::ip::CountryCode;
@@ -191,11 +191,10 @@ fn check_proof(
     proof: &ConsentProof,
     now: Timestamp,
 ) -> UnitResult<ConsentRecord> {
-    let refused = || Error::NotGranted { category: category_id::CONTACTS.to_owned() };
     if proof.scope() != scope {
-        return Err(refused().into());
+        return Err(proof.refused().into());
     }
-    Ok(held(c, proof, now)?.ok_or_else(refused)?)
+    Ok(held(c, proof, now)?.ok_or_else(|| proof.refused())?)
 }
 
 /// Rule 6.

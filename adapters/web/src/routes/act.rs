@@ -34,7 +34,7 @@ struct Sent {
 
 impl Sent {
     fn read(visit: &Visit, request: &Request) -> Result<(Self, Method), Reply> {
-        let own = visit.privet().public_origins();
+        let own = visit.public_origins();
         let headers = ["sec-fetch-site", "origin", "sec-fetch-dest"];
         let lines = headers.iter().flat_map(|name| request.all(name).map(move |value| (*name, value)));
         if SameOrigin::judge(lines, own) != SameOrigin::Yes {

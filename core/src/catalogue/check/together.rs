@@ -16,17 +16,24 @@ impl Check<'_> {
             for (other_service, other) in &cookies[n + 1..] {
                 let exempt = |e: &CookieEntry| matches!(e.gate, Gate::Exempt { .. });
                 let same_gate = entry.gate == other.gate || (exempt(entry) && exempt(other));
-                if !same_gate && entry.name.meets(&other.name) {
-                    self.find(
-                        Rule::OverlappingNames,
-                        &format!("entry {}/{}", other_service.id, other.name),
-                        format!(
-                            "its name meets `{}` of service `{}`, and their gates differ",
-                            entry.name, service.id
-                        ),
-                        "give them names that no cookie can both have",
-                    );
+                let differ = match (same_gate, entry.lifetime == other.lifetime) {
+                    (false, _) => "gates",
+                    (true, false) => "durations",
+                    (true, true) => continue,
+                };
+                if !entry.name.meets(&other.name) {
+                    continue;
                 }
+                let what = format!(
+                    "its name meets `{}` of service `{}`, and their {differ} differ",
+                    entry.name, service.id
+                );
+                self.find(
+                    Rule::OverlappingNames,
+                    &format!("entry {}/{}", other_service.id, other.name),
+                    what,
+                    "give them names that no cookie can both have; to change an entry of a preset, declare a service with the id of the preset's",
+                );
             }
         }
     }

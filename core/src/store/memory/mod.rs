@@ -74,11 +74,7 @@ impl Tables {
     }
 
     fn check(&self, proof: &ConsentProof, scope: &Scope, now: Timestamp) -> Result<()> {
-        if proof.scope == *scope && self.holds(proof, now) {
-            Ok(())
-        } else {
-            Err(Error::not_granted(crate::catalogue::category_id::CONTACTS))
-        }
+        if proof.scope == *scope && self.holds(proof, now) { Ok(()) } else { Err(proof.refused()) }
     }
 
     fn is_fenced(&self, tenant: &Tenant, subject: SubjectDigest, epoch: FenceEpoch) -> bool {
