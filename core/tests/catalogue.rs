@@ -4,7 +4,7 @@
 
 use privet::catalogue::{
     CatalogueBuilder, CatalogueError, CategoryDecl, Controller, EntryDecl, Exemption, Finding, GateDecl,
-    LegalBasis, RecipientDecl, Rule, ServiceDecl, Severity, Storage, Trigger,
+    LegalBasis, RecipientDecl, Rule, ServiceDecl, Severity, StorageKind, Trigger,
 };
 use privet::{Catalogue, Error};
 
@@ -317,7 +317,7 @@ fn con_07_only_material_changes_change_the_fingerprint() {
         built(|s| s.third_party_access("Desk"), entry("visits"), "Counts visits."),
         built(same, entry("visits").duration("30 days"), "Counts visits."),
         built(same, entry("visits2"), "Counts visits."),
-        built(same, entry("visits").storage(Storage::LocalStorage), "Counts visits."),
+        built(same, entry("visits").storage(StorageKind::LocalStorage), "Counts visits."),
     ];
     for other in &changed {
         assert_ne!(fingerprint(&base, "analytics"), fingerprint(other, "analytics"));

@@ -367,7 +367,7 @@ fn what_a_visit_gave_out_is_worthless_after_the_seal() {
         &visit,
         &Answer::RejectAll,
         &token,
-        privet::consent::Origin::new(privet::consent::Method::Form, true),
+        privet::consent::Provenance::new(privet::consent::Method::Form, true),
     ));
     assert!(matches!(late, Err(Error::HeadSent)), "{late:?}");
     let mut twice = Answered::new(200).header("set-cookie", "undeclared=1");
@@ -439,7 +439,7 @@ fn ten_04_sites_do_not_share_consent() {
     assert_eq!(at(Some("Garden.Example."), "/x", "").unwrap().0.scope(), a.scope());
     let notice = a.notice(&a.catalogue().languages()[0]).unwrap().clone();
     let token = a.notice_token(&notice);
-    let origin = privet::consent::Origin::new(privet::consent::Method::Form, true);
+    let origin = privet::consent::Provenance::new(privet::consent::Method::Form, true);
     block_on(privet.decide(&a, &Answer::AcceptAll, &token, origin)).unwrap();
     let mut answered = Answered::new(200);
     assert_eq!(a.seal(&mut answered), Sealing::Sealed);

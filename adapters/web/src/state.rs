@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use privet::Visit;
-use privet::catalogue::{Gate, Storage};
+use privet::catalogue::{Gate, StorageKind};
 use privet::consent::{Decision, SiteNotice};
 use serde_json::{Value, json};
 
@@ -31,7 +31,8 @@ pub(crate) fn state_json(visit: &Visit, notice: &SiteNotice, with_storage: bool)
 /// Kind, name pattern, category or null, service or null, per declared item that is no cookie.
 fn storage_json(visit: &Visit) -> Value {
     let catalogue = visit.catalogue();
-    let items = catalogue.services().iter().flat_map(|s| &s.entries).filter(|e| e.storage != Storage::Cookie);
+    let items =
+        catalogue.services().iter().flat_map(|s| &s.entries).filter(|e| e.storage != StorageKind::Cookie);
     items
         .map(|e| {
             let category =

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::gate::{Exemption, LegalBasis, SameSite, Storage, Trigger};
+use super::gate::{Exemption, LegalBasis, SameSite, StorageKind, Trigger};
 use super::text::{Language, Text};
 use crate::ip::Strategy;
 
@@ -279,7 +279,7 @@ impl GateDecl {
 pub struct EntryDecl {
     pub(crate) name: String,
     #[serde(default)]
-    pub(crate) storage: Storage,
+    pub(crate) storage: StorageKind,
     #[serde(default)]
     pub(crate) purpose: Text,
     #[serde(default)]
@@ -309,7 +309,7 @@ impl EntryDecl {
 
     setter! {
         /// Where it is stored; a cookie, if nothing is said.
-        storage: Storage
+        storage: StorageKind
     }
 
     text_setter! {

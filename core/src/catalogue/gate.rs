@@ -118,7 +118,7 @@ pub enum Exemption {
 /// Where an entry is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Storage {
+pub enum StorageKind {
     /// An HTTP cookie.
     #[default]
     Cookie,
@@ -130,7 +130,7 @@ pub enum Storage {
     IndexedDb,
 }
 
-impl Storage {
+impl StorageKind {
     /// As it is written in a catalogue.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,6 +1,6 @@
 //! Finding the entry of a cookie by its name, on the path of every request.
 
-use super::{Gate, NamePattern, Service, Storage};
+use super::{Gate, NamePattern, Service, StorageKind};
 
 /// An active cookie entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Index {
         let number = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         for (s, service) in services.iter().enumerate() {
             for (e, entry) in service.entries.iter().enumerate() {
-                if entry.storage != Storage::Cookie {
+                if entry.storage != StorageKind::Cookie {
                     continue;
                 }
                 let gate = match &entry.gate {

@@ -52,7 +52,7 @@ mod text;
 pub use build::CatalogueBuilder;
 pub(crate) use check::MAX_CATEGORIES;
 pub use declare::{CategoryDecl, Controller, EntryDecl, GateDecl, RecipientDecl, ServiceDecl};
-pub use gate::{CategoryCode, Exemption, Gate, LegalBasis, SameSite, Storage, Trigger, category_id};
+pub use gate::{CategoryCode, Exemption, Gate, LegalBasis, SameSite, StorageKind, Trigger, category_id};
 pub use lifetime::{Lifetime, MAX_COOKIE_LIFE, TimeUnit};
 pub use lint::{CatalogueError, Finding, Rule, Severity};
 pub use pattern::NamePattern;
@@ -135,7 +135,7 @@ pub struct CookieEntry {
     /// Its name.
     pub name: NamePattern,
     /// Where it is stored.
-    pub storage: Storage,
+    pub storage: StorageKind,
     /// What it is for.
     pub purpose: Text,
     /// How long it lives.
@@ -310,6 +310,6 @@ impl Catalogue {
         self.services
             .iter()
             .flat_map(|s| &s.entries)
-            .filter(move |e| e.storage == Storage::Cookie && e.gate.category() == Some(code))
+            .filter(move |e| e.storage == StorageKind::Cookie && e.gate.category() == Some(code))
     }
 }

@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::gate::{CategoryCode, Gate, LegalBasis, Storage, Trigger};
+use super::gate::{CategoryCode, Gate, LegalBasis, StorageKind, Trigger};
 use super::{Catalogue, Controller, CookieEntry, Language, Service};
 
 /// What is stored, by whom, why, for how long, and who can read it (CJEU C-673/17, Planet49), in one language.
@@ -54,7 +54,7 @@ pub struct StatementItem {
     /// The same in seconds; none for a session.
     pub seconds: Option<u64>,
     /// Where it is stored.
-    pub storage: Storage,
+    pub storage: StorageKind,
     /// Id of the service it belongs to.
     pub service: String,
     /// That service's name.

@@ -4,14 +4,14 @@
 //! be proved. Without that consent the chat works all the same, on a conversation that belongs to the visit
 //! and ends with it.
 
-mod desk;
 mod id;
 mod model;
+mod operator;
 mod page_url;
 mod seal;
 mod touches;
+mod visitor;
 
-pub use desk::Visitor;
 pub use id::{ContactId, ConversationId, FenceEpoch, MessageId, SessionId};
 pub use model::{
     Author, Channel, Contact, ContactPage, Conversation, Message, NewMessage, Owner, PageRequest, Posted,
@@ -19,6 +19,7 @@ pub use model::{
 };
 pub use page_url::{PageUrl, PageUrlPolicy};
 pub use seal::Sealed;
+pub use visitor::Visitor;
 
 pub(crate) use seal::SubjectKey;
 pub(crate) use touches::Touches;

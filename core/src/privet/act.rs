@@ -30,14 +30,14 @@ pub enum Answer {
 /// How an answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Origin {
+pub struct Provenance {
     /// By a form or by a script.
     pub method: Method,
     /// Whether the browser said that a person did it (`Sec-Fetch-User: ?1`).
     pub gesture: bool,
 }
 
-impl Origin {
+impl Provenance {
     /// By a form or by a script, with or without a person's gesture.
     #[must_use]
     pub fn new(method: Method, gesture: bool) -> Self {
@@ -79,7 +79,7 @@ impl Privet {
         visit: &Visit,
         answer: &Answer,
         token: &str,
-        origin: Origin,
+        provenance: Provenance,
     ) -> Result<Decided> {
         let site = visit.site();
         if visit.brought_newer_cookie() {
@@ -103,11 +103,11 @@ impl Privet {
         } else {
             Act::Withdrawal
         };
-        let facts = Facts::of(visit, act, token.notice, origin);
+        let facts = Facts::of(visit, act, token.notice, provenance);
         match self.record(visit, &wanted, before.record, facts).await {
             Err(error @ Error::Unavailable { .. }) if withdrawn != 0 => {
                 // What is taken away holds at once; what would be granted does not.
-                let taken = self.withdraw_on_device(visit, &before, withdrawn, origin, &error)?;
+                let taken = self.withdraw_on_device(visit, &before, withdrawn, provenance, &error)?;
                 if adds == 0 { Ok(Decided::Done(taken)) } else { Err(error) }
             }
             recorded => recorded.map(Decided::Done),
@@ -123,7 +123,7 @@ impl Privet {
         visit: &Visit,
         categories: &BTreeSet<String>,
         language: &Language,
-        origin: Origin,
+        provenance: Provenance,
     ) -> Result<Withdrawn> {
         let site = visit.site();
         if visit.brought_newer_cookie() {
@@ -144,10 +144,10 @@ impl Privet {
             return Ok(Withdrawn::default());
         }
         let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
-        let facts = Facts::of(visit, Act::Withdrawal, notice, origin);
+        let facts = Facts::of(visit, Act::Withdrawal, notice, provenance);
         match self.record(visit, &wanted, before.record, facts).await {
             Err(error @ Error::Unavailable { .. }) => {
-                self.withdraw_on_device(visit, &before, codes, origin, &error)
+                self.withdraw_on_device(visit, &before, codes, provenance, &error)
             }
             recorded => recorded,
         }
@@ -228,8 +228,8 @@ impl Privet {
             notice: facts.notice,
             language: facts.language,
             regime: state.regime,
-            method: facts.origin.method,
-            gesture: facts.origin.gesture,
+            method: facts.provenance.method,
+            gesture: facts.provenance.gesture,
             gpc: facts.gpc,
             decisions: decisions(state),
         };
@@ -244,7 +244,7 @@ impl Privet {
         visit: &Visit,
         before: &ConsentState,
         codes: u64,
-        origin: Origin,
+        provenance: Provenance,
         error: &Error,
     ) -> Result<Withdrawn> {
         tracing::error!("a withdrawal took effect on the device and is not recorded yet: {error}");
@@ -252,7 +252,7 @@ impl Privet {
         state.pending = true;
         state.record = before.record;
         self.let_contact_go(visit, &state);
-        self.keep_pending(PendingWithdrawal::of(visit, &state, Some(origin)));
+        self.keep_pending(PendingWithdrawal::of(visit, &state, Some(provenance)));
         visit.decide(state)?;
         Ok(Withdrawn { pending: true, removed: Removed::default() })
     }
@@ -274,17 +274,17 @@ pub(super) struct Facts {
     pub(super) at: Timestamp,
     pub(super) notice: NoticeId,
     pub(super) language: Language,
-    pub(super) origin: Origin,
+    pub(super) provenance: Provenance,
     pub(super) gpc: bool,
 }
 
 impl Facts {
-    fn of(visit: &Visit, act: Act, notice: NoticeId, origin: Origin) -> Self {
+    fn of(visit: &Visit, act: Act, notice: NoticeId, provenance: Provenance) -> Self {
         let site = visit.site();
         let shown = site.notices.iter().find(|n| n.snapshot.id == notice).or(site.notices.first());
         let language =
             shown.map_or_else(|| site.catalogue.languages()[0].clone(), |n| n.notice.language.clone());
-        Self { act, at: visit.now(), notice, language, origin, gpc: visit.gpc() }
+        Self { act, at: visit.now(), notice, language, provenance, gpc: visit.gpc() }
     }
 }
 

@@ -7,7 +7,7 @@ mod run;
 mod site;
 mod site_decl;
 
-pub use act::{Answer, Decided, Origin, Withdrawn};
+pub use act::{Answer, Decided, Provenance, Withdrawn};
 pub use builder::Builder;
 pub use site::SiteNotice;
 pub use site_decl::{SiteDecl, SiteRequest};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use super::Privet;
-use super::act::{Facts, Origin};
+use super::act::{Facts, Provenance};
 use crate::clock::Timestamp;
 use crate::consent::{Act, ConsentState, Method, NoticeId, RecordId};
 use crate::error::{Error, Result};
@@ -20,18 +20,18 @@ pub(super) struct PendingWithdrawal {
     follows: RecordId,
     state: ConsentState,
     at: Timestamp,
-    origin: Option<Origin>,
+    provenance: Option<Provenance>,
     gpc: bool,
 }
 
 impl PendingWithdrawal {
-    pub(super) fn of(visit: &Visit, state: &ConsentState, origin: Option<Origin>) -> Option<Self> {
+    pub(super) fn of(visit: &Visit, state: &ConsentState, provenance: Option<Provenance>) -> Option<Self> {
         Some(Self {
             scope: visit.scope().clone(),
             follows: state.record?,
             state: state.clone(),
             at: visit.now(),
-            origin,
+            provenance,
             gpc: visit.gpc(),
         })
     }
@@ -174,7 +174,7 @@ impl Privet {
     }
 
     async fn record_withdrawal(&self, withdrawal: &PendingWithdrawal) -> Result<RecordId> {
-        let PendingWithdrawal { scope, follows, state, at, origin, gpc } = withdrawal;
+        let PendingWithdrawal { scope, follows, state, at, provenance, gpc } = withdrawal;
         let site = self.site(scope)?;
         let latest = self.store().latest_record(scope, *follows).await?;
         let first = site.notices.first();
@@ -190,7 +190,7 @@ impl Privet {
                 .map(|r| r.language)
                 .or(first.map(|n| n.notice.language.clone()))
                 .ok_or(Error::UnknownSite)?,
-            origin: origin.unwrap_or(Origin::new(Method::Form, false)),
+            provenance: provenance.unwrap_or(Provenance::new(Method::Form, false)),
             gpc: *gpc,
         };
         self.append(site, state, Some(*follows), facts).await.map(|(record, _)| record)

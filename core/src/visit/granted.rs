@@ -5,7 +5,7 @@ use cookie::Cookie;
 
 use super::Visit;
 use super::judge::same_site;
-use crate::catalogue::{CategoryCode, Storage, category_id};
+use crate::catalogue::{CategoryCode, StorageKind, category_id};
 use crate::consent::{Decision, RecordId};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
@@ -144,7 +144,7 @@ impl<C: ConsentCategory> Granted<C> {
         self.visit.still_open()?;
         let catalogue = self.visit.catalogue();
         let entry = catalogue.find_cookie(name.as_bytes()).map(|id| catalogue.entry(id));
-        let entry = entry.filter(|e| e.gate.category() == Some(self.code) && e.storage == Storage::Cookie).ok_or_else(|| {
+        let entry = entry.filter(|e| e.gate.category() == Some(self.code) && e.storage == StorageKind::Cookie).ok_or_else(|| {
             Error::invalid(
                 format!("cookie `{}` is not declared under `{}`", name.escape_default(), C::ID),
                 format!("declare it with `gate = {{ consent = \"{}\" }}`, or take the `Granted` of its category", C::ID),

@@ -12,7 +12,7 @@ use super::head::{ResponseHead, ResponseHeader};
 use super::judge::{Judge, same_site};
 use super::violation::{Enforcement, ViolationKind};
 use super::{BANNER_SHOWN, CONSENT_READ, ContactChange, Live, SEALED, Visit};
-use crate::catalogue::{CookieEntry, Storage};
+use crate::catalogue::{CookieEntry, StorageKind};
 use crate::clock::Day;
 use crate::consent::{Decision, Standing};
 
@@ -302,7 +302,7 @@ fn is_about_sharing(directive: &[u8]) -> bool {
 /// A line that expires a cookie, for each way in which it may have been set: every declared path and domain,
 /// the host alone, partitioned or not.
 fn expiries(entry: &CookieEntry, name: &str, secure: bool) -> Vec<String> {
-    if entry.storage != Storage::Cookie {
+    if entry.storage != StorageKind::Cookie {
         return Vec::new();
     }
     let domains = std::iter::once(None).chain(entry.domains.iter().map(Some));

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use futures_executor::block_on;
 use privet::Builder;
 use privet::consent::Method;
-use privet::consent::{Answer, Decided, Origin};
+use privet::consent::{Answer, Decided, Provenance};
 use privet::store::Storage;
 use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Rewrite, Sealing};
 use privet::{Catalogue, FakeClock, Privet, Timestamp, Visit};
@@ -252,7 +252,7 @@ impl Browser {
         token: &str,
     ) -> (privet::Result<Decided>, Answered) {
         let (visit, _) = self.open(privet);
-        let decided = block_on(privet.decide(&visit, answer, token, Origin::new(Method::Form, true)));
+        let decided = block_on(privet.decide(&visit, answer, token, Provenance::new(Method::Form, true)));
         let answered = self.close(&visit, Answered::new(303));
         (decided, answered)
     }
@@ -265,7 +265,7 @@ impl Browser {
         let (visit, _) = self.open(privet);
         let named: BTreeSet<_> = categories.iter().map(|c| (*c).to_owned()).collect();
         let language = visit.catalogue().languages()[0].clone();
-        let done = block_on(privet.withdraw(&visit, &named, &language, Origin::new(Method::Form, true)));
+        let done = block_on(privet.withdraw(&visit, &named, &language, Provenance::new(Method::Form, true)));
         let answered = self.close(&visit, Answered::new(303));
         (done, answered)
     }

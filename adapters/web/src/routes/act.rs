@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use privet::consent::{Answer, Decided, Method, Origin, Withdrawn};
+use privet::consent::{Answer, Decided, Method, Provenance, Withdrawn};
 use privet::{Error, Visit};
 use serde::Deserialize;
 
@@ -87,8 +87,8 @@ impl Sent {
     }
 }
 
-fn origin(request: &Request, method: Method) -> Origin {
-    Origin::new(method, request.header("sec-fetch-user") == Some("?1"))
+fn provenance(request: &Request, method: Method) -> Provenance {
+    Provenance::new(method, request.header("sec-fetch-user") == Some("?1"))
 }
 
 /// A failure of ours is told to the log; to the visitor, that it did not work.
@@ -130,7 +130,7 @@ pub(super) async fn consent(visit: &Visit, request: &Request) -> Reply {
         "save" => Answer::Save(sent.categories.clone()),
         _ => return failed(visit, request, 400, |w| (w.bad_request, "")),
     };
-    match visit.privet().decide(visit, &answer, &sent.notice, origin(request, method)).await {
+    match visit.privet().decide(visit, &answer, &sent.notice, provenance(request, method)).await {
         Ok(Decided::Done(with)) => done(visit, request, &sent, with),
         Ok(_) => stale(visit, request),
         Err(error) => trouble(visit, request, &error),
@@ -155,7 +155,7 @@ pub(super) async fn withdraw(visit: &Visit, request: &Request) -> Reply {
     };
     let language = request.language(visit);
     let withdrawn =
-        visit.privet().withdraw(visit, &sent.categories, &language, origin(request, method)).await;
+        visit.privet().withdraw(visit, &sent.categories, &language, provenance(request, method)).await;
     match withdrawn {
         Ok(with) => done(visit, request, &sent, with),
         Err(error) => trouble(visit, request, &error),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{COOKIE_SIZE_LIMIT, Check};
 use crate::catalogue::CookieEntry;
 use crate::catalogue::declare::{EntryDecl, ServiceDecl};
-use crate::catalogue::gate::{Exemption, Gate, SameSite, Storage, Trigger};
+use crate::catalogue::gate::{Exemption, Gate, SameSite, StorageKind, Trigger};
 use crate::catalogue::lifetime::{BadLifetime, Lifetime, MAX_COOKIE_LIFE};
 use crate::catalogue::lint::Rule;
 use crate::catalogue::own::OwnNames;
@@ -101,7 +101,7 @@ impl Check<'_> {
                 "fix more of it, or cookies of others are taken for this one",
             );
         }
-        if decl.storage != Storage::Cookie {
+        if decl.storage != StorageKind::Cookie {
             return;
         }
         // RFC 6265bis, section 4.1.1: a cookie name is a token.
@@ -147,7 +147,7 @@ impl Check<'_> {
 
     pub(super) fn lifetime(&mut self, at: &str, decl: &EntryDecl) -> Option<Lifetime> {
         match Lifetime::parse(&decl.duration) {
-            Ok(Lifetime::Exactly(d)) if decl.storage == Storage::Cookie && d > MAX_COOKIE_LIFE => {
+            Ok(Lifetime::Exactly(d)) if decl.storage == StorageKind::Cookie && d > MAX_COOKIE_LIFE => {
                 self.find(
                     Rule::DurationOverLimit,
                     at,

@@ -1,7 +1,7 @@
 //! What only shows when everything is there.
 
 use super::Check;
-use crate::catalogue::gate::{Gate, Storage, category_id};
+use crate::catalogue::gate::{Gate, StorageKind, category_id};
 use crate::catalogue::lint::Rule;
 use crate::catalogue::{Category, CookieEntry, Recipient, Service};
 
@@ -10,7 +10,7 @@ impl Check<'_> {
         let cookies: Vec<_> = services
             .iter()
             .flat_map(|s| s.entries.iter().map(move |e| (s, e)))
-            .filter(|(_, e)| e.storage == Storage::Cookie)
+            .filter(|(_, e)| e.storage == StorageKind::Cookie)
             .collect();
         for (n, (service, entry)) in cookies.iter().enumerate() {
             for (other_service, other) in &cookies[n + 1..] {

@@ -1,25 +1,17 @@
-//! The visitor's side of the chat, and the operator's side of the contact list.
-
-use data_encoding::BASE64URL_NOPAD;
+//! The visitor's side of the chat.
 
 use super::id::{ContactId, ConversationId, FenceEpoch, MessageId};
-use super::model::{
-    Contact, ContactPage, Conversation, Message, NewMessage, Owner, PageRequest, Posted, Removed,
-};
+use super::model::{Contact, Conversation, Message, NewMessage, Owner, Posted};
 use super::page_url::PageUrl;
 use super::seal::{Field, SubjectKey};
 use crate::catalogue::category_id;
 use crate::clock::{Day, Timestamp};
 use crate::consent::cookie::ContactCookie;
-use crate::consent::{Act, ConsentRecord, Decision, Method, NoticeId, RecordId, RecordedDecision};
 use crate::error::{Error, Result};
 use crate::key::Mac;
 use crate::privet::Privet;
 use crate::scope::Scope;
-use crate::store::{
-    Adoption, ContactCursor, Erasing, Horizon, MessageToStore, NewRecord, OwnerProof, StoredMessage,
-    SubjectDigest,
-};
+use crate::store::{Adoption, Horizon, MessageToStore, OwnerProof, StoredMessage, SubjectDigest};
 use crate::visit::{Contacts, Granted, Visit};
 
 /// Two first messages at once may each open a conversation; the later one joins the earlier one.
@@ -424,145 +416,6 @@ impl Privet {
             }
         }
     }
-
-    /// Contacts of a site by most recent activity, for whoever may see them: the caller has checked that.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a cursor that is not of this list, or what the store says.
-    pub async fn contacts(&self, scope: &Scope, page: &PageRequest) -> Result<ContactPage> {
-        let after = page.after.as_deref().map(|text| self.read_cursor(scope, text)).transpose()?;
-        let now = self.now();
-        let horizon = self.horizon(&scope.tenant, now).await?;
-        let mut contacts = self.store().contacts(scope, after, page.limit + 1, &horizon).await?;
-        let more = contacts.len() > page.limit.into();
-        contacts.truncate(page.limit.into());
-        let next = contacts.last().filter(|_| more).map(|c| self.write_cursor(scope, c));
-        Ok(ContactPage { contacts, next })
-    }
-
-    /// One contact, for whoever may see it.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or what the store says.
-    pub async fn contact(&self, scope: &Scope, id: ContactId) -> Result<Contact> {
-        let horizon = self.horizon(&scope.tenant, self.now()).await?;
-        self.store().contact(scope, id, &horizon).await?.ok_or(Error::NotFound { what: "contact" })
-    }
-
-    /// Erases a contact with its conversations and messages, because somebody asked for it. The consent it hung
-    /// on ends with it: the visitor is asked again before a new contact comes to be.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or what the store says. From the moment the store has marked it, it is hidden and
-    /// fenced, and a sweep ends what was interrupted.
-    pub async fn erase_contact(&self, scope: &Scope, id: ContactId) -> Result<Removed> {
-        let now = self.now();
-        let contact = self.contact(scope, id).await?;
-        self.touches().forget(scope, id);
-        let mut erasing = match self.store().latest_record(scope, contact.consent).await? {
-            Some(latest) => self.revoke_contacts(scope, &latest, now).await?,
-            None => Vec::new(),
-        };
-        // The record marks every contact of its line; one without a record is marked here.
-        erasing.extend(self.store().begin_contact_erasure(scope, id, now, Self::fence_until(now)).await?);
-        self.erase(&erasing).await
-    }
-
-    async fn revoke_contacts(
-        &self,
-        scope: &Scope,
-        latest: &ConsentRecord,
-        now: Timestamp,
-    ) -> Result<Vec<Erasing>> {
-        let code = crate::privet::contacts_code(self.site(scope)?);
-        let decisions: Vec<_> = latest
-            .decisions
-            .iter()
-            .map(|d| {
-                if d.category == code {
-                    RecordedDecision::new(code, Decision::Refused, d.fingerprint)
-                } else {
-                    *d
-                }
-            })
-            .collect();
-        let still = decisions.iter().any(|d| d.decision == Decision::Granted);
-        let record = ConsentRecord {
-            id: RecordId::generate()?,
-            act: Act::Revocation,
-            at: now,
-            until: if still { latest.until } else { now },
-            notice: NoticeId::NONE,
-            method: Method::Server,
-            gesture: false,
-            gpc: false,
-            decisions,
-            ..latest.clone()
-        };
-        let new = NewRecord::new(record, Some(latest.id));
-        Ok(self.store().append_record(&new, code, Self::fence_until(now)).await?.erasing)
-    }
-
-    /// Erases one conversation with its messages.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or what the store says.
-    pub async fn erase_conversation(&self, scope: &Scope, id: ConversationId) -> Result<Removed> {
-        let erasing = self.store().begin_conversation_erasure(scope, id).await?;
-        self.erase(&[erasing.ok_or(Error::NotFound { what: "conversation" })?]).await
-    }
-
-    /// Closes a conversation; the next message begins another one.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or what the store says.
-    pub async fn close_conversation(&self, scope: &Scope, id: ConversationId) -> Result<()> {
-        let now = self.now();
-        let horizon = self.horizon(&scope.tenant, now).await?;
-        if self.store().close_conversation(scope, id, now, &horizon).await? {
-            Ok(())
-        } else {
-            Err(Error::NotFound { what: "conversation" })
-        }
-    }
-
-    fn write_cursor(&self, scope: &Scope, last: &Contact) -> String {
-        let mut bytes = last.last_seen.as_millis().to_be_bytes().to_vec();
-        bytes.extend(last.id.as_bytes());
-        let tag = self.cursor_key().tag(&[&cursor_message(scope, &bytes)]);
-        bytes.extend(tag);
-        BASE64URL_NOPAD.encode(&bytes)
-    }
-
-    fn read_cursor(&self, scope: &Scope, text: &str) -> Result<ContactCursor> {
-        let bad = || {
-            Error::invalid(
-                "the cursor is not one of this list",
-                "begin with the first page, or pass `next` as it was given",
-            )
-        };
-        let bytes: [u8; 40] =
-            BASE64URL_NOPAD.decode(text.as_bytes()).ok().and_then(|b| b.try_into().ok()).ok_or_else(bad)?;
-        let (body, tag) = bytes.split_at(24);
-        if !self.cursor_key().verify(&cursor_message(scope, body), tag) {
-            return Err(bad());
-        }
-        let (seen, id) = body.split_at(8);
-        Ok(ContactCursor {
-            last_seen: Timestamp::from_millis(i64::from_be_bytes(seen.try_into().map_err(|_| bad())?)),
-            id: ContactId::from_bytes(id.try_into().map_err(|_| bad())?),
-        })
-    }
-}
-
-/// A cursor is of one tenant's and site's list.
-fn cursor_message(scope: &Scope, body: &[u8]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(160);
-    for part in [scope.tenant.as_str().as_bytes(), scope.site.as_str().as_bytes(), body] {
-        message.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-        message.extend(part);
-    }
-    message
 }
 
 fn open_message(scope: &Scope, key: &SubjectKey, m: &StoredMessage) -> Result<Message> {
