@@ -411,3 +411,109 @@ fn geo_02_the_address_is_gone_when_the_head_is_sealed() {
     assert!(visit.forward_to("desk").unwrap().within(&posted).is_err());
     assert!(!format!("{visit:?} {posted:?} {before:?} {privet:?}").contains("8.8.8"));
 }
+
+/// WDR-06: two tabs withdraw different categories from one cookie: neither stands afterwards.
+#[test]
+fn wdr_06_withdrawals_from_two_tabs_add_up() {
+    let (privet, _) = installation(|b| b);
+    let mut one = Browser::default();
+    one.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    post(&mut one, &privet, "hello").unwrap();
+    let mut two = one.clone();
+    one.withdraw(&privet, &["contacts"]).0.unwrap();
+    two.withdraw(&privet, &["analytics"]).0.unwrap();
+    assert_eq!(two.granted(&privet), ["marketing"]);
+    assert!(post(&mut two, &privet, "again").unwrap().contact.is_none());
+    assert!(contacts(&privet).is_empty());
+}
+
+/// P7: the consent cookie is lost and the contact's is not. The contact goes on with the new consent, and goes with it.
+#[test]
+fn a_contact_goes_with_the_consent_that_its_browser_withdraws() {
+    for speaks in [true, false] {
+        let (privet, _) = installation(|b| b);
+        let mut browser = Browser::default();
+        browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+        let first = post(&mut browser, &privet, "hello").unwrap().contact;
+        browser.cookies.remove("__Host-privet");
+        browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+        if speaks {
+            assert_eq!(post(&mut browser, &privet, "it is me").unwrap().contact, first);
+        }
+        browser.withdraw(&privet, &[]).0.unwrap();
+        assert!(contacts(&privet).is_empty(), "speaks: {speaks}");
+    }
+}
+
+/// A choice that is renewed in time keeps its contact: the cookie ends with the new choice.
+#[test]
+fn a_renewed_choice_keeps_its_contact() {
+    let (privet, clock) = installation(|b| b);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    let first = post(&mut browser, &privet, "hello").unwrap().contact;
+    clock.advance(150 * DAY);
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    clock.advance(100 * DAY);
+    assert_eq!(post(&mut browser, &privet, "still me").unwrap().contact, first);
+    assert_eq!(contacts(&privet).len(), 1);
+}
+
+/// Who has said much reads the latest of it.
+#[test]
+fn the_latest_messages_are_shown() {
+    let (privet, _) = installation(|b| b);
+    let mut browser = Browser::default();
+    for n in 0..505 {
+        post(&mut browser, &privet, &format!("{n}")).unwrap();
+    }
+    let shown = texts(&browser, &privet);
+    assert_eq!((shown.len(), shown.last().map(String::as_str)), (500, Some("504")));
+}
+
+/// A visit's id ends a day after its first gesture, however busy it is.
+#[test]
+fn a_visit_does_not_slide() {
+    let (privet, clock) = installation(|b| b);
+    let mut browser = Browser::default();
+    post(&mut browser, &privet, "hello").unwrap();
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(7 * 3600));
+        post(&mut browser, &privet, "still here").unwrap();
+    }
+    let before = browser.cookies["__Host-privet-active"].clone();
+    clock.advance(Duration::from_secs(4 * 3600));
+    assert!(!browser.open(&privet).0.is_active("chat"));
+    post(&mut browser, &privet, "tomorrow").unwrap();
+    assert_ne!(browser.cookies["__Host-privet-active"], before);
+    assert_eq!(texts(&browser, &privet), ["tomorrow"]);
+}
+
+/// An answer that was made from what is known about a visitor is for that visitor.
+#[test]
+fn what_is_known_of_a_visitor_is_not_for_caches_between() {
+    let (privet, _) = installation(|b| b);
+    let mut browser = Browser::default();
+    post(&mut browser, &privet, "hello").unwrap();
+    let cached = || {
+        Answered::new(200)
+            .header("cache-control", "public, max-age=600")
+            .header("cdn-cache-control", "max-age=600")
+    };
+    let looks: [fn(&privet::Visit); 3] = [
+        |v| assert_eq!(block_on(v.visitor().messages()).unwrap().len(), 1),
+        |v| assert!(v.is_active("chat")),
+        |v| assert_eq!(v.country().code(), None),
+    ];
+    for look in looks {
+        let (visit, _) = browser.open(&privet);
+        look(&visit);
+        let answer = browser.close(&visit, cached());
+        assert_eq!(answer.all("cache-control"), ["private, max-age=600"]);
+        assert!(
+            answer.all("vary").contains(&"Cookie".to_owned()) && answer.all("cdn-cache-control").is_empty()
+        );
+    }
+    let (visit, _) = browser.open(&privet);
+    assert_eq!(browser.close(&visit, cached()).all("cache-control"), ["public, max-age=600"]);
+}

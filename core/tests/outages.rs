@@ -3,7 +3,8 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Answered, Browser, installation_on, save};
@@ -12,8 +13,8 @@ use privet::conformance::FaultyStore;
 use privet::consent::Answer;
 use privet::contact::{Channel, NewMessage, PageRequest};
 use privet::retention::{DataClass, RetentionRule};
-use privet::store::MemoryStore;
-use privet::{Error, FakeClock, Privet, Scope, Storage, Tenant};
+use privet::store::{KeyName, KeyStore, MemoryKeyStore, MemoryStore};
+use privet::{Day, Error, FakeClock, Privet, Scope, Storage, Tenant};
 
 type Store = Arc<FaultyStore<MemoryStore>>;
 
@@ -159,4 +160,91 @@ fn activity_survives_a_flush_that_is_cut_off() {
     store.fail(false);
     assert_eq!(block_on(privet.flush()).unwrap(), 1);
     assert_eq!(block_on(privet.flush()).unwrap(), 0);
+}
+
+/// P8: whatever is wrong with the store, a withdrawal and a refusal hold on the device.
+#[test]
+fn a_damaged_store_does_not_keep_a_visitor_from_withdrawing() {
+    let (privet, _, store) = faulty();
+    for withdraws in [true, false] {
+        let mut browser = Browser::default();
+        browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+        say(&mut browser, &privet).unwrap();
+        store.corrupt(true);
+        if withdraws {
+            assert!(browser.withdraw(&privet, &[]).0.unwrap().pending);
+        } else {
+            browser.answer(&privet, &Answer::RejectAll).0.unwrap();
+        }
+        assert!(browser.granted(&privet).is_empty());
+        assert!(!browser.cookies.contains_key("__Host-privet-contact"));
+        store.corrupt(false);
+    }
+    block_on(privet.record_pending()).unwrap();
+    assert_eq!((privet.pending_withdrawals(), contacts(&privet)), (0, 0));
+}
+
+/// P8: while one withdrawal waits, taking away more takes effect as well; adding does not.
+#[test]
+fn taking_away_more_while_a_withdrawal_waits() {
+    let (privet, _, store) = faulty();
+    let mut browser = Browser::default();
+    browser.answer(&privet, &save(&["analytics", "contacts"])).0.unwrap();
+    say(&mut browser, &privet).unwrap();
+    store.fail(true);
+    assert!(browser.withdraw(&privet, &["analytics"]).0.unwrap().pending);
+    let (adds, _) = browser.answer(&privet, &save(&["contacts", "marketing"]));
+    assert!(matches!(adds, Err(Error::Unavailable { .. })));
+    assert_eq!(browser.granted(&privet), ["contacts"]);
+    let (moves, _) = browser.answer(&privet, &save(&["marketing"]));
+    assert!(matches!(moves, Err(Error::Unavailable { .. })), "what would be added is refused");
+    assert!(browser.granted(&privet).is_empty(), "what is taken away is gone");
+    store.fail(false);
+    block_on(privet.record_pending()).unwrap();
+    assert_eq!(contacts(&privet), 0);
+}
+
+#[derive(Debug, Default)]
+struct CountingKeys {
+    keys: MemoryKeyStore,
+    subjects: Mutex<BTreeSet<KeyName>>,
+}
+
+#[async_trait::async_trait]
+impl KeyStore for CountingKeys {
+    async fn get(&self, name: &KeyName) -> privet::Result<Option<Vec<u8>>> {
+        self.keys.get(name).await
+    }
+    async fn insert(&self, name: &KeyName, wrapped: &[u8]) -> privet::Result<Vec<u8>> {
+        if matches!(name, KeyName::Subject(..)) {
+            self.subjects.lock().unwrap().insert(name.clone());
+        }
+        self.keys.insert(name, wrapped).await
+    }
+    async fn destroy(&self, names: &[KeyName]) -> privet::Result<()> {
+        self.subjects.lock().unwrap().retain(|name| !names.contains(name));
+        self.keys.destroy(names).await
+    }
+    async fn destroy_epochs_before(&self, day: Day) -> privet::Result<()> {
+        self.keys.destroy_epochs_before(day).await
+    }
+}
+
+/// P7: an old cookie, sent again after the withdrawal, brings nothing back: no contact, and no key.
+#[test]
+fn a_replayed_cookie_leaves_no_trace_of_an_erased_contact() {
+    let keys = Arc::new(CountingKeys::default());
+    let mut storage = Storage::in_memory().unwrap();
+    storage.keys = keys.clone();
+    let (privet, _) = installation_on(storage, |b| b);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    say(&mut browser, &privet).unwrap();
+    let mut old = browser.clone();
+    browser.withdraw(&privet, &[]).0.unwrap();
+    assert!(keys.subjects.lock().unwrap().is_empty());
+    say(&mut old, &privet).unwrap();
+    assert_eq!(contacts(&privet), 0);
+    assert_eq!(keys.subjects.lock().unwrap().len(), 1, "that of the visit's conversation, and no other");
+    assert!(old.granted(&privet).is_empty(), "the device learns what was withdrawn elsewhere");
 }

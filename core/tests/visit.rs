@@ -11,7 +11,10 @@ use privet::consent::Decision;
 use privet::consent::{Answer, Decided};
 use privet::ip::TrustedProxies;
 use privet::visit::{Deny, Refusal, Sealing, ViolationKind};
-use privet::{Analytics, Contacts, Enforcement, Error, Marketing, Privet, Scope, Site, SiteDecl, Tenant};
+use privet::{
+    Analytics, Catalogue, Contacts, Enforcement, Error, FakeClock, Marketing, Privet, Scope, Site, SiteDecl,
+    Tenant,
+};
 
 const UNKNOWN: [Decision; 3] = [Decision::Unknown; 3];
 
@@ -244,8 +247,8 @@ fn con_07_a_form_of_another_catalogue_or_site_or_time_records_nothing() {
     let (before, _) = common::installation_on(storage.clone(), |b| b);
     let token = browser.token(&before);
     let changed = common::CATALOGUE.replace("duration = \"30 days\"", "duration = \"60 days\"");
-    let changed = privet::Catalogue::from_toml(&changed).unwrap();
-    let clock = privet::FakeClock::at(start());
+    let changed = Catalogue::from_toml(&changed).unwrap();
+    let clock = FakeClock::at(start());
     let after = block_on(Privet::builder(changed).storage(storage).clock(clock).build()).unwrap();
     assert_eq!(browser.answer_with(&after, &Answer::AcceptAll, &token).0.unwrap(), Decided::StaleNotice);
     assert!(browser.cookies.is_empty());
@@ -259,8 +262,8 @@ fn con_07_a_category_that_changed_is_unknown_and_the_others_stand() {
     let mut browser = Browser::default();
     browser.answer(&before, &Answer::AcceptAll).0.unwrap();
     let changed = common::CATALOGUE.replacen("name = \"ad\"", "name = \"ad2\"", 1);
-    let changed = privet::Catalogue::from_toml(&changed).unwrap();
-    let clock = privet::FakeClock::at(start());
+    let changed = Catalogue::from_toml(&changed).unwrap();
+    let clock = FakeClock::at(start());
     let after = block_on(Privet::builder(changed).storage(storage).clock(clock).build()).unwrap();
     assert_eq!(decisions(&browser, &after), [Decision::Granted, Decision::Unknown, Decision::Granted]);
     assert!(!browser.open(&after).0.consent().decided());
@@ -527,4 +530,76 @@ fn settings_that_cannot_work_are_refused_with_the_cure() {
         Error::UnknownRecipient { .. }
     ));
     let _ = TrustedProxies::none();
+}
+
+/// P4: a contact's cookie is seen by nobody when contacts are refused, alone as well as among others, and is expired.
+#[test]
+fn a_refused_contact_cookie_is_hidden_and_expired() {
+    let (privet, _) = installation(|b| b);
+    for others in ["", "; sid=1", "; junk=1"] {
+        let mut browser = Browser::default();
+        browser.answer(&privet, &Answer::RejectAll).0.unwrap();
+        let consent = browser.cookies["__Host-privet"].clone();
+        let line = format!("__Host-privet={consent}; __Host-privet-contact=AAAA{others}");
+        let (visit, rewrite) = privet.visit(&Head::get("/").header("cookie", line)).unwrap();
+        let passed = String::from_utf8(rewrite.cookie.unwrap().unwrap()).unwrap();
+        assert!(!passed.contains("privet-contact"), "{others}");
+        let answered = browser.close(&visit, Answered::new(200));
+        assert!(answered.cookies().iter().any(|c| c.starts_with("__Host-privet-contact=;")), "{others}");
+    }
+}
+
+fn with_pattern(builder: privet::Builder) -> privet::Builder {
+    drop(builder);
+    let entry = "[[service.entry]]\nname = \"<id>.track\"\npurpose = { en = \"Counts.\", de = \"Zählt.\" }\nduration = \"30 days\"\ntrigger = \"server\"\ngate = { consent = \"analytics\" }\n";
+    Privet::builder(Catalogue::from_toml(&format!("{}\n{entry}", common::CATALOGUE)).unwrap())
+}
+
+/// P4, WDR-02: cookies whose names are of a pattern go with the withdrawal that is answered.
+#[test]
+fn wdr_02_cookies_of_a_pattern_are_expired_by_the_withdrawal() {
+    let (privet, _) = installation(with_pattern);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    let (visit, _) = browser.open(&privet);
+    visit.granted::<Analytics>().unwrap().set_cookie("abc.track", "1").unwrap();
+    browser.close(&visit, Answered::new(200));
+    assert!(browser.cookies.contains_key("abc.track"));
+    browser.withdraw(&privet, &["analytics"]).0.unwrap();
+    assert!(!browser.cookies.contains_key("abc.track"));
+}
+
+/// P6: what was granted opens nothing after a withdrawal in the same visit, whatever order a handler takes.
+#[test]
+fn a_grant_is_worthless_after_a_withdrawal_in_the_same_visit() {
+    let (privet, _) = installation(with_pattern);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    let (visit, _) = browser.open(&privet);
+    let granted = visit.granted::<Analytics>().unwrap();
+    granted.set_cookie("early.track", "1").unwrap();
+    let language = visit.catalogue().languages()[0].clone();
+    let provenance = privet::consent::Provenance::new(privet::consent::Method::Form, true);
+    block_on(privet.withdraw(&visit, &Default::default(), &language, provenance)).unwrap();
+    assert!(matches!(granted.set_cookie("late.track", "1"), Err(Error::NotGranted { .. })));
+    assert!(matches!(granted.proof(), Err(Error::NotGranted { .. })));
+    browser.close(&visit, Answered::new(200));
+    assert!(browser.cookies.keys().all(|name| !name.ends_with(".track")), "{:?}", browser.cookies);
+}
+
+/// CON-07: queued work asks again, and a grant that was about something else is none.
+#[test]
+fn con_07_a_grant_about_something_else_is_none_for_queued_work() {
+    let storage = privet::Storage::in_memory().unwrap();
+    let (privet, _) = common::installation_on(storage.clone(), |b| b);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    let record = browser.open(&privet).0.consent().record().unwrap();
+    let asks =
+        |privet: &Privet| block_on(privet.still_granted(&Scope::default(), record, "analytics")).unwrap();
+    assert!(asks(&privet));
+    let longer = common::CATALOGUE.replacen("duration = \"30 days\"", "duration = \"300 days\"", 1);
+    let today = Privet::builder(Catalogue::from_toml(&longer).unwrap()).storage(storage);
+    let today = block_on(today.clock(FakeClock::at(start())).build()).unwrap();
+    assert!(!asks(&today));
 }

@@ -89,8 +89,13 @@ impl<B> ResponseHead for Answer<'_, B> {
     }
 }
 
-const fn name(header: ResponseHeader) -> HeaderName {
+static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
+fn name(header: ResponseHeader) -> HeaderName {
     match header {
+        ResponseHeader::CdnCacheControl => CDN_CACHE_CONTROL.clone(),
+        ResponseHeader::SurrogateControl => SURROGATE_CONTROL.clone(),
         ResponseHeader::CacheControl => CACHE_CONTROL,
         ResponseHeader::ContentType => CONTENT_TYPE,
         ResponseHeader::SetCookie => SET_COOKIE,

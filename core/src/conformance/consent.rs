@@ -1,10 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how a case fails")]
 
+use std::time::Duration;
+
 use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, everything, scope, start};
 use crate::catalogue::Language;
 use crate::consent::{Act, ConsentRecord, NoticeId, NoticeSnapshot};
 use crate::error::Error;
 use crate::key::Fingerprint;
+use crate::retention::DataClass;
 use crate::store::{OpenInfo, Store};
 
 /// Rule 11: one installation key, or the one before it during a rotation.
@@ -139,4 +142,44 @@ pub async fn a_withdrawal_marks_the_contacts_of_its_line_only(store: &dyn Store)
     let marked = store.erasing(Some(&here.tenant), 10).await.unwrap();
     assert_eq!(marked.len(), 1);
     assert_eq!(marked[0].subject, Some(mine.subject));
+}
+
+/// Rule 2: a withdrawal takes away and gives nothing. Two tabs that each withdraw another category from the same
+/// cookie leave neither granted, in whatever order they come.
+pub async fn withdrawals_give_nothing(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (granted, proof) = f.granted().await;
+    let withdrawing = |left, now| ConsentRecord { act: Act::Withdrawal, ..f.record(&[left], now) };
+    let first = f.append(withdrawing(ANALYTICS, at(1)), Some(granted.id)).await;
+    assert!(first.grants(ANALYTICS, at(1)) && !first.grants(CONTACTS, at(1)));
+    let second = f.append(withdrawing(CONTACTS, at(2)), Some(granted.id)).await;
+    assert!(!second.grants(ANALYTICS, at(2)) && !second.grants(CONTACTS, at(2)), "{second:?}");
+    assert!(!store.holds(&proof, at(3)).await.unwrap());
+    // Nor does one that comes late from elsewhere undo a full one.
+    f.append(f.record(&[], at(4)), Some(granted.id)).await;
+    f.append(withdrawing(CONTACTS, at(5)), Some(granted.id)).await;
+    assert!(!store.holds(&proof, at(6)).await.unwrap());
+    // Without a line there is nothing to take away, and nothing is given.
+    let alone = f.append(withdrawing(CONTACTS, at(7)), None).await;
+    assert!(!alone.grants(CONTACTS, at(7)));
+    // A grant is a grant.
+    let again = f.append(f.record(&[CONTACTS], at(8)), Some(granted.id)).await;
+    assert!(again.grants(CONTACTS, at(8)));
+}
+
+/// Rule 2: what was withdrawn does not come alive when old records are purged: a withdrawal stays for as long as
+/// anything that it takes back.
+pub async fn a_purge_wakes_no_withdrawn_grant(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (granted, proof) = f.granted().await;
+    f.append(f.record(&[], at(10)), Some(granted.id)).await;
+    let later = start() + LIFE / 2;
+    let soon = everything(later).with(DataClass::ConsentRecords, later - Duration::from_secs(86_400));
+    store.purge_step(&here.tenant, DataClass::ConsentRecords, 100, &soon, at(0)).await.unwrap();
+    assert!(!store.holds(&proof, later).await.unwrap());
+    let over = start() + LIFE + Duration::from_secs(1);
+    let all = everything(over).with(DataClass::ConsentRecords, over);
+    assert_eq!(store.purge_step(&here.tenant, DataClass::ConsentRecords, 100, &all, at(0)).await.unwrap(), 2);
 }

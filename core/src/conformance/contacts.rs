@@ -216,3 +216,29 @@ pub async fn erasure_goes_in_bounded_steps(store: &dyn Store) {
     assert_eq!(f.conversation_count(Owner::Contact(other.id), at(3)).await, 1);
     assert!(store.erasing(None, 10).await.unwrap().is_empty());
 }
+
+/// A device whose first messages come at once has one contact: a line of consent has one at a time.
+pub async fn a_line_has_one_contact(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (_, proof) = f.granted().await;
+    let first = store.open_contact(&proof, &f.new_contact(1, &proof, at(1))).await.unwrap();
+    let second = store.open_contact(&proof, &f.new_contact(2, &proof, at(2))).await.unwrap();
+    assert_eq!(second.id, first.id);
+    store.begin_contact_erasure(&here, first.id, at(3), at(9_999)).await.unwrap();
+    let third = store.open_contact(&proof, &f.new_contact(3, &proof, at(4))).await.unwrap();
+    assert_eq!(third.id, ContactId::from_bytes([3; 16]), "one that is being erased is none");
+}
+
+/// P7: a contact that speaks on a new line of consent goes with that line: its withdrawal erases it.
+pub async fn a_contact_goes_with_the_line_it_speaks_on(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (contact, _) = f.contact(1, start()).await;
+    let (anew, proof) = f.granted().await;
+    f.say(&f.by_contact(&contact, &proof), &f.message(1, 1, at(1))).await.unwrap();
+    let seen = store.contact(&here, contact.id, &everything(at(2))).await.unwrap().unwrap();
+    assert_eq!((seen.consent, seen.consent_until), (anew.id, anew.until));
+    let (_, erasing) = f.append_counting(f.record(&[], at(3)), Some(anew.id)).await;
+    assert_eq!(erasing, 1);
+}

@@ -38,6 +38,7 @@ use crate::store::{
 pub struct FaultyStore<S> {
     store: S,
     fails: AtomicBool,
+    corrupt: AtomicBool,
     holds: AtomicBool,
     waiting: AtomicUsize,
 }
@@ -48,6 +49,7 @@ impl<S: Store> FaultyStore<S> {
         Self {
             store,
             fails: AtomicBool::new(false),
+            corrupt: AtomicBool::new(false),
             holds: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
         }
@@ -56,6 +58,11 @@ impl<S: Store> FaultyStore<S> {
     /// From now on no unit of work is taken, or every one again.
     pub fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// From now on every unit of work finds the store damaged, or none any more.
+    pub fn corrupt(&self, corrupt: bool) {
+        self.corrupt.store(corrupt, Ordering::SeqCst);
     }
 
     /// From now on units of work wait before they begin, or go on.
@@ -71,6 +78,9 @@ impl<S: Store> FaultyStore<S> {
     async fn reach(&self) -> Result<&S> {
         if self.fails.load(Ordering::SeqCst) {
             return Err(Error::unavailable("faulty store", "it was told to fail"));
+        }
+        if self.corrupt.load(Ordering::SeqCst) {
+            return Err(Error::corrupt("faulty store", "it was told to be damaged", "tell it otherwise"));
         }
         if self.holds.load(Ordering::SeqCst) {
             self.waiting.fetch_add(1, Ordering::SeqCst);

@@ -64,10 +64,14 @@ macro_rules! store_tests {
             records_form_lines
             a_withdrawal_that_changes_nothing_is_not_written_again
             a_record_is_appended_once
+            withdrawals_give_nothing
+            a_purge_wakes_no_withdrawn_grant
             proofs_are_checked_against_the_latest_record
             a_withdrawal_marks_the_contacts_of_its_line_only
             contacts_open_on_a_proof_only
             contacts_open_once
+            a_line_has_one_contact
+            a_contact_goes_with_the_line_it_speaks_on
             last_seen_never_moves_back
             touches_reach_only_who_is_there
             pages_are_complete_and_in_order

@@ -21,7 +21,7 @@
 //! Up to seven categories this is at most 100 bytes with the name, and up to eight the tag is over one SHA-256
 //! block. Two refusals of one day are the same bytes.
 //!
-//! **Activation**, `__Host-privet-active`, purpose `cookie/active`: version `0x10` (1) · minute of the last
+//! **Activation**, `__Host-privet-active`, purpose `cookie/active`: version `0x10` (1) · minute of the first
 //! activation since 1970 (4) · session id (16) · per activated service the first 3 bytes of the SHA-256 of its
 //! id, sorted (3 each) · tag (16).
 //!
@@ -50,7 +50,8 @@ const VERSION_MASK: u8 = 0xf0;
 const HAS_RECORD: u8 = 1;
 const PENDING: u8 = 2;
 
-/// A visit's services end after a day, whatever the browser calls a session.
+/// A visit's services and its id end a day after the first activation, whatever the browser calls a session and
+/// however busy it is.
 pub(crate) const ACTIVE_LIFE: Duration = Duration::from_secs(86_400);
 
 /// More services than this are not kept active at once.
@@ -100,15 +101,14 @@ fn service_mark(id: &str) -> [u8; 3] {
 
 impl ActiveSession {
     pub(crate) fn new(id: SessionId, since: Timestamp) -> Self {
-        Self { id, since, services: Vec::new() }
+        Self { id, since: since.floor_to(Duration::from_secs(60)), services: Vec::new() }
     }
 
     pub(crate) fn holds(&self, service: &str) -> bool {
         self.services.contains(&service_mark(service))
     }
 
-    pub(crate) fn activate(&mut self, service: &str, now: Timestamp) {
-        self.since = now.floor_to(Duration::from_secs(60));
+    pub(crate) fn activate(&mut self, service: &str) {
         let mark = service_mark(service);
         if let Err(at) = self.services.binary_search(&mark)
             && self.services.len() < MAX_ACTIVE_SERVICES
@@ -231,6 +231,11 @@ fn read_state(
     // A day of grace into the future: instances around midnight.
     let lives = now < state.day.start() + choice_life && state.day.number() <= now.day().number() + 1;
     (rest.is_empty() && sound && lives).then_some(state)
+}
+
+/// The last day on which something holds that lapses at an instant.
+pub(crate) fn last_day(until: Timestamp) -> Day {
+    (until - Duration::from_millis(1)).day()
 }
 
 fn day_bytes(day: Day) -> [u8; 2] {

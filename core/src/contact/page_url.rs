@@ -104,6 +104,10 @@ impl PageUrl {
         }
         let mut out = if local { String::new() } else { url.origin().ascii_serialization() };
         out.push_str(&path(url.path(), policy));
+        if local && out.starts_with("//") {
+            // As a link it would lead to another site.
+            return None;
+        }
         if let Some(query) = url.query() {
             out.push('?');
             out.push_str(query);
@@ -148,6 +152,14 @@ mod tests {
 
     fn cut(input: &str) -> Option<String> {
         PageUrl::minimise(input, &PageUrlPolicy::default()).map(|p| p.0)
+    }
+
+    #[test]
+    fn a_path_never_leads_to_another_site() {
+        let policy = PageUrlPolicy::default();
+        for odd in ["/.//evil.example/x", "/..//evil.example", "/x/..//evil.example", "/%2e//evil.example"] {
+            assert!(PageUrl::minimise(odd, &policy).is_none(), "{odd}");
+        }
     }
 
     #[test]

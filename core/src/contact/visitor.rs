@@ -4,9 +4,10 @@ use super::id::{ContactId, ConversationId, FenceEpoch, MessageId};
 use super::model::{Contact, Conversation, Message, NewMessage, Owner, Posted};
 use super::page_url::PageUrl;
 use super::seal::{Field, SubjectKey};
-use crate::catalogue::category_id;
-use crate::clock::{Day, Timestamp};
-use crate::consent::cookie::ContactCookie;
+use crate::catalogue::{CategoryCode, category_id};
+use crate::clock::Timestamp;
+use crate::consent::RecordId;
+use crate::consent::cookie::{ContactCookie, last_day};
 use crate::error::{Error, Result};
 use crate::key::Mac;
 use crate::privet::Privet;
@@ -69,7 +70,9 @@ impl Visitor {
         let known = visit.catalogue().category(category_id::CONTACTS).is_some();
         if known && let Ok(granted) = visit.granted::<Contacts>() {
             match self.post_as_contact(&granted, &message).await {
-                Err(Error::NotGranted { .. }) => visit.forget_grant(category_id::CONTACTS)?,
+                Err(Error::NotGranted { .. }) => {
+                    visit.forget_grant(category_id::CONTACTS, granted.record()).await?;
+                }
                 posted => return posted,
             }
         }
@@ -82,6 +85,7 @@ impl Visitor {
         let tenant = &visit.scope().tenant;
         let mut brought = visit.contact();
         let mut last = Error::Conflict { what: "conversation" };
+        self.check_grant(granted).await?;
         for _ in 0..ATTEMPTS {
             let (id, epoch) = match brought {
                 Some(contact) => (contact.id, contact.epoch),
@@ -113,10 +117,24 @@ impl Visitor {
                     brought = visit.contact();
                     last = error;
                 }
+                Err(error @ Error::NotGranted { .. }) => {
+                    // Withdrawn since it was checked. If the contact went with it, its key goes again.
+                    let horizon = privet.horizon(tenant, visit.now()).await?;
+                    if privet.store().contact(visit.scope(), id, &horizon).await?.is_none() {
+                        privet.keys().destroy_subject_key(tenant, subject).await?;
+                    }
+                    return Err(error);
+                }
                 stored => return stored,
             }
         }
         Err(last)
+    }
+
+    /// Before a key is made for whom no consent holds any more: an old cookie must not leave a trace.
+    async fn check_grant(&self, granted: &Granted<Contacts>) -> Result<()> {
+        let holds = self.visit.privet().store().holds(&granted.proof()?, self.visit.now()).await?;
+        if holds { Ok(()) } else { Err(Error::not_granted(category_id::CONTACTS)) }
     }
 
     async fn open_contact(&self, granted: &Granted<Contacts>) -> Result<Contact> {
@@ -131,8 +149,7 @@ impl Visitor {
         contact.country = visit.country().code();
         let contact = privet.store().open_contact(&proof, &contact).await?;
         // The cookie ends with the choice.
-        let until =
-            Day::from_number((contact.consent_until - std::time::Duration::from_millis(1)).day().number());
+        let until = last_day(contact.consent_until);
         visit.set_contact(ContactCookie { id: contact.id, epoch: contact.epoch, until });
         Ok(contact)
     }
@@ -258,6 +275,7 @@ impl Visitor {
         let privet = visit.privet();
         let scope = visit.scope();
         let Some(session) = visit.session() else { return Ok(0) };
+        self.check_grant(granted).await?;
         let session = privet.keys().session_digest(&scope.tenant, session).await?;
         let horizon = privet.horizon(&scope.tenant, visit.now()).await?;
         let owner = Owner::Session(session);
@@ -338,11 +356,18 @@ impl Visitor {
 
 impl Visit {
     /// The store knows better than the device's cookie: somebody else ended the grant. The device's choice is
-    /// forgotten, so that the visitor is asked again.
-    fn forget_grant(&self, category: &str) -> Result<()> {
+    /// forgotten, so that the visitor is asked again, and with it whatever else was ended.
+    async fn forget_grant(&self, category: &str, record: RecordId) -> Result<()> {
         let code = self.category(category)?.code;
-        if let Some(state) = self.state() {
-            self.decide(state.without(code, self.now().day()))?;
+        let latest = self.privet().store().latest_record(self.scope(), record).await?;
+        if let Some(mut state) = self.state() {
+            let today = self.now().day();
+            let ended = |c: CategoryCode| !latest.as_ref().is_some_and(|r| r.grants(c, self.now()));
+            let codes: Vec<_> = state.choices().filter(|c| c.kept.is_granted()).map(|c| c.code).collect();
+            for ended in codes.into_iter().filter(|c| *c == code || ended(*c)) {
+                state = state.without(ended, today);
+            }
+            self.decide(state)?;
         }
         self.expire_contact();
         Ok(())
@@ -358,7 +383,8 @@ impl Privet {
     ) -> Result<Vec<Message>> {
         let horizon = self.horizon(&scope.tenant, now).await?;
         let subject = self.subject_of(scope, conversation).await?;
-        let stored = self.store().messages(scope, conversation.id, 0, SHOWN_MESSAGES, &horizon).await?;
+        let latest = conversation.messages.saturating_sub(SHOWN_MESSAGES.into());
+        let stored = self.store().messages(scope, conversation.id, latest, SHOWN_MESSAGES, &horizon).await?;
         let Some(key) = self.keys().existing_subject_key(&scope.tenant, subject).await? else {
             // An erasure took the key; its rows are on their way.
             return Ok(Vec::new());

@@ -6,6 +6,7 @@ use super::pending::PendingWithdrawal;
 use super::{Privet, SiteState};
 use crate::catalogue::{CategoryCode, Language, category_id};
 use crate::clock::Timestamp;
+use crate::consent::cookie::{ContactCookie, last_day};
 use crate::consent::{
     Act, Choice, ConsentRecord, ConsentState, Decision, Kept, Method, NoticeId, RecordId, RecordedDecision,
     Standing,
@@ -90,7 +91,9 @@ impl Privet {
         let before = visit.state();
         if wanted.grants_something() && before.as_ref().is_some_and(|s| s.pending) {
             // A withdrawal that waits comes before what is granted now, or it would undo it later.
-            self.record_pending_of(visit).await?;
+            if let Err(error) = self.record_pending_of(visit).await {
+                return self.only_take_away(visit, &wanted, provenance, error).map(Decided::Done);
+            }
         }
         let before = visit.state().unwrap_or_else(|| ConsentState::new(site.regime, visit.now().day()));
         if !wanted.grants_something() && (before.record.is_none() || before.pending) {
@@ -105,10 +108,8 @@ impl Privet {
         };
         let facts = Facts::of(visit, act, token.notice, provenance);
         match self.record(visit, &wanted, before.record, facts).await {
-            Err(error @ Error::Unavailable { .. }) if withdrawn != 0 => {
-                // What is taken away holds at once; what would be granted does not.
-                let taken = self.withdraw_on_device(visit, &before, withdrawn, provenance, &error)?;
-                if adds == 0 { Ok(Decided::Done(taken)) } else { Err(error) }
+            Err(error) if withdrawn != 0 && !error.is_misuse() => {
+                self.only_take_away(visit, &wanted, provenance, error).map(Decided::Done)
             }
             recorded => recorded.map(Decided::Done),
         }
@@ -146,7 +147,7 @@ impl Privet {
         let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
         let facts = Facts::of(visit, Act::Withdrawal, notice, provenance);
         match self.record(visit, &wanted, before.record, facts).await {
-            Err(error @ Error::Unavailable { .. }) => {
+            Err(error) if !error.is_misuse() => {
                 self.withdraw_on_device(visit, &before, codes, provenance, &error)
             }
             recorded => recorded,
@@ -200,11 +201,30 @@ impl Privet {
         follows: Option<RecordId>,
         facts: Facts,
     ) -> Result<Withdrawn> {
-        let (record, removed) = self.append(visit.site(), wanted, follows, facts).await?;
-        self.let_contact_go(visit, wanted);
-        let mut state = wanted.clone();
+        let brought = visit.contact();
+        let (record, mut removed) = self.append(visit.site(), wanted, follows, facts).await?;
+        // What the line does not grant any more, since another withdrawal came first, the device does not either.
+        let lost = wanted.choices().filter(|c| !record.grants(c.code, record.at));
+        let lost = lost.fold(0, |codes, c| codes | c.code.bit());
+        let mut state = wanted.withdrawing(lost, visit.now().day());
         state.pending = false;
-        state.record = state.grants_something().then_some(record);
+        state.record = state.grants_something().then_some(record.id);
+        let contacts = contacts_code(visit.site());
+        let granted = record.grants(contacts, record.at);
+        self.let_contact_go(visit, &state);
+        match brought {
+            // The cookie ends with the choice, also with a choice that was renewed.
+            Some(contact) if granted => {
+                visit.set_contact(ContactCookie { until: last_day(record.until), ..contact });
+            }
+            // It may stand on another line than the one that ends here, if the device lost its cookie in between.
+            Some(contact) => {
+                let (now, scope) = (visit.now(), visit.scope());
+                let left = self.store().begin_contact_erasure(scope, contact.id, now, Self::fence_until(now));
+                removed += self.erase_now(left.await?.as_slice()).await;
+            }
+            None => {}
+        }
         visit.decide(state)?;
         Ok(Withdrawn { pending: false, removed })
     }
@@ -216,7 +236,7 @@ impl Privet {
         state: &ConsentState,
         follows: Option<RecordId>,
         facts: Facts,
-    ) -> Result<(RecordId, Removed)> {
+    ) -> Result<(ConsentRecord, Removed)> {
         let id = RecordId::generate()?;
         let record = ConsentRecord {
             id,
@@ -236,7 +256,22 @@ impl Privet {
         let new = NewRecord::new(record, follows);
         let fence_until = Self::fence_until(self.now());
         let appended = self.store().append_record(&new, contacts_code(site), fence_until).await?;
-        Ok((appended.record.id, self.erase_now(&appended.erasing).await))
+        let removed = self.erase_now(&appended.erasing).await;
+        Ok((appended.record, removed))
+    }
+
+    /// An answer that cannot be recorded: what it takes away holds at once, what it would add does not.
+    fn only_take_away(
+        &self,
+        visit: &Visit,
+        wanted: &ConsentState,
+        provenance: Provenance,
+        error: Error,
+    ) -> Result<Withdrawn> {
+        let before = visit.state().unwrap_or_else(|| ConsentState::new(wanted.regime, visit.now().day()));
+        let (had, wants) = (granted_mask(&before), granted_mask(wanted));
+        let taken = self.withdraw_on_device(visit, &before, had & !wants, provenance, &error)?;
+        if wants & !had == 0 { Ok(taken) } else { Err(error) }
     }
 
     fn withdraw_on_device(

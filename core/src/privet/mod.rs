@@ -150,9 +150,16 @@ impl Privet {
     /// [`Error::UnknownSite`], [`Error::UnknownCategory`], or what the store says.
     pub async fn still_granted(&self, scope: &Scope, record: RecordId, category: &str) -> Result<bool> {
         let found = self.catalogue(scope)?.category(category);
-        let code = found.ok_or_else(|| Error::UnknownCategory { category: category.to_owned() })?.code;
-        let proof = ConsentProof { scope: scope.clone(), record, category: code };
-        self.store().holds(&proof, self.now()).await
+        let found = found.ok_or_else(|| Error::UnknownCategory { category: category.to_owned() })?;
+        let proof = ConsentProof { scope: scope.clone(), record, category: found.code };
+        if !self.store().holds(&proof, self.now()).await? {
+            return Ok(false);
+        }
+        // About something else than what is done today, it is no consent to that.
+        let latest = self.store().latest_record(scope, record).await?;
+        let decisions = latest.iter().flat_map(|r| &r.decisions);
+        let mut decisions = decisions.filter(|d| d.category == found.code);
+        Ok(decisions.any(|d| d.fingerprint == found.fingerprint()))
     }
 
     /// A consent record, for whoever has to show it.

@@ -193,6 +193,6 @@ impl Privet {
             provenance: provenance.unwrap_or(Provenance::new(Method::Form, false)),
             gpc: *gpc,
         };
-        self.append(site, state, Some(*follows), facts).await.map(|(record, _)| record)
+        self.append(site, state, Some(*follows), facts).await.map(|(record, _)| record.id)
     }
 }

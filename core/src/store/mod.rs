@@ -31,7 +31,7 @@ pub use traits::{ConsentStore, ContactStore, ConversationStore, RetentionStore, 
 pub use types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasingKind,
     ErasureCause, Horizon, MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
-    record_withdraws_nothing,
+    joining_line,
 };
 
 pub(crate) use keys::Keys;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{CategoryCode, category_id};
 use crate::clock::Timestamp;
-use crate::consent::{Act, ConsentRecord, RecordId};
+use crate::consent::{Act, ConsentRecord, Decision, RecordId};
 use crate::contact::{
     Author, Channel, Contact, ContactId, Conversation, ConversationId, FenceEpoch, MessageId, Owner, Removed,
     Sealed,
@@ -100,7 +100,8 @@ pub struct NewRecord {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AppendedRecord {
-    /// The record as it stands: the new one, or, for a withdrawal that changed nothing, the one before.
+    /// The record as it stands: the new one as it joined its line, or, for a withdrawal that changed nothing, the
+    /// one before.
     pub record: ConsentRecord,
     /// The contacts of the line that it marked for erasure, since it no longer grants them.
     pub erasing: Vec<Erasing>,
@@ -122,17 +123,30 @@ impl NewRecord {
     }
 }
 
-/// Rule 2, in one place for every store: a withdrawal after which its line grants exactly what it granted
-/// before.
+/// Rule 2, in one place for every store: a record as it joins its line, given the latest record of the line and
+/// when the last one lapses. A grant stands as it is. Any other act takes away and gives nothing: what the line
+/// does not grant now, for instance since another withdrawal came first, stays refused; and it stays for as long
+/// as anything that it takes back. None when it takes nothing away.
 #[must_use]
-pub fn record_withdraws_nothing(new: &ConsentRecord, latest: &ConsentRecord) -> bool {
-    let granted = |r: &ConsentRecord| {
-        let mut codes: Vec<_> =
-            r.decisions.iter().map(|d| d.category).filter(|c| r.grants(*c, new.at)).collect();
-        codes.sort_unstable();
-        codes
-    };
-    new.act != Act::Grant && granted(new) == granted(latest)
+pub fn joining_line(
+    mut new: ConsentRecord,
+    latest: Option<&ConsentRecord>,
+    line_until: Option<Timestamp>,
+) -> Option<ConsentRecord> {
+    if let Some(latest) = latest {
+        new.subject = latest.subject;
+    }
+    if new.act == Act::Grant {
+        return Some(new);
+    }
+    let grants = |c: CategoryCode| latest.is_some_and(|l| l.grants(c, new.at));
+    for d in new.decisions.iter_mut().filter(|d| d.decision == Decision::Granted && !grants(d.category)) {
+        d.decision = Decision::Refused;
+    }
+    new.until = new.until.max(line_until.unwrap_or(new.until));
+    let takes = latest
+        .is_none_or(|l| l.decisions.iter().any(|d| grants(d.category) && !new.grants(d.category, new.at)));
+    takes.then_some(new)
 }
 
 /// From when on each class of data is still there, computed once per call from the tenant's rules.

@@ -126,12 +126,20 @@ impl<C: ConsentCategory> Granted<C> {
         &self.visit
     }
 
+    /// The visitor may have withdrawn it in this very request.
+    fn still_granted(&self) -> Result<()> {
+        self.visit.still_open()?;
+        let granted = self.visit.standing().granted & self.code.bit() != 0;
+        if granted { Ok(()) } else { Err(Error::not_granted(C::ID)) }
+    }
+
     /// What a store takes.
     ///
     /// # Errors
-    /// [`Error::HeadSent`] after the response head was sealed.
+    /// [`Error::NotGranted`] after a withdrawal in this visit, [`Error::HeadSent`] after the response head was
+    /// sealed.
     pub fn proof(&self) -> Result<ConsentProof> {
-        self.visit.still_open()?;
+        self.still_granted()?;
         Ok(ConsentProof { scope: self.scope().clone(), record: self.record, category: self.code })
     }
 
@@ -139,9 +147,10 @@ impl<C: ConsentCategory> Granted<C> {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the name is not declared under this category or the value cannot stand in a
-    /// cookie, [`Error::HeadSent`] after the response head was sealed.
+    /// cookie, [`Error::NotGranted`] after a withdrawal in this visit, [`Error::HeadSent`] after the response head
+    /// was sealed.
     pub fn set_cookie(&self, name: &str, value: &str) -> Result<()> {
-        self.visit.still_open()?;
+        self.still_granted()?;
         let catalogue = self.visit.catalogue();
         let entry = catalogue.find_cookie(name.as_bytes()).map(|id| catalogue.entry(id));
         let entry = entry.filter(|e| e.gate.category() == Some(self.code) && e.storage == StorageKind::Cookie).ok_or_else(|| {
@@ -170,7 +179,7 @@ impl<C: ConsentCategory> Granted<C> {
             cookie = cookie.max_age(time::Duration::try_from(life).unwrap_or(time::Duration::MAX));
         }
         let line = cookie.build().to_string();
-        self.visit.live().set.push(line);
+        self.visit.live().set.push((self.code, line));
         Ok(())
     }
 }

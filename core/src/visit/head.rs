@@ -22,10 +22,14 @@ pub trait RequestHead {
 pub enum ResponseHeader {
     /// `Cache-Control`
     CacheControl,
+    /// `CDN-Cache-Control` (RFC 9213), which goes before `Cache-Control` in caches between
+    CdnCacheControl,
     /// `Content-Type`
     ContentType,
     /// `Set-Cookie`
     SetCookie,
+    /// `Surrogate-Control`, which goes before `Cache-Control` in some caches between
+    SurrogateControl,
     /// `Vary`
     Vary,
 }
@@ -36,8 +40,10 @@ impl ResponseHeader {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CacheControl => "cache-control",
+            Self::CdnCacheControl => "cdn-cache-control",
             Self::ContentType => "content-type",
             Self::SetCookie => "set-cookie",
+            Self::SurrogateControl => "surrogate-control",
             Self::Vary => "vary",
         }
     }

@@ -44,11 +44,11 @@ impl Judge<'_> {
         }
         let plain = is_plain(text, &cookie);
         if self.deletes(&cookie) {
-            // Taking something away needs nobody's leave.
-            return Verdict {
-                line: Some(if plain { line.to_vec() } else { written(&cookie) }),
-                violation: None,
-            };
+            // Taking something away needs nobody's leave; it is written so that every browser takes it away.
+            cookie.set_value("");
+            cookie.unset_expires();
+            cookie.set_max_age(time::Duration::ZERO);
+            return Verdict { line: Some(written(&cookie)), violation: None };
         }
         let Some(id) = self.catalogue.find_cookie(name.as_bytes()) else {
             return out(&name, ViolationKind::Undeclared);
@@ -172,6 +172,12 @@ fn name_of(line: &[u8]) -> String {
 /// Whether every attribute of the line is known, stands once, and was understood: only then do we and every
 /// browser read the same.
 fn is_plain(text: &str, cookie: &Cookie<'_>) -> bool {
+    let (pair, attributes) = text.split_once(';').unwrap_or((text, ""));
+    let name = pair.split_once('=').map_or("", |(name, _)| name);
+    // Readers differ in what they take for a blank, unless it is one of ASCII.
+    if !name.is_ascii() || !attributes.is_ascii() || name.trim_matches([' ', '\t']) != cookie.name() {
+        return false;
+    }
     let mut seen = Vec::new();
     text.split(';').skip(1).all(|attribute| {
         let (key, value) = attribute.split_once('=').map_or((attribute, None), |(k, v)| (k, Some(v.trim())));
@@ -187,9 +193,8 @@ fn is_plain(text: &str, cookie: &Cookie<'_>) -> bool {
             }
             "samesite" => cookie.same_site().is_some(),
             "max-age" => {
-                value.is_some_and(|v| {
-                    !v.is_empty() && v.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit())
-                }) && cookie.max_age().is_some()
+                let digits = value.map(|v| v.strip_prefix('-').unwrap_or(v)).unwrap_or_default();
+                !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && cookie.max_age().is_some()
             }
             "expires" => matches!(cookie.expires(), Some(Expiration::DateTime(_))),
             _ => false,
@@ -339,6 +344,26 @@ mod tests {
         let wide = "wide=1; SameSite=None; Secure; Path=/a; Domain=shop.example; Max-Age=60";
         assert_eq!(leaves(true, wide), (Some(wide.into()), None));
         assert_eq!(leaves(true, "wide=1; SameSite=Strict; Secure; Path=/; Domain=.WWW.shop.example").1, None);
+    }
+
+    /// What one reader takes for a deletion and another for a cookie leaves as a deletion for all.
+    #[test]
+    fn a_deletion_deletes_for_every_reader() {
+        for line in [
+            "tracker=1; Max-Age=-",
+            "tracker=1; Max-Age=0\u{a0}",
+            "tracker=1; Max-Age=0\u{85}; Path=/",
+            "tracker=1; Max-Age=0",
+            "tracker=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        ] {
+            let left = leaves(false, line).0.unwrap();
+            assert!(
+                left.starts_with("tracker=;") && left.contains("Max-Age=0") && left.is_ascii(),
+                "{line:?}: {left}"
+            );
+        }
+        let named = leaves(true, "\u{a0}sid=1; HttpOnly; Secure; SameSite=Lax; Path=/").0;
+        assert!(named.is_none_or(|l| l.starts_with("sid=")));
     }
 
     /// Browsers take the last of a repeated attribute and ignore one they cannot read; so the line that leaves

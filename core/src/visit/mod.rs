@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::catalogue::{Catalogue, Category, EntryGate, EntryId, category_id};
+use crate::catalogue::{Catalogue, Category, CategoryCode, EntryGate, EntryId, category_id};
 use crate::clock::Timestamp;
 use crate::consent::cookie::{ActiveSession, ContactCookie};
 use crate::consent::{ConsentState, Decision, RecordId, Regime, Standing};
@@ -57,6 +57,8 @@ struct Inner {
     contact: Option<ContactCookie>,
     /// Cookies that the gate closed and the browser sent: their entry and name.
     closed: Vec<(EntryId, Box<str>)>,
+    /// Cookies that the browser sent and whose names are of a pattern, so that a withdrawal finds them.
+    patterned: Vec<(EntryId, Box<str>)>,
     flags: AtomicU8,
     live: Mutex<Live>,
 }
@@ -69,8 +71,8 @@ struct Live {
     decided: Option<ConsentState>,
     activated: Option<ActiveSession>,
     contact: Option<ContactChange>,
-    /// Set-Cookie lines made from the catalogue.
-    set: Vec<String>,
+    /// Set-Cookie lines made from the catalogue, with the category that each needs.
+    set: Vec<(CategoryCode, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +165,11 @@ impl Visit {
         self.flag(BANNER_SHOWN);
     }
 
-    /// The country that the visitor is likely in. It is looked up when it is asked for, and kept nowhere.
+    /// The country that the visitor is likely in. It is looked up when it is asked for, and kept nowhere. Asking
+    /// makes the response private to the visitor.
     #[must_use]
     pub fn country(&self) -> Country {
+        self.flag(CONSENT_READ);
         let mut live = self.live();
         if let Some(country) = live.country {
             return country;
@@ -210,12 +214,14 @@ impl Visit {
 
     /// The session in which the visitor started something, if there is one.
     pub(crate) fn session(&self) -> Option<SessionId> {
+        self.flag(CONSENT_READ);
         self.live().activated.as_ref().or(self.0.session.as_ref()).map(|s| s.id)
     }
 
     /// Whether the visitor started a service, in this visit or before.
     #[must_use]
     pub fn is_active(&self, service: &str) -> bool {
+        self.flag(CONSENT_READ);
         self.live().activated.as_ref().or(self.0.session.as_ref()).is_some_and(|s| s.holds(service))
     }
 
@@ -234,13 +240,14 @@ impl Visit {
             Some(session) => session,
             None => ActiveSession::new(SessionId::generate()?, self.0.now),
         };
-        session.activate(service, self.0.now);
+        session.activate(service);
         live.activated = Some(session);
         Ok(())
     }
 
     /// The contact that the browser is recognised as; only while contacts are granted.
     pub(crate) fn contact(&self) -> Option<ContactCookie> {
+        self.flag(CONSENT_READ);
         let granted = self.decision(category_id::CONTACTS) == Some(Decision::Granted);
         let brought = match self.live().contact {
             Some(ContactChange::Set(contact)) => Some(contact),

@@ -62,6 +62,7 @@ struct Cookies<'a> {
     needs: u64,
     /// Something needs more than a grant, or is not declared.
     needs_more: bool,
+    patterned: Vec<(EntryId, Box<str>)>,
 }
 
 impl<'a> Cookies<'a> {
@@ -76,12 +77,20 @@ impl<'a> Cookies<'a> {
                 continue;
             } else if pair.name == own.contact.as_bytes() {
                 self.contact.add(pair.value());
-                continue;
             }
-            match site.catalogue.find_cookie(pair.name).map(|id| site.catalogue.entry_gate(id)) {
-                Some(EntryGate::Open) => {}
-                Some(EntryGate::Category(bit)) => self.needs |= bit,
+            let Some(id) = site.catalogue.find_cookie(pair.name) else {
+                self.needs_more = true;
+                continue;
+            };
+            match site.catalogue.entry_gate(id) {
+                EntryGate::Open => continue,
+                EntryGate::Category(bit) => self.needs |= bit,
                 _ => self.needs_more = true,
+            }
+            if site.catalogue.entry(id).name.literal().is_none()
+                && let Ok(name) = std::str::from_utf8(pair.name)
+            {
+                self.patterned.push((id, name.into()));
             }
         }
     }
@@ -132,6 +141,7 @@ impl Privet {
             session: brought.session,
             contact: brought.contact,
             closed,
+            patterned: lines.cookies.patterned,
             flags: AtomicU8::new(0),
             live: Mutex::new(Live {
                 client,

@@ -149,7 +149,9 @@ impl Visit {
             return Vec::new();
         }
         let site = &self.0.site;
-        let mut lines = std::mem::take(&mut live.set);
+        let set = std::mem::take(&mut live.set);
+        let mut lines: Vec<_> =
+            set.into_iter().filter(|(c, _)| standing.granted & c.bit() != 0).map(|(_, line)| line).collect();
         if let Some(state) = &live.decided {
             let life = (state.day.start() + site.choice_life).since(self.0.now);
             lines.push(self.own_cookie(&site.names.consent, site.codec.encode_consent(state), Some(life)));
@@ -166,6 +168,12 @@ impl Visit {
                     lines.extend(
                         gated.filter_map(|e| Some(expiries(e, e.name.literal()?, site.secure))).flatten(),
                     );
+                    for (id, name) in &self.0.patterned {
+                        let entry = site.catalogue.entry(*id);
+                        if entry.gate.category() == Some(category.code) {
+                            lines.extend(expiries(entry, name, site.secure));
+                        }
+                    }
                 }
             }
         }
@@ -257,6 +265,9 @@ impl Visit {
         if said {
             head.remove(ResponseHeader::CacheControl);
         }
+        // They would go before it.
+        head.remove(ResponseHeader::CdnCacheControl);
+        head.remove(ResponseHeader::SurrogateControl);
         head.append(ResponseHeader::CacheControl, control);
     }
 
@@ -290,7 +301,12 @@ struct Judged {
 
 /// The members of a header that is a list (RFC 9110, section 5.6.1).
 fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    let mut quoted = false;
+    let outside = move |b: &u8| {
+        quoted ^= *b == b'"';
+        *b == b',' && !quoted
+    };
+    line.split(outside).map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// Whether a cache directive says who may share the answer, which privet says itself.

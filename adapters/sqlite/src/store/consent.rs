@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use privet::catalogue::{CategoryCode, Language};
 use privet::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
-use privet::store::{AppendedRecord, ConsentProof, ConsentStore, NewRecord, record_withdraws_nothing};
+use privet::store::{AppendedRecord, ConsentProof, ConsentStore, NewRecord, SubjectDigest, joining_line};
 use privet::{Result, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -49,26 +49,33 @@ fn insert(c: &Connection, r: &ConsentRecord) -> UnitResult<()> {
     Ok(())
 }
 
+/// When the last record of a line lapses.
+fn line_until(c: &Connection, scope: &Scope, line: SubjectDigest) -> UnitResult<Timestamp> {
+    let sql = "SELECT max(until) FROM consent_records WHERE tenant = ?1 AND site = ?2 AND subject = ?3";
+    let last = c
+        .prepare_cached(sql)?
+        .query_row(params![scope.tenant.as_str(), scope.site.as_str(), line.as_bytes()], |row| row.get(0))?;
+    Ok(Timestamp::from_millis(last))
+}
+
 fn append(
     c: &Connection,
     new: &NewRecord,
     contacts: CategoryCode,
     fence_until: Timestamp,
 ) -> UnitResult<AppendedRecord> {
-    let mut r = new.record.clone();
-    let scope = r.scope.clone();
-    if let Some(there) = record(c, &scope, r.id)? {
+    let scope = new.record.scope.clone();
+    if let Some(there) = record(c, &scope, new.record.id)? {
         return Ok(AppendedRecord::new(there, Vec::new()));
     }
     let followed = new.follows.map(|id| record(c, &scope, id)).transpose()?.flatten();
-    if let Some(followed) = followed {
-        r.subject = followed.subject;
-        if let Some(latest) = latest_of_line(c, &scope, r.subject)?
-            && record_withdraws_nothing(&r, &latest)
-        {
-            return Ok(AppendedRecord::new(latest, Vec::new()));
-        }
-    }
+    let latest = followed.map(|f| latest_of_line(c, &scope, f.subject)).transpose()?.flatten();
+    let line_until = latest.as_ref().map(|l| line_until(c, &scope, l.subject)).transpose()?;
+    let r = match (joining_line(new.record.clone(), latest.as_ref(), line_until), latest) {
+        (Some(record), _) => record,
+        (None, Some(latest)) => return Ok(AppendedRecord::new(latest, Vec::new())),
+        (None, None) => new.record.clone(),
+    };
     insert(c, &r)?;
     let erasing = if r.grants(contacts, r.at) {
         c.prepare_cached(

@@ -4,7 +4,7 @@ use privet::store::{
     ConsentProof, ContactCursor, ContactStore, ContactTouch, Erasing, ErasureCause, Horizon,
 };
 use privet::{Result, Scope, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{CONTACT, SqliteStore, check_fence, check_proof, mark_contacts, ms, read_contact, shown_contact};
 use crate::db::{Priority, UnitResult};
@@ -13,6 +13,15 @@ fn open(c: &Connection, proof: &ConsentProof, contact: &Contact) -> UnitResult<C
     let scope = proof.scope();
     let record = check_proof(c, scope, proof, contact.created)?;
     check_fence(c, &scope.tenant, contact.subject, contact.epoch)?;
+    let sql = format!(
+        "SELECT {CONTACT} FROM contacts
+         WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND consent_until > ?4 AND erasing IS NULL LIMIT 1"
+    );
+    let line =
+        params![scope.tenant.as_str(), scope.site.as_str(), record.subject.as_bytes(), ms(contact.created)];
+    if let Some(there) = c.prepare_cached(&sql)?.query_row(line, read_contact).optional()? {
+        return Ok(there);
+    }
     c.prepare_cached(
         "INSERT OR IGNORE INTO contacts
          (tenant, site, id, subject, epoch, country, created, last_seen, conversations, consent, consent_line, consent_until)

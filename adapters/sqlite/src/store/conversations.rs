@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use privet::consent::ConsentRecord;
 use privet::contact::{Author, Channel, ContactId, Conversation, ConversationId, MessageId, Owner, Sealed};
 use privet::store::{
     Adoption, ConversationStore, Erasing, ErasingKind, ErasureCause, Horizon, MessageToStore, OwnerProof,
@@ -133,6 +134,24 @@ fn count_conversations(c: &Connection, scope: &Scope, contact: ContactId, by: i6
     Ok(())
 }
 
+/// A contact that speaks on another line of consent than before goes over to it: a withdrawal of that line has to
+/// erase it.
+fn stand_on(c: &Connection, scope: &Scope, contact: ContactId, record: &ConsentRecord) -> UnitResult<()> {
+    c.prepare_cached(
+        "UPDATE contacts SET consent = ?4, consent_line = ?5, consent_until = ?6
+         WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND consent_line <> ?5",
+    )?
+    .execute(params![
+        scope.tenant.as_str(),
+        scope.site.as_str(),
+        contact.as_bytes(),
+        record.id.as_bytes(),
+        record.subject.as_bytes(),
+        ms(record.until)
+    ])?;
+    Ok(())
+}
+
 fn record_message(
     c: &Connection,
     scope: &Scope,
@@ -143,10 +162,11 @@ fn record_message(
 ) -> UnitResult<StoredMessage> {
     let (whose, subject) = match owner {
         OwnerProof::Contact { proof, id, epoch, subject } => {
-            check_proof(c, scope, proof, message.at)?;
+            let record = check_proof(c, scope, proof, message.at)?;
             check_fence(c, &scope.tenant, *subject, *epoch)?;
             let contact = shown_contact(c, scope, *id, horizon)?.filter(|contact| contact.epoch == *epoch);
             contact.ok_or(Error::NotFound { what: "contact" })?;
+            stand_on(c, scope, *id, &record)?;
             (Owner::Contact(*id), None)
         }
         OwnerProof::Session { session, subject } => (Owner::Session(*session), Some(*subject)),
@@ -247,10 +267,11 @@ fn messages(
 fn adopt(c: &Connection, adoption: &Adoption, horizon: &Horizon) -> UnitResult<()> {
     let Adoption { proof, contact, epoch, subject, session, conversation, bodies, at } = adoption;
     let scope = proof.scope();
-    check_proof(c, scope, proof, *at)?;
+    let record = check_proof(c, scope, proof, *at)?;
     check_fence(c, &scope.tenant, *subject, *epoch)?;
     let there = shown_contact(c, scope, *contact, horizon)?.filter(|found| found.epoch == *epoch);
     there.ok_or(Error::NotFound { what: "contact" })?;
+    stand_on(c, scope, *contact, &record)?;
     let mine =
         shown(c, scope, *conversation, horizon)?.filter(|found| found.owner == Owner::Session(*session));
     mine.ok_or(Error::NotFound { what: "conversation" })?;

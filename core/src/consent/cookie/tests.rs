@@ -103,7 +103,7 @@ fn published_vectors() {
     for v in &vectors.active {
         let now = Timestamp::from_millis(v.minute * 60_000);
         let mut session = ActiveSession::new(SessionId::from_bytes(bytes(&v.session)), now);
-        v.services.iter().for_each(|s| session.activate(s, now));
+        v.services.iter().for_each(|s| session.activate(s));
         assert_eq!(codec.encode_active(&session), v.value);
         assert_eq!(codec.decode_active(v.value.as_bytes(), now), Some(session));
     }
@@ -210,16 +210,16 @@ fn an_active_session_lives_a_day_from_the_last_gesture() {
     let codec = codec();
     let t = Timestamp::from_millis(1_771_000_020_000);
     let mut session = ActiveSession::new(SessionId::from_bytes([4; 16]), t);
-    session.activate("webwidget", t);
-    session.activate("webwidget", t);
-    session.activate("map", t);
+    session.activate("webwidget");
+    session.activate("webwidget");
+    session.activate("map");
     let value = codec.encode_active(&session);
     let read = codec.decode_active(value.as_bytes(), t).unwrap();
     assert!(read.holds("webwidget") && read.holds("map") && !read.holds("video"));
     assert!(codec.decode_active(value.as_bytes(), t + ACTIVE_LIFE - Duration::from_secs(60)).is_some());
     assert!(codec.decode_active(value.as_bytes(), t + ACTIVE_LIFE).is_none());
     for n in 0..40 {
-        session.activate(&format!("s{n}"), t);
+        session.activate(&format!("s{n}"));
     }
     assert!(codec.decode_active(codec.encode_active(&session).as_bytes(), t).is_some());
 }

@@ -9,7 +9,7 @@ use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::error::Result;
 use crate::scope::Scope;
 use crate::store::traits::ConsentStore;
-use crate::store::types::{AppendedRecord, ConsentProof, NewRecord, record_withdraws_nothing};
+use crate::store::types::{AppendedRecord, ConsentProof, NewRecord, joining_line};
 
 #[async_trait]
 impl ConsentStore for MemoryStore {
@@ -34,13 +34,14 @@ impl ConsentStore for MemoryStore {
             return Ok(AppendedRecord::new(there.clone(), Vec::new()));
         }
         let latest = new.follows.and_then(|id| tables.latest(scope, id)).cloned();
-        let mut record = new.record.clone();
-        if let Some(latest) = latest {
-            if record_withdraws_nothing(&record, &latest) {
-                return Ok(AppendedRecord::new(latest, Vec::new()));
-            }
-            record.subject = latest.subject;
-        }
+        let of_line =
+            tables.records.iter().filter(|r| latest.as_ref().is_some_and(|l| l.subject == r.subject));
+        let line_until = of_line.map(|r| r.until).max();
+        let record = match (joining_line(new.record.clone(), latest.as_ref(), line_until), latest) {
+            (Some(record), _) => record,
+            (None, Some(latest)) => return Ok(AppendedRecord::new(latest, Vec::new())),
+            (None, None) => new.record.clone(),
+        };
         let of_line: Vec<_> = tables
             .contacts
             .iter()

@@ -19,6 +19,9 @@ impl ContactStore for MemoryStore {
         if tables.is_fenced(&scope.tenant, contact.subject, contact.epoch) {
             return Err(Error::Fenced);
         }
+        if let Some(there) = tables.live_of_line(scope, proof.record, contact.created) {
+            return Ok(there);
+        }
         let until = tables.record(scope, proof.record).map_or(contact.created, |r| r.until);
         let row = tables.contacts.entry((scope.clone(), contact.id)).or_insert_with(|| {
             let value =

@@ -40,6 +40,7 @@ impl ConversationStore for MemoryStore {
                     return Err(Error::Fenced);
                 }
                 tables.shown_contact(scope, *id, horizon).filter(|c| c.epoch == *epoch).ok_or(GONE)?;
+                tables.stand_on(scope, *id, proof);
                 (Owner::Contact(*id), None)
             }
             OwnerProof::Session { session, subject } => (Owner::Session(*session), Some(*subject)),
@@ -150,6 +151,7 @@ impl ConversationStore for MemoryStore {
             row.value.owner = Owner::Contact(*contact);
             row.subject = None;
         }
+        tables.stand_on(scope, *contact, proof);
         if let Some(row) = tables.contacts.get_mut(&(scope.clone(), *contact)) {
             row.value.conversations += 1;
         }

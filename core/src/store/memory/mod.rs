@@ -77,6 +77,31 @@ impl Tables {
         if proof.scope == *scope && self.holds(proof, now) { Ok(()) } else { Err(proof.refused()) }
     }
 
+    /// The contact that a line of consent has already.
+    fn live_of_line(&self, scope: &Scope, record: RecordId, now: Timestamp) -> Option<Contact> {
+        let line = self.record(scope, record)?.subject;
+        let mut rows = self.contacts.iter().filter(|((s, _), row)| s == scope && row.erasing.is_none());
+        let found = rows.find(|(_, row)| {
+            row.value.consent_until > now
+                && self.record(scope, row.value.consent).is_some_and(|r| r.subject == line)
+        });
+        found.map(|(_, row)| row.value.clone())
+    }
+
+    /// A contact that speaks on another line of consent than before goes over to it: a withdrawal of that line
+    /// has to erase it.
+    fn stand_on(&mut self, scope: &Scope, id: ContactId, proof: &ConsentProof) {
+        let Some(record) = self.record(scope, proof.record).cloned() else { return };
+        let before = self.contacts.get(&(scope.clone(), id)).map(|row| row.value.consent);
+        let line = before.and_then(|consent| self.record(scope, consent)).map(|r| r.subject);
+        if line != Some(record.subject)
+            && let Some(row) = self.contacts.get_mut(&(scope.clone(), id))
+        {
+            row.value.consent = record.id;
+            row.value.consent_until = record.until;
+        }
+    }
+
     fn is_fenced(&self, tenant: &Tenant, subject: SubjectDigest, epoch: FenceEpoch) -> bool {
         self.fences.get(&(tenant.clone(), subject)).is_some_and(|(fence, _)| epoch <= *fence)
     }
