@@ -50,7 +50,9 @@ impl SiteDecl {
         self
     }
 
-    /// One choice for all subdomains of a domain: privet's cookies are then named `__Secure-` and carry it.
+    /// One choice for all subdomains of a domain: privet's cookies are then named `__Secure-` and carry it. Every
+    /// host of the domain can then plant cookies that it got itself, and so share its own visit with a visitor:
+    /// do it only where all of them are trusted alike.
     pub fn shared_domain(mut self, domain: impl Into<String>) -> Self {
         self.shared_domain = Some(domain.into());
         self

@@ -1,6 +1,7 @@
 //! The routes that change something.
 
 use std::collections::BTreeSet;
+use std::sync::Once;
 
 use privet::consent::{Answer, Decided, Method, Provenance, Withdrawn};
 use privet::{Error, Visit};
@@ -38,10 +39,11 @@ impl Sent {
         let headers = ["sec-fetch-site", "origin", "sec-fetch-dest"];
         let lines = headers.iter().flat_map(|name| request.all(name).map(move |value| (*name, value)));
         if SameOrigin::judge(lines, own) != SameOrigin::Yes {
+            static TOLD: Once = Once::new();
             if request.header("sec-fetch-site").is_none() {
-                tracing::warn!(
-                    "a decision was refused, since its request does not say that it came from this site; if visitors reach the app under another origin than its `public_origin`s, add that one"
-                );
+                TOLD.call_once(|| tracing::warn!(
+                    "a decision was refused, since its request does not say that it came from this site; if visitors reach the app under another origin than its `public_origin`s, add that one; this is said once"
+                ));
             }
             return Err(failed(visit, request, 403, |w| (w.forbidden, "")));
         }
