@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use privet_tests::client::{Sending, Visitor};
-use privet_tests::server::{Starting, contacts, folder};
+use privet_tests::server::{Server, Starting, contacts, folder};
 use privet_tests::until;
 use tokio::process::Command;
 
@@ -126,43 +126,76 @@ async fn one_visitor(
     Ok(())
 }
 
-/// A disk of a few megabytes of its own, seen through the process that has it mounted.
-struct SmallDisk {
-    seen: PathBuf,
+/// A disk that can be filled without harm to others.
+enum SmallDisk {
+    /// A few megabytes that only the server has mounted, seen through its process.
+    Mounted(PathBuf),
+    /// Where nothing may be mounted, as in many containers: no file of this process may grow. SQLite cannot write
+    /// then, either.
+    Limited(PathBuf, u32),
+}
+
+async fn works(program: &str, args: &[&str]) -> bool {
+    Command::new(program).args(args).output().await.is_ok_and(|o| o.status.success())
 }
 
 impl SmallDisk {
-    /// The server on a disk that only it has mounted: no rights are needed where user namespaces are allowed.
-    async fn start(mount: &Path) -> (privet_tests::server::Server, Self) {
-        let namespaces =
-            if Command::new("unshare").args(["-rm", "true"]).status().await.is_ok_and(|s| s.success()) {
-                "-rm"
-            } else {
-                // Without user namespaces it takes root.
-                "-m"
-            };
-        let mut command = Command::new("unshare");
-        command
-            .arg(namespaces)
-            .args(["sh", "-c", "mount -t tmpfs -o size=6m,mode=700 tmpfs \"$1\" && exec \"$2\"", "sh"])
-            .arg(mount)
-            .arg(PROGRAM);
-        let server = Starting::from(command, &mount.join("data")).running().await;
-        let seen = PathBuf::from(format!("/proc/{}/root{}", server.pid(), mount.display()));
-        (server, Self { seen })
+    async fn start(folder: &Path) -> (Server, Self) {
+        let data = folder.join("data");
+        let try_mount = "mount -t tmpfs -o size=6m,mode=700 tmpfs /tmp";
+        for namespaces in ["-rm", "-m"] {
+            if !works("unshare", &[namespaces, "sh", "-c", try_mount]).await {
+                continue;
+            }
+            let mut command = Command::new("unshare");
+            command
+                .arg(namespaces)
+                .args(["sh", "-c", "mount -t tmpfs -o size=6m,mode=700 tmpfs \"$1\" && exec \"$2\"", "sh"])
+                .arg(folder)
+                .arg(PROGRAM);
+            let server = Starting::from(command, &data).running().await;
+            let seen = PathBuf::from(format!("/proc/{}/root{}", server.pid(), folder.display()));
+            return (server, Self::Mounted(seen));
+        }
+        let mut command = Command::new("sh");
+        // The limit is to be an error of the write, not the end of the process.
+        command.args(["-c", "trap '' XFSZ; exec \"$1\"", "sh", PROGRAM]);
+        let server = Starting::from(command, &data).running().await;
+        let pid = server.pid();
+        (server, Self::Limited(folder.to_owned(), pid))
     }
 
-    fn fill(&self) {
-        let mut ballast = std::fs::File::create(self.seen.join("ballast")).unwrap();
-        let block = [0x5a; 4096];
-        while ballast.write_all(&block).is_ok() {}
-        // To the last byte.
-        while ballast.write_all(&[0x5a]).is_ok() {}
+    /// Where the data are.
+    fn data(&self) -> PathBuf {
+        match self {
+            Self::Mounted(folder) | Self::Limited(folder, _) => folder.join("data"),
+        }
     }
 
-    fn make_room(&self) {
-        std::fs::remove_file(self.seen.join("ballast")).unwrap();
+    async fn fill(&self) {
+        match self {
+            Self::Mounted(folder) => {
+                let mut ballast = std::fs::File::create(folder.join("ballast")).unwrap();
+                let block = [0x5a; 4096];
+                while ballast.write_all(&block).is_ok() {}
+                // To the last byte.
+                while ballast.write_all(&[0x5a]).is_ok() {}
+            }
+            Self::Limited(_, pid) => limit(*pid, "1").await,
+        }
     }
+
+    async fn make_room(&self) {
+        match self {
+            Self::Mounted(folder) => std::fs::remove_file(folder.join("ballast")).unwrap(),
+            Self::Limited(_, pid) => limit(*pid, "unlimited").await,
+        }
+    }
+}
+
+async fn limit(pid: u32, bytes: &str) {
+    let limited = works("prlimit", &["--pid", &pid.to_string(), &format!("--fsize={bytes}:")]).await;
+    assert!(limited, "`prlimit` is of util-linux");
 }
 
 /// A full disk: a grant is refused and acknowledges nothing; a withdrawal takes effect on the device, says that it is
@@ -176,7 +209,7 @@ async fn a_full_disk_refuses_grants_and_keeps_withdrawals() {
     assert_eq!(anna.say("hello", "ai-search").await.status, 200);
     assert_eq!(contacts(server.addr).await.len(), 1);
 
-    disk.fill();
+    disk.fill().await;
     let mut ben = Visitor::new(server.addr);
     let refused = ben.decide("accept_all", &[]).await;
     assert_eq!(refused.status, 503);
@@ -197,7 +230,7 @@ async fn a_full_disk_refuses_grants_and_keeps_withdrawals() {
     assert_eq!((&state["pending"], &state["categories"]["contacts"]), (&true.into(), &"refused".into()));
     assert!(anna.get("/privacy").await.text().contains("could not be recorded yet"));
 
-    disk.make_room();
+    disk.make_room().await;
     until("the withdrawal is recorded and the contact gone", async || contacts(server.addr).await.is_empty())
         .await;
     until("the device is told", async || anna.state().await["pending"].is_null()).await;
@@ -218,11 +251,11 @@ async fn a_pending_withdrawal_survives_the_server() {
     let mut anna = Visitor::new(server.addr);
     anna.decide("accept_all", &[]).await;
     anna.say("hello", "ai-search").await;
-    disk.fill();
+    disk.fill().await;
     assert_eq!(anna.withdraw().await.status, 303);
     // What is on the small disk is copied off it before its mount goes with the process.
     let copied = folder();
-    let seen = disk.seen.join("data");
+    let seen = disk.data();
     server.signal("STOP").await;
     for entry in std::fs::read_dir(seen).unwrap() {
         let entry = entry.unwrap();
