@@ -5,8 +5,8 @@
 //! allowed; no raw address is stored, logged or forwarded; a contact exists only on a consent that can be
 //! proved; and what is stored ends on time.
 //!
-//! This crate is the domain. `privet-axum` plugs it into axum, `privet-sqlite` keeps what it keeps, `privet-web`
-//! has the pages.
+//! This crate is the domain. `privet-axum` and `privet-actix-web` plug it into their frameworks, `privet-sqlite` keeps
+//! what it keeps, `privet-web` has the pages.
 //!
 //! # A tour
 //!

@@ -48,8 +48,14 @@ const NETWORK: &[&str] = &["reqwest", "ureq", "hyper-util", "curl", "rustls", "n
 
 #[test]
 fn the_core_knows_no_framework_database_runtime_or_html() {
-    let forbidden =
-        [FRAMEWORKS, RUNTIMES, DATABASES, HTML, &["privet-web", "privet-axum", "privet-sqlite"]].concat();
+    let forbidden = [
+        FRAMEWORKS,
+        RUNTIMES,
+        DATABASES,
+        HTML,
+        &["privet-web", "privet-axum", "privet-actix-web", "privet-sqlite"],
+    ]
+    .concat();
     for features in [&["--no-default-features"][..], &[], &["--all-features"]] {
         assert_eq!(reaches("privet", features, &forbidden), [] as [&str; 0], "{features:?}");
     }
@@ -70,7 +76,8 @@ fn geo_03_the_core_has_nothing_to_reach_the_network_with() {
 
 #[test]
 fn web_knows_no_framework_and_no_http_crate() {
-    let forbidden = [FRAMEWORKS, RUNTIMES, DATABASES, &["privet-axum", "privet-sqlite"]].concat();
+    let forbidden =
+        [FRAMEWORKS, RUNTIMES, DATABASES, &["privet-axum", "privet-actix-web", "privet-sqlite"]].concat();
     assert_eq!(reaches("privet-web", &[], &forbidden), [] as [&str; 0]);
 }
 
@@ -84,6 +91,18 @@ fn a_store_does_not_know_the_web_nor_a_runtime() {
 fn an_adapter_knows_its_own_framework_only() {
     let others = ["actix-web", "actix-http", "warp", "poem", "rusqlite", "libsqlite3-sys", "privet-sqlite"];
     assert_eq!(reaches("privet-axum", &[], &others), [] as [&str; 0]);
+    let others = [
+        "axum",
+        "axum-core",
+        "hyper",
+        "tower-http",
+        "warp",
+        "poem",
+        "rusqlite",
+        "privet-sqlite",
+        "privet-axum",
+    ];
+    assert_eq!(reaches("privet-actix-web", &[], &others), [] as [&str; 0]);
 }
 
 /// Derive macros of others break on a package of this name.

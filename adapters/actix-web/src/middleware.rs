@@ -1,0 +1,194 @@
+use std::cell::RefCell;
+use std::fmt;
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready as poll_ready};
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::{Error, HttpMessage as _, HttpResponse};
+use pin_project_lite::pin_project;
+use privet::visit::{CloseOnDrop, Sealing};
+use privet::{Privet, Visit};
+use privet_web::Reply;
+
+use crate::head::{Answer, Head, Opened, rewrite};
+use crate::reply::{into_response, plain};
+
+/// privet around an app. Wrap it **last**, so that it is the outermost: what is wrapped after it is outside.
+#[derive(Clone, Debug)]
+pub struct PrivetMiddleware {
+    privet: Privet,
+}
+
+impl PrivetMiddleware {
+    /// The middleware of an installation.
+    #[must_use]
+    pub fn new(privet: Privet) -> Self {
+        Self { privet }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for PrivetMiddleware
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = PrivetService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, app: S) -> Self::Future {
+        ready(Ok(PrivetService { app, privet: self.privet.clone() }))
+    }
+}
+
+/// What [`PrivetMiddleware`] makes of an app.
+pub struct PrivetService<S> {
+    app: S,
+    privet: Privet,
+}
+
+impl<S> fmt::Debug for PrivetService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivetService").field("privet", &self.privet).finish_non_exhaustive()
+    }
+}
+
+const READ_BEFORE: &str = "something outside of privet has read the cookies of this request already, so that handlers would see what the visitor refused. Wrap `PrivetMiddleware` last, after every other `wrap`.";
+
+impl<S, B> Service<ServiceRequest> for PrivetService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future, B>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.app.poll_ready(cx)
+    }
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let opened = self.privet.visit(&Head(&request));
+        match opened {
+            Ok((visit, change)) => {
+                if !rewrite(&mut request, change) {
+                    tracing::error!("{READ_BEFORE}");
+                    visit.close();
+                    return ResponseFuture::ready(request, plain(500, READ_BEFORE.to_owned()));
+                }
+                let failed = Rc::new(RefCell::new(None));
+                request.extensions_mut().insert(Opened { visit: visit.clone(), failed: failed.clone() });
+                ResponseFuture::new(self.app.call(request), visit, failed)
+            }
+            Err(refusal) => {
+                ResponseFuture::ready(request, plain(refusal.status(), refusal.message().to_owned()))
+            }
+        }
+    }
+}
+
+type Failed = Rc<RefCell<Option<privet::Error>>>;
+
+pin_project! {
+    /// The answer of an app inside privet, sealed when it comes.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, B> {
+        #[pin]
+        kind: Kind<F>,
+        body: PhantomData<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjected]
+    enum Kind<F> {
+        App { #[pin] future: F, visit: CloseOnDrop, failed: Failed },
+        Ready { response: Option<ServiceResponse<BoxBody>> },
+    }
+}
+
+impl<F, B> fmt::Debug for ResponseFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, B> ResponseFuture<F, B> {
+    fn new(future: F, visit: Visit, failed: Failed) -> Self {
+        Self { kind: Kind::App { future, visit: CloseOnDrop(visit), failed }, body: PhantomData }
+    }
+
+    fn ready(request: ServiceRequest, response: HttpResponse) -> Self {
+        Self { kind: Kind::Ready { response: Some(request.into_response(response)) }, body: PhantomData }
+    }
+}
+
+impl<F, B> Future for ResponseFuture<F, B>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+    B: MessageBody + 'static,
+{
+    type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProjected::App { future, visit, failed } => {
+                let visit = &visit.0;
+                let failed = failed.clone();
+                Poll::Ready(match poll_ready!(future.poll(cx)) {
+                    Ok(response) => Ok(sealed(response, visit, &failed)),
+                    Err(error) => Err(sealed_error(error, visit)),
+                })
+            }
+            KindProjected::Ready { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response.map_into_right_body())),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+fn sealed<B>(
+    mut response: ServiceResponse<B>,
+    visit: &Visit,
+    failed: &Failed,
+) -> ServiceResponse<EitherBody<B>> {
+    if let Some(error) = failed.borrow_mut().take() {
+        visit.close();
+        return response.into_response(into_response(Reply::of_error(&error))).map_into_right_body();
+    }
+    let head = &mut Answer { status: response.status(), headers: response.headers_mut() };
+    match visit.seal(head) {
+        Sealing::Denied(deny) => response.into_response(plain(500, deny.to_string())).map_into_right_body(),
+        Sealing::Sealed => response.map_into_left_body(),
+    }
+}
+
+/// An error becomes a response further out, and may do so more than once: what it becomes is judged now, and its head
+/// stands in the place of every later one.
+fn sealed_error(mut error: Error, visit: &Visit) -> Error {
+    let mut response = error.error_response();
+    let head = &mut Answer { status: response.status(), headers: response.headers_mut() };
+    match visit.seal(head) {
+        Sealing::Denied(deny) => {
+            let said = deny.to_string();
+            error.add_response_mapper(move |_| plain(500, said.clone()));
+        }
+        Sealing::Sealed => {
+            let headers = response.headers().clone();
+            error.add_response_mapper(move |mut response| {
+                *response.headers_mut() = headers.clone();
+                response
+            });
+        }
+    }
+    error
+}
