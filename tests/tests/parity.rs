@@ -225,7 +225,232 @@ const SCENARIOS: &[(&str, &[Step])] = &[
     ("cookies that are undeclared", &[get("/privacy/consent").with(&[("cookie", "theme=dark; sid=1")])]),
     ("cookies that are refused", &[REJECT, get("/privacy/consent").with(&[("cookie", "reader=roses")])]),
     ("cookies by proxy headers", &[get("/privacy").with(&[("x-forwarded-for", "8.8.8.8"), PEOPLE])]),
+    ("a body that is too large", &[post("/privacy/consent", &[SAME, FORM, ("x-large", "1")], LARGE)]),
+    (
+        "a notice that is no text",
+        &[post("/privacy/consent", &[SAME, FORM], "action=accept_all&notice=%ff%fe")],
+    ),
+    (
+        "a category twice",
+        &[
+            post(
+                "/privacy/consent",
+                &[SAME, FORM, PEOPLE],
+                "action=save&category=analytics&category=analytics&notice={notice}",
+            ),
+            get("/privacy/consent"),
+        ],
+    ),
+    (
+        "two actions",
+        &[
+            post(
+                "/privacy/consent",
+                &[SAME, FORM, PEOPLE],
+                "action=accept_all&action=reject_all&notice={notice}",
+            ),
+            get("/privacy/consent"),
+        ],
+    ),
+    (
+        "charset beside the type",
+        &[post(
+            "/privacy/consent",
+            &[SAME, ("content-type", "application/x-www-form-urlencoded; charset=utf-8"), PEOPLE],
+            "action=reject_all&notice={notice}",
+        )],
+    ),
+    (
+        "the type in capitals",
+        &[post(
+            "/privacy/consent",
+            &[SAME, ("content-type", "APPLICATION/JSON")],
+            r#"{"action":"reject_all","notice":"{notice}"}"#,
+        )],
+    ),
+    (
+        "JSON for people",
+        &[post("/privacy/consent", &[SAME, JSON, PEOPLE], r#"{"action":"reject_all","notice":"{notice}"}"#)],
+    ),
+    (
+        "a gesture",
+        &[post(
+            "/privacy/consent",
+            &[SAME, FORM, PEOPLE, ("sec-fetch-user", "?1")],
+            "action=accept_all&notice={notice}",
+        )],
+    ),
+    (
+        "in a frame",
+        &[post(
+            "/privacy/consent",
+            &[SAME, FORM, ("sec-fetch-dest", "iframe")],
+            "action=accept_all&notice={notice}",
+        )],
+    ),
+    (
+        "Origin null",
+        &[post("/privacy/consent", &[("origin", "null"), FORM], "action=reject_all&notice={notice}")],
+    ),
+    (
+        "accept under GPC",
+        &[
+            post(
+                "/privacy/consent",
+                &[SAME, FORM, PEOPLE, ("sec-gpc", "1")],
+                "action=accept_all&notice={notice}",
+            ),
+            get("/privacy").with(&[("sec-gpc", "1")]),
+        ],
+    ),
+    ("settings for a program", &[get("/privacy").with(&[("accept", "application/json")])]),
+    (
+        "settings with odd languages",
+        &[get("/privacy").with(&[("accept-language", "de;q=0, *;q=nan, en-US")])],
+    ),
+    ("settings in a language by query", &[get("/privacy?lang=de")]),
+    ("settings by PATCH", &[get("/privacy").by("PATCH")]),
+    ("banner with where to go back", &[get("/privacy/banner?return_to=%2Farticles%2Froses%3Fq%3D1")]),
+    ("banner with two places to go back", &[get("/privacy/banner?return_to=/a&return_to=/b")]),
+    ("banner by POST", &[post("/privacy/banner", &[SAME, FORM], "")]),
+    ("state by an old browser", &[get("/privacy/consent").with(&[("accept", "*/*")])]),
+    ("withdraw with JSON that is none", &[ACCEPT, post("/privacy/withdraw", &[SAME, JSON], "[]")]),
+    (
+        "withdraw twice",
+        &[
+            ACCEPT,
+            post("/privacy/withdraw", &[SAME, FORM, PEOPLE], ""),
+            post("/privacy/withdraw", &[SAME, FORM, PEOPLE], ""),
+            get("/privacy"),
+        ],
+    ),
+    (
+        "withdraw all but one, one by one",
+        &[
+            ACCEPT,
+            post("/privacy/withdraw", &[SAME, JSON], r#"{"category":["analytics"]}"#),
+            post("/privacy/withdraw", &[SAME, JSON], r#"{"category":["functional"]}"#),
+            get("/privacy/consent"),
+        ],
+    ),
+    (
+        "withdraw where to go back",
+        &[ACCEPT, post("/privacy/withdraw", &[SAME, FORM, PEOPLE], "return_to=/articles/roses")],
+    ),
+    ("withdraw by DELETE", &[get("/privacy/withdraw").by("DELETE")]),
+    (
+        "activate twice",
+        &[
+            post("/privacy/activate", &[SAME, JSON], r#"{"service":"webwidget"}"#),
+            post("/privacy/activate", &[SAME, JSON], r#"{"service":"webwidget"}"#),
+        ],
+    ),
+    ("activate nothing", &[post("/privacy/activate", &[SAME, FORM], "")]),
+    ("activate from nobody knows where", &[post("/privacy/activate", &[JSON], r#"{"service":"webwidget"}"#)]),
+    ("statement as an image, which it is not", &[get("/privacy/cookies").with(&[("accept", "image/png")])]),
+    (
+        "statement, JSON liked better",
+        &[get("/privacy/cookies").with(&[("accept", "text/html;q=0.5, application/json")])],
+    ),
+    (
+        "statement with an odd Accept",
+        &[get("/privacy/cookies").with(&[("accept", "text/html;q=nan,;;,*/*;q=2")])],
+    ),
+    ("statement as Markdown in German", &[get("/privacy/cookies.md").with(&[("accept-language", "de")])]),
+    ("statement as JSON in German", &[get("/privacy/cookies.json").with(&[("accept-language", "de")])]),
+    ("statement after accepting is the same", &[ACCEPT, get("/privacy/cookies.json")]),
+    ("Markdown by POST", &[post("/privacy/cookies.md", &[SAME], "")]),
+    ("script with two hashes", &[get("/privacy/privet.js?v=0&v=1")]),
+    ("script that is held already", &[get("/privacy/privet.js").with(&[("if-none-match", "\"0\"")])]),
+    ("script by POST", &[post("/privacy/privet.js", &[SAME], "")]),
+    (
+        "three cookies of our own, all forged",
+        &[get("/privacy")
+            .with(&[("cookie", "__Host-privet=a; __Host-privet-active=b; __Host-privet-contact=c")])],
+    ),
+    ("a cookie without a name", &[get("/privacy/consent").with(&[("cookie", "=x; ;; y")])]),
+    ("a cookie that is quoted", &[get("/privacy/consent").with(&[("cookie", "__Host-privet=\"a\"")])]),
+    (
+        "a contact that was refused",
+        &[REJECT, get("/privacy/consent").with(&[("cookie", "__Host-privet-contact=AAAA")])],
+    ),
+    (
+        "pattern cookies that wait",
+        &[get("/privacy/consent").with(&[("cookie", "abc.appUserId=1; abc.clientId=2")])],
+    ),
+    (
+        "pattern cookies that were started",
+        &[
+            post("/privacy/activate", &[SAME, JSON], r#"{"service":"webwidget"}"#),
+            get("/privacy/consent").with(&[("cookie", "abc.appUserId=1")]),
+        ],
+    ),
+    (
+        "an address by another proxy header",
+        &[get("/privacy").with(&[("forwarded", "for=8.8.8.8"), ("cf-connecting-ip", "8.8.8.8")])],
+    ),
+    (
+        "refuse, then save one, then refuse",
+        &[
+            REJECT,
+            post("/privacy/consent", &[SAME, FORM, PEOPLE], "action=save&category=contacts&notice={notice}"),
+            REJECT,
+            get("/privacy"),
+        ],
+    ),
+    (
+        "accept in German",
+        &[
+            post(
+                "/privacy/consent",
+                &[SAME, FORM, PEOPLE, ("accept-language", "de")],
+                "action=accept_all&notice={notice}",
+            ),
+            get("/privacy").with(&[("accept-language", "de")]),
+        ],
+    ),
+    (
+        "an error in German",
+        &[post("/privacy/consent", &[SAME, FORM, PEOPLE, ("accept-language", "de")], "action=x")],
+    ),
+    (
+        "a stale form in German",
+        &[post(
+            "/privacy/consent",
+            &[SAME, FORM, PEOPLE, ("accept-language", "de")],
+            "action=accept_all&notice=AAAA",
+        )],
+    ),
+    (
+        "refused from elsewhere, for a program",
+        &[post("/privacy/consent", &[("sec-fetch-site", "cross-site"), JSON], "{}")],
+    ),
+    (
+        "more than one Accept-Language wish",
+        &[get("/privacy").with(&[("accept-language", "fi, sv;q=0.9, de;q=0.8, en;q=0.7")])],
+    ),
+    (
+        "state in the middle of deciding",
+        &[
+            post(
+                "/privacy/consent",
+                &[SAME, FORM, PEOPLE],
+                "action=save&category=functional&notice={notice}",
+            ),
+            get("/privacy/banner"),
+            get("/privacy/consent"),
+        ],
+    ),
 ];
+
+/// More than a form of privet may be.
+const LARGE: &str = {
+    const BYTES: [u8; 80_000] = [b'x'; 80_000];
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+};
 
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
@@ -342,5 +567,9 @@ async fn axum_and_actix_web_answer_alike() {
             steps += 1;
         }
     }
-    assert!(steps > SCENARIOS.len(), "scenarios of several steps are among them");
+    assert!(
+        SCENARIOS.len() >= 120 && steps > SCENARIOS.len(),
+        "{} scenarios, {steps} steps",
+        SCENARIOS.len()
+    );
 }
