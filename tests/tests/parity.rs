@@ -445,7 +445,7 @@ const SCENARIOS: &[(&str, &[Step])] = &[
 
 /// More than a form of privet may be.
 const LARGE: &str = {
-    const BYTES: [u8; 80_000] = [b'x'; 80_000];
+    static BYTES: [u8; 80_000] = [b'x'; 80_000];
     match std::str::from_utf8(&BYTES) {
         Ok(text) => text,
         Err(_) => "",
