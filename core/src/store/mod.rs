@@ -4,8 +4,10 @@
 //! The rules, each with a case in the [conformance suite](crate::conformance):
 //!
 //! 1. Tenant and site lead every key and every look-up. What belongs to another scope is not there.
-//! 2. Consent records are appended and never changed. A record that follows another stands in its line. A
-//!    withdrawal that changes nothing in its line is not written again.
+//! 2. Consent records are appended and never changed. A record that follows another stands in its line. What
+//!    is no grant takes away and gives nothing, is not written when it takes nothing away, and is kept for as long
+//!    as anything that it takes back. A line has one contact at a time, and a contact goes with the line it
+//!    speaks on.
 //! 3. A unit that takes a [`ConsentProof`] checks, in its own transaction, that the record grants the category
 //!    now and that the latest record of its line does too.
 //! 4. `last_seen` is never null, never before `created`, and never moves back.
