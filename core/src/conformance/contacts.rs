@@ -85,7 +85,7 @@ pub async fn touches_reach_only_who_is_there(store: &dyn Store) {
     let f = Fixture::new(store, &here);
     let (contact, _) = f.contact(1, start()).await;
     let (erased, _) = f.contact(2, start()).await;
-    assert!(store.begin_contact_erasure(&here, erased.id, at(1), at(9_999)).await.unwrap().is_some());
+    assert!(store.begin_contact_erasure(&here, erased.id, at(9_999)).await.unwrap().is_some());
     let mut other_epoch = touch(&here, &contact, at(10));
     other_epoch.epoch = FenceEpoch::new(2);
     let mut expired = touch(&here, &contact, at(10));
@@ -139,9 +139,9 @@ pub async fn erased_contacts_stay_erased(store: &dyn Store) {
     let (contact, proof) = f.contact(1, start()).await;
     let owner = f.by_contact(&contact, &proof);
     f.say(&owner, &f.message(1, 1, at(1))).await.unwrap();
-    assert!(store.begin_contact_erasure(&here, contact.id, at(2), at(9_999)).await.unwrap().is_some());
+    assert!(store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap().is_some());
     assert_eq!(
-        store.begin_contact_erasure(&here, contact.id, at(2), at(9_999)).await.unwrap(),
+        store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap(),
         None,
         "it is marked already"
     );
@@ -176,7 +176,7 @@ pub async fn erased_contacts_stay_erased(store: &dyn Store) {
             assert!(again.removed.is_nothing(), "erasing what is erased succeeds");
         }
     }
-    assert_eq!(store.begin_contact_erasure(&here, contact.id, at(5), at(9_999)).await.unwrap(), None);
+    assert_eq!(store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap(), None);
     let fresh = f.new_contact(5, &proof, at(6));
     assert_eq!(
         store.open_contact(&proof, &fresh).await.unwrap().id,
@@ -199,7 +199,7 @@ pub async fn erasure_goes_in_bounded_steps(store: &dyn Store) {
         }
     }
     f.say(&f.by_contact(&other, &other_proof), &f.message(50, 50, at(1))).await.unwrap();
-    store.begin_contact_erasure(&here, contact.id, at(2), at(9_999)).await.unwrap();
+    store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap();
     let marked = store.erasing(Some(&here.tenant), 10).await.unwrap();
     let first = store.erase_step(&marked[..1], 4).await.unwrap();
     assert_eq!(first.done, 0);
@@ -225,7 +225,7 @@ pub async fn a_line_has_one_contact(store: &dyn Store) {
     let first = store.open_contact(&proof, &f.new_contact(1, &proof, at(1))).await.unwrap();
     let second = store.open_contact(&proof, &f.new_contact(2, &proof, at(2))).await.unwrap();
     assert_eq!(second.id, first.id);
-    store.begin_contact_erasure(&here, first.id, at(3), at(9_999)).await.unwrap();
+    store.begin_contact_erasure(&here, first.id, at(9_999)).await.unwrap();
     let third = store.open_contact(&proof, &f.new_contact(3, &proof, at(4))).await.unwrap();
     assert_eq!(third.id, ContactId::from_bytes([3; 16]), "one that is being erased is none");
 }

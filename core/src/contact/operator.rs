@@ -51,7 +51,7 @@ impl Privet {
             None => Vec::new(),
         };
         // The record marks every contact of its line; one without a record is marked here.
-        erasing.extend(self.store().begin_contact_erasure(scope, id, now, Self::fence_until(now)).await?);
+        erasing.extend(self.store().begin_contact_erasure(scope, id, Self::fence_until(now)).await?);
         self.erase(&erasing).await
     }
 

@@ -220,7 +220,7 @@ impl Privet {
             // It may stand on another line than the one that ends here, if the device lost its cookie in between.
             Some(contact) => {
                 let (now, scope) = (visit.now(), visit.scope());
-                let left = self.store().begin_contact_erasure(scope, contact.id, now, Self::fence_until(now));
+                let left = self.store().begin_contact_erasure(scope, contact.id, Self::fence_until(now));
                 removed += self.erase_now(left.await?.as_slice()).await;
             }
             None => {}

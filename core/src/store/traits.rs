@@ -73,7 +73,6 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
         &self,
         scope: &Scope,
         id: ContactId,
-        now: Timestamp,
         fence_until: Timestamp,
     ) -> Result<Option<Erasing>>;
 }
@@ -243,9 +242,9 @@ macro_rules! forward {
                 let $this = self;
                 $store.contacts(scope, after, limit, horizon).await
             }
-            async fn begin_contact_erasure(&self, scope: &Scope, id: ContactId, now: Timestamp, fence_until: Timestamp) -> Result<Option<Erasing>> {
+            async fn begin_contact_erasure(&self, scope: &Scope, id: ContactId, fence_until: Timestamp) -> Result<Option<Erasing>> {
                 let $this = self;
-                $store.begin_contact_erasure(scope, id, now, fence_until).await
+                $store.begin_contact_erasure(scope, id, fence_until).await
             }
         }
 

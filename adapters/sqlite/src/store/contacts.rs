@@ -134,7 +134,6 @@ impl ContactStore for SqliteStore {
         &self,
         scope: &Scope,
         id: ContactId,
-        _: Timestamp,
         fence_until: Timestamp,
     ) -> Result<Option<Erasing>> {
         let scope = scope.clone();

@@ -76,7 +76,6 @@ impl ContactStore for MemoryStore {
         &self,
         scope: &Scope,
         id: ContactId,
-        _: Timestamp,
         fence_until: Timestamp,
     ) -> Result<Option<Erasing>> {
         Ok(self.locked().mark_contact(scope, id, ErasureCause::Request, fence_until))
