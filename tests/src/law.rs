@@ -37,7 +37,8 @@ pub fn tests() -> BTreeMap<String, BTreeSet<String>> {
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
             if line.starts_with("#[") {
-                is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+                let attributes = ["#[test]", "#[tokio::test", "#[actix_web::test]"];
+                is_test |= attributes.into_iter().any(|attribute| line.starts_with(attribute));
                 continue;
             }
             let name =

@@ -16,6 +16,7 @@ pub mod law;
 pub mod log;
 pub mod mmdb;
 pub mod server;
+pub mod site;
 
 use std::time::{Duration, Instant};
 

@@ -17,6 +17,28 @@ use crate::client::Sending;
 pub const OPERATOR: &str = "an-operators-token-for-tests";
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What an example is built on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framework {
+    Axum,
+    ActixWeb,
+}
+
+impl Framework {
+    pub const VARIABLE: &str = "PRIVET_TEST_FRAMEWORK";
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Axum => "axum",
+            Self::ActixWeb => "actix-web",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Axum, Self::ActixWeb].into_iter().find(|f| f.name() == name)
+    }
+}
+
 #[derive(Debug)]
 pub struct Server {
     pub addr: SocketAddr,
@@ -50,7 +72,8 @@ pub struct Starting {
 }
 
 impl Starting {
-    /// `program` is the path that cargo gives as `CARGO_BIN_EXE_chat-axum-under-test`.
+    /// `program` is the path that cargo gives as `CARGO_BIN_EXE_chat-under-test`. It runs on axum, if nothing else is
+    /// said.
     pub fn new(program: &str, data: &Path) -> Self {
         Self::from(Command::new(program), data)
     }
@@ -61,6 +84,7 @@ impl Starting {
             .env("PRIVET_ADDR", "127.0.0.1:0")
             .env("PRIVET_DATA", data)
             .env("PRIVET_OPERATOR_TOKEN", OPERATOR)
+            .env(Framework::VARIABLE, Framework::Axum.name())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -74,6 +98,10 @@ impl Starting {
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    pub fn on(self, framework: Framework) -> Self {
+        self.env(Framework::VARIABLE, framework.name())
     }
 
     pub fn uid(mut self, uid: u32) -> Self {

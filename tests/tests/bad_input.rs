@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use privet::ip::{CountryLookup as _, MaxmindCountries};
 use privet_tests::client::{Sending, Visitor};
 use privet_tests::mmdb::{Schema, country_file};
-use privet_tests::server::{Starting, contacts, folder};
+use privet_tests::server::{Framework, Starting, contacts, folder};
+use rstest::rstest;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-axum-under-test");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-under-test");
 
 const NETWORKS: &[(&str, &str)] =
     &[("8.8.8.0/24", "US"), ("81.2.69.0/24", "GB"), ("2a02:d00::/32", "DE"), ("1.1.1.0/24", "EU")];
@@ -100,12 +101,16 @@ fn odd_files_of_others_do_not_panic() {
 }
 
 /// A corrupt country file at the start ends the start; at a reload it is said, and the old one serves on.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_corrupt_country_file_at_start_and_at_reload() {
+async fn a_corrupt_country_file_at_start_and_at_reload(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
     let data = folder();
     let file = write(&data.path().join("country.mmdb"), "not a country file");
     let start = |file: &Path| {
         Starting::new(PROGRAM, &data.path().join("data"))
+            .on(framework)
             .env("PRIVET_COUNTRY_DB", file)
             .env("PRIVET_TRUSTED_PROXIES", "127.0.0.1")
     };
@@ -174,10 +179,13 @@ async fn settings_that_cannot_be_are_said_by_name() {
 }
 
 /// Requests that no browser sends: an answer, never a panic, and nothing of the inside.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_that_no_browser_sends() {
+async fn requests_that_no_browser_sends(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
     let data = folder();
-    let server = Starting::new(PROGRAM, data.path()).running().await;
+    let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
     let addr = server.addr;
     let mut anna = Visitor::new(addr);
     anna.decide("accept_all", &[]).await;
@@ -350,10 +358,13 @@ async fn requests_that_no_browser_sends() {
 }
 
 /// P10: what the log says of bad input names no cookie value and no token.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_of_bad_input_tells_nothing_of_visitors() {
+async fn the_log_of_bad_input_tells_nothing_of_visitors(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
     let data = folder();
-    let server = Starting::new(PROGRAM, data.path()).running().await;
+    let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
     let mut anna = Visitor::new(server.addr);
     anna.decide("accept_all", &[]).await;
     anna.say("a very personal message", "live-support").await;

@@ -2,15 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
 
 use privet_tests::browser::Browser;
-use privet_tests::server::{Server, Starting, folder};
+use privet_tests::server::{Framework, Server, Starting, folder};
+use rstest::rstest;
 use serde_json::json;
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-axum-under-test");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-under-test");
 
-async fn shop(proxies: &str) -> (Server, TempDir) {
+async fn shop(framework: Framework, proxies: &str) -> (Server, TempDir) {
     let data = folder();
-    let starting = Starting::new(PROGRAM, data.path()).env("PRIVET_TRUSTED_PROXIES", proxies);
+    let starting = Starting::new(PROGRAM, data.path()).on(framework).env("PRIVET_TRUSTED_PROXIES", proxies);
     (starting.running().await, data)
 }
 
@@ -19,9 +20,12 @@ fn url(server: &Server, path: &str) -> String {
 }
 
 /// GATE-01, STM-06: before any choice nothing is stored, and nothing is loaded from elsewhere.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn gate_01_a_first_visit_stores_nothing_and_asks_nobody_else() {
-    let (server, _data) = shop("").await;
+async fn gate_01_a_first_visit_stores_nothing_and_asks_nobody_else(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
+    let (server, _data) = shop(framework, "").await;
     let browser = Browser::start(true).await;
     for path in ["/", "/articles/roses", "/nowhere", "/privacy", "/privacy/cookies"] {
         browser.page.goto(&url(&server, path)).await.unwrap();
@@ -56,9 +60,10 @@ async fn gate_01_a_first_visit_stores_nothing_and_asks_nobody_else() {
 }
 
 /// CON-04: refusing is offered beside accepting, as a control of the same kind and looks.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn con_04_both_buttons_are_equal() {
-    let (server, _data) = shop("").await;
+async fn con_04_both_buttons_are_equal(#[values(Framework::Axum, Framework::ActixWeb)] framework: Framework) {
+    let (server, _data) = shop(framework, "").await;
     let browser = Browser::start(true).await;
     browser.page.goto(&url(&server, "/")).await.unwrap();
     browser.find("#privet-notice").await;
@@ -79,9 +84,9 @@ async fn con_04_both_buttons_are_equal() {
 }
 
 /// The whole job: reject, chat, accept, chat, withdraw.
-async fn the_main_job(with_script: bool) {
+async fn the_main_job(framework: Framework, with_script: bool) {
     // Chromium adds the header as a proxy would; the server trusts this machine.
-    let (server, _data) = shop("127.0.0.1/32").await;
+    let (server, _data) = shop(framework, "127.0.0.1/32").await;
     let browser = Browser::start(with_script).await;
     browser.headers(json!({ "X-Forwarded-For": "8.8.8.8" })).await;
     browser.page.goto(&url(&server, "/articles/roses")).await.unwrap();
@@ -185,20 +190,25 @@ async fn the_main_job(with_script: bool) {
     assert!(!ended.said().contains("WARN"), "{}", ended.said());
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_main_job_with_script() {
-    the_main_job(true).await;
+async fn the_main_job_with_script(#[values(Framework::Axum, Framework::ActixWeb)] framework: Framework) {
+    the_main_job(framework, true).await;
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_main_job_without_script() {
-    the_main_job(false).await;
+async fn the_main_job_without_script(#[values(Framework::Axum, Framework::ActixWeb)] framework: Framework) {
+    the_main_job(framework, false).await;
 }
 
 /// IP-06: what a peer says who is not trusted does not count.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn ip_06_no_country_from_a_peer_that_is_not_trusted() {
-    let (server, _data) = shop("").await;
+async fn ip_06_no_country_from_a_peer_that_is_not_trusted(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
+    let (server, _data) = shop(framework, "").await;
     let browser = Browser::start(true).await;
     browser.headers(json!({ "X-Forwarded-For": "8.8.8.8" })).await;
     browser.page.goto(&url(&server, "/")).await.unwrap();
@@ -214,20 +224,21 @@ async fn ip_06_no_country_from_a_peer_that_is_not_trusted() {
 }
 
 /// CON-07: the tab was open while the site began to do something else: nothing is recorded, the new notice is shown.
-async fn an_old_tab(with_script: bool) {
+async fn an_old_tab(framework: Framework, with_script: bool) {
     let data = folder();
-    let server = Starting::new(PROGRAM, data.path()).running().await;
+    let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
     let addr = server.addr;
     let browser = Browser::start(with_script).await;
     browser.page.goto(&url(&server, "/")).await.unwrap();
     browser.find("#privet-notice").await;
     assert!(server.stop().await.status.success());
     let changed = data.path().join("changed.toml");
-    let text = chat_axum::CATALOGUE
+    let text = chat_shop::CATALOGUE
         .replace("recipients = [\"support-desk\"]", "recipients = [\"support-desk\"]\nexternal_hosts = [\"cdn.example\"]\ngate = { consent = \"functional\" }");
-    assert_ne!(text, chat_axum::CATALOGUE);
+    assert_ne!(text, chat_shop::CATALOGUE);
     std::fs::write(&changed, text).unwrap();
     let again = Starting::new(PROGRAM, data.path())
+        .on(framework)
         .env("PRIVET_TEST_CATALOGUE", &changed)
         .env("PRIVET_ADDR", addr.to_string());
     let server = again.running().await;
@@ -252,20 +263,29 @@ async fn an_old_tab(with_script: bool) {
     assert!(server.stop().await.status.success());
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn con_07_an_old_tab_records_nothing_with_script() {
-    an_old_tab(true).await;
+async fn con_07_an_old_tab_records_nothing_with_script(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
+    an_old_tab(framework, true).await;
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn con_07_an_old_tab_records_nothing_without_script() {
-    an_old_tab(false).await;
+async fn con_07_an_old_tab_records_nothing_without_script(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
+    an_old_tab(framework, false).await;
 }
 
 /// GATE-03: loading is no gesture; the visitor's own click is.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn gate_03_only_the_visitors_own_click_starts_the_chat() {
-    let (server, _data) = shop("").await;
+async fn gate_03_only_the_visitors_own_click_starts_the_chat(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
+    let (server, _data) = shop(framework, "").await;
     let browser = Browser::start(true).await;
     browser.page.goto(&url(&server, "/")).await.unwrap();
     browser.find("#chat").await;
@@ -287,16 +307,23 @@ async fn gate_03_only_the_visitors_own_click_starts_the_chat() {
 }
 
 /// The script: what waits for a category runs when it is granted, and what was stored under it goes when it is not.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_script_holds_back_and_clears() {
+async fn the_script_holds_back_and_clears(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
     let data = folder();
     let catalogue = data.path().join("catalogue.toml");
     let more = format!(
         "{}\n[[service.entry]]\nname = \"reader.<page>\"\nstorage = \"local-storage\"\nduration = \"30 days\"\ntrigger = \"load\"\ngate = {{ consent = \"analytics\" }}\n[service.entry.purpose]\nen = \"x\"\nde = \"x\"\n",
-        chat_axum::CATALOGUE
+        chat_shop::CATALOGUE
     );
     std::fs::write(&catalogue, more).unwrap();
-    let server = Starting::new(PROGRAM, data.path()).env("PRIVET_TEST_CATALOGUE", &catalogue).running().await;
+    let server = Starting::new(PROGRAM, data.path())
+        .on(framework)
+        .env("PRIVET_TEST_CATALOGUE", &catalogue)
+        .running()
+        .await;
     let browser = Browser::start(true).await;
     browser.page.goto(&url(&server, "/")).await.unwrap();
     browser.find("#privet-notice").await;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use privet_tests::client::{Sending, Visitor};
-use privet_tests::server::{Server, Starting, contacts, folder};
+use privet_tests::server::{Framework, Server, Starting, contacts, folder};
 use privet_tests::until;
+use rstest::rstest;
 use tokio::process::Command;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-axum-under-test");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-under-test");
 
 fn integrity(file: &Path) -> String {
     let db = rusqlite::Connection::open(file).unwrap();
@@ -27,13 +28,16 @@ struct Acknowledged {
 }
 
 /// P8: SIGKILL in the middle of load; everything that was acknowledged is there, the files open and are whole.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_acknowledged_is_lost_to_sigkill() {
+async fn nothing_acknowledged_is_lost_to_sigkill(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
     let data = folder();
     let mut visitors: Vec<(Visitor, Acknowledged)> = Vec::new();
     let mut grants = 0;
     for round in 0..3u8 {
-        let server = Starting::new(PROGRAM, data.path()).running().await;
+        let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
         let addr = server.addr;
         let acts = Arc::new(AtomicU64::new(0));
         let running: Vec<_> = (0..24u8)
@@ -56,7 +60,7 @@ async fn nothing_acknowledged_is_lost_to_sigkill() {
         assert_eq!(integrity(&data.path().join("privet.db")), "ok", "round {round}");
         assert_eq!(integrity(&data.path().join("keys.db")), "ok", "round {round}");
 
-        let server = Starting::new(PROGRAM, data.path()).running().await;
+        let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
         let mut expected_contacts = 0;
         for (visitor, acknowledged) in &mut visitors {
             visitor.addr = server.addr;
@@ -361,10 +365,14 @@ async fn files_that_are_none_are_refused() {
 }
 
 /// A stop under load: what was noted is written, open connections end, the program says that it stopped.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_flushes_touches_and_ends_cleanly() {
+async fn ctrl_c_flushes_touches_and_ends_cleanly(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
     let data = folder();
-    let server = Starting::new(PROGRAM, data.path()).env("PRIVET_TEST_STEP_MS", "2000").running().await;
+    let server =
+        Starting::new(PROGRAM, data.path()).on(framework).env("PRIVET_TEST_STEP_MS", "2000").running().await;
     let mut anna = Visitor::new(server.addr);
     anna.decide("accept_all", &[]).await;
     anna.say("hello", "ai-search").await;
@@ -387,7 +395,7 @@ async fn ctrl_c_flushes_touches_and_ends_cleanly() {
     load.await.unwrap();
     assert!(ended.status.success(), "{}", ended.said());
     assert!(String::from_utf8_lossy(&ended.out).ends_with("stopped\n"));
-    let server = Starting::new(PROGRAM, data.path()).running().await;
+    let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
     let after = contacts(server.addr).await[0]["last_seen"].as_str().unwrap().to_owned();
     assert!(after > before, "{after} is not after {before}");
     assert!(server.stop().await.status.success());

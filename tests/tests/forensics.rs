@@ -10,9 +10,10 @@ use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use axum::routing::post;
 use privet_tests::client::{Sending, Visitor};
-use privet_tests::server::{Starting, contacts, files, folder};
+use privet_tests::server::{Framework, Starting, contacts, files, folder};
+use rstest::rstest;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-axum-under-test");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-under-test");
 
 /// What a recipient got: every byte of it.
 #[derive(Clone, Default)]
@@ -78,11 +79,15 @@ fn holds(bytes: &[u8], needle: &[u8]) -> bool {
 
 /// IP-01, IP-03, IP-07, GEO-02: an hour of mixed traffic by the server's clock. No file below the data folder, not the
 /// log and not the recipient holds an address that was used, in any notation.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn ip_03_an_hour_of_traffic_leaves_no_address_anywhere() {
+async fn ip_03_an_hour_of_traffic_leaves_no_address_anywhere(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
     let data = folder();
     let (support, got) = recipient().await;
     let server = Starting::new(PROGRAM, data.path())
+        .on(framework)
         .env("PRIVET_TRUSTED_PROXIES", "127.0.0.9/32")
         .env("PRIVET_SUPPORT_URL", &support)
         .env("PRIVET_TEST_STEP_MS", "2200")
@@ -183,10 +188,13 @@ async fn ip_03_an_hour_of_traffic_leaves_no_address_anywhere() {
 }
 
 /// SEC-01, ERA-02: the files hold no text of a visitor, and after an erasure no trace of the contact.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn sec_01_texts_are_sealed_and_erased_ones_leave_no_bytes() {
+async fn sec_01_texts_are_sealed_and_erased_ones_leave_no_bytes(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
     let data = folder();
-    let server = Starting::new(PROGRAM, data.path()).running().await;
+    let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
     let mut anna = Visitor::new(server.addr);
     anna.decide("accept_all", &[]).await;
     let secret = "my-cat-is-called-Xylophone-and-lives-at-number-seven";

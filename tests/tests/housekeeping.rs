@@ -13,14 +13,14 @@ use privet_tests::log::Log;
 use privet_tests::server::{Starting, contacts, folder};
 use privet_tests::until;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-axum-under-test");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-under-test");
 
 /// Spawned once per worker it would sweep once per worker: the second one says so and rests.
 #[tokio::test]
 async fn run_is_spawned_once() {
     let log = Log::default();
     let _guard = log.listen(tracing::Level::ERROR);
-    let catalogue = Catalogue::from_toml(chat_axum::CATALOGUE).unwrap();
+    let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
     let privet = Privet::builder(catalogue).build().await.unwrap();
     let first = tokio::spawn(privet.clone().run(pending()));
     let second = tokio::spawn(privet.clone().run(pending()));
@@ -58,7 +58,7 @@ async fn a_worker_sweeps_beside_the_app() {
         }
     });
     let clock = FakeClock::at(SystemClock.now());
-    let catalogue = Catalogue::from_toml(chat_axum::CATALOGUE).unwrap();
+    let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
     let storage = privet_sqlite::open(data.path()).await.unwrap();
     let worker = Privet::builder(catalogue).storage(storage).clock(clock.clone()).build().await.unwrap();
     assert!(worker.sweep(worker.now()).await.unwrap().is_nothing(), "nothing is due today");

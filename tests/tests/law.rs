@@ -4,7 +4,7 @@
 use privet::ip::Strategy;
 use privet::{Catalogue, Privet};
 use privet_tests::law;
-use privet_web::{Method, Request};
+use privet_web::Request;
 
 #[test]
 fn every_must_has_a_test() {
@@ -31,7 +31,7 @@ impl privet::visit::RequestHead for Head {
 /// IP-04: a recipient is told to get a pseudonym, in every language and form, and nothing is called anonymous.
 #[tokio::test]
 async fn ip_04_a_pseudonym_is_told_as_what_it_is() {
-    let text = chat_axum::CATALOGUE.replacen(
+    let text = chat_shop::CATALOGUE.replacen(
         "languages = [\"en\", \"de\"]",
         "languages = [\"en\", \"de\", \"fr\", \"nl\", \"es\", \"it\"]",
         1,
@@ -42,7 +42,7 @@ async fn ip_04_a_pseudonym_is_told_as_what_it_is() {
     for language in ["en", "de", "fr", "nl", "es", "it"] {
         for path in ["/privacy/cookies", "/privacy/cookies.md", "/privacy/cookies.json", "/privacy"] {
             let (visit, _) = privet.visit(&Head).unwrap();
-            let request = Request::new(Method::Get, path, format!("lang={language}"));
+            let request = Request::new("GET", path, format!("lang={language}"));
             let reply = privet_web::respond(&visit, &request).await;
             assert_eq!(reply.status, 200);
             let privet_web::Body::Full(body) = reply.body else { unreachable!("a page is all there") };

@@ -36,7 +36,7 @@ impl Answer {
 
 impl Site {
     async fn new() -> Self {
-        let catalogue = Catalogue::from_toml(chat_axum::CATALOGUE).unwrap();
+        let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
         let privet = Privet::builder(catalogue).build().await.unwrap();
         Self(protect(privet_axum::router(&privet), &privet))
     }

@@ -530,7 +530,7 @@ fn for_actix(step: &Step, jar: &Jar, body: String) -> TestRequest {
 
 #[actix_web::test]
 async fn axum_and_actix_web_answer_alike() {
-    let catalogue = Catalogue::from_toml(chat_axum::CATALOGUE).unwrap();
+    let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
     let clock = privet::FakeClock::at(privet::Timestamp::from_millis(1_800_000_000_000));
     let privet =
         Privet::builder(catalogue).public_origin("https://shop.example").clock(clock).build().await.unwrap();

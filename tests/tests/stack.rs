@@ -18,7 +18,7 @@ use privet::catalogue::{
 };
 use privet::visit::ViolationKind;
 use privet::{Analytics, Catalogue, Enforcement, Privet, Storage};
-use privet_axum::testing::{Stage, Walk};
+use privet_axum::testing::{Stage, walk};
 use privet_axum::{Banner, Consent, Country, Granted, PrivetLayer, Protected, Visit, Visitor, protect};
 use privet_tests::log::Log;
 use tower::{Service, ServiceExt};
@@ -477,7 +477,7 @@ async fn extractors_give_what_the_visitor_allows() {
 #[tokio::test]
 async fn the_banner_comes_back_to_its_page_below_nested_routers() {
     let privet = installation(None).await;
-    let inner = Router::new().route("/roses", get(|banner: Banner| async move { banner }));
+    let inner = Router::new().route("/roses", get(|banner: Banner| async move { banner.page("") }));
     let app = Router::new().nest("/shop", inner).merge(privet_axum::router(&privet));
     let page = text(send(&protect(app, &privet), request("/shop/roses?q=1", "")).await).await;
     assert!(page.contains("name=\"return_to\" value=\"/shop/roses?q=1\""), "{page}");
@@ -512,7 +512,7 @@ async fn a_request_that_is_dropped_ends_its_visit() {
 #[tokio::test]
 async fn the_walk_finds_what_an_app_sets_against_its_catalogue() {
     let privet = installation(Some(Preset::TowerSessions)).await;
-    let clean = Walk::new(with_sessions(&privet), &privet).get("/in").get("/out").get("/nowhere").run().await;
+    let clean = walk(with_sessions(&privet), &privet).get("/in").get("/out").get("/nowhere").run().await;
     clean.assert_clean();
     assert_eq!(clean.requests, 9);
 
@@ -524,7 +524,7 @@ async fn the_walk_finds_what_an_app_sets_against_its_catalogue() {
                 get(|| async { ([(SET_COOKIE, "visits=1; HttpOnly; Path=/; Max-Age=60")], "") }),
             )
             .merge(privet_axum::router(&privet));
-        let report = Walk::new(app, &privet).get("/visits").run().await;
+        let report = walk(app, &privet).get("/visits").run().await;
         let found: Vec<_> = report.found.iter().map(|f| (f.stage, f.kind, f.request.as_str())).collect();
         assert_eq!(
             found,

@@ -1,9 +1,7 @@
 //! Heads of actix-web as privet reads and writes them.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use actix_web::cookie::{Cookie, ParseError};
 use actix_web::dev::{ConnectionInfo, ServiceRequest};
@@ -15,15 +13,7 @@ use actix_web::http::uri::Authority;
 use actix_web::{HttpMessage as _, HttpRequest};
 use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Rewrite, host_without_port};
 
-/// What the middleware leaves in a request for the extractors.
-#[derive(Clone, Debug)]
-pub(crate) struct Opened {
-    pub(crate) visit: privet::Visit,
-    /// What an extractor met that must not end as a silent `None`: the middleware answers it.
-    pub(crate) failed: Rc<RefCell<Option<privet::Error>>>,
-}
-
-pub(crate) struct Head<'r>(pub(crate) &'r ServiceRequest);
+pub(crate) struct Head<'r>(pub(crate) &'r HttpRequest);
 
 impl RequestHead for Head<'_> {
     fn peer(&self) -> Option<IpAddr> {

@@ -63,8 +63,8 @@ mod head;
 mod middleware;
 mod reply;
 mod routes;
+pub mod testing;
 
-pub use extract::{Banner, Consent, Country, Granted, SameOrigin, Visit, Visitor};
+pub use extract::{Banner, Consent, Country, Granted, Page, Rejection, SameOrigin, Visit, Visitor};
 pub use middleware::{PrivetMiddleware, PrivetService, ResponseFuture};
-pub use reply::Rejection;
 pub use routes::configure;

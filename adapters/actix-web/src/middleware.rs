@@ -1,9 +1,7 @@
-use std::cell::RefCell;
 use std::fmt;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready as poll_ready};
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
@@ -14,8 +12,9 @@ use privet::visit::{CloseOnDrop, Sealing};
 use privet::{Privet, Visit};
 use privet_web::Reply;
 
-use crate::head::{Answer, Head, Opened, rewrite};
-use crate::reply::{into_response, plain};
+use crate::extract::Insisted;
+use crate::head::{Answer, Head, rewrite};
+use crate::reply::into_response;
 
 /// privet around an app. Wrap it **last**, so that it is the outermost: what is wrapped after it is outside.
 #[derive(Clone, Debug)]
@@ -76,26 +75,25 @@ where
     }
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let opened = self.privet.visit(&Head(&request));
+        let opened = self.privet.visit(&Head(request.request()));
         match opened {
             Ok((visit, change)) => {
                 if !rewrite(&mut request, change) {
                     tracing::error!("{READ_BEFORE}");
                     visit.close();
-                    return ResponseFuture::ready(request, plain(500, READ_BEFORE.to_owned()));
+                    return ResponseFuture::ready(request, into_response(Reply::plain(500, READ_BEFORE)));
                 }
-                let failed = Rc::new(RefCell::new(None));
-                request.extensions_mut().insert(Opened { visit: visit.clone(), failed: failed.clone() });
-                ResponseFuture::new(self.app.call(request), visit, failed)
+                request.extensions_mut().insert(visit.clone());
+                ResponseFuture::new(self.app.call(request), visit)
             }
             Err(refusal) => {
-                ResponseFuture::ready(request, plain(refusal.status(), refusal.message().to_owned()))
+                let mut response = into_response(Reply::plain(refusal.status(), refusal.message()));
+                response.extensions_mut().insert(refusal);
+                ResponseFuture::ready(request, response)
             }
         }
     }
 }
-
-type Failed = Rc<RefCell<Option<privet::Error>>>;
 
 pin_project! {
     /// The answer of an app inside privet, sealed when it comes.
@@ -110,7 +108,7 @@ pin_project! {
 pin_project! {
     #[project = KindProjected]
     enum Kind<F> {
-        App { #[pin] future: F, visit: CloseOnDrop, failed: Failed },
+        App { #[pin] future: F, visit: CloseOnDrop },
         Ready { response: Option<ServiceResponse<BoxBody>> },
     }
 }
@@ -122,8 +120,8 @@ impl<F, B> fmt::Debug for ResponseFuture<F, B> {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    fn new(future: F, visit: Visit, failed: Failed) -> Self {
-        Self { kind: Kind::App { future, visit: CloseOnDrop(visit), failed }, body: PhantomData }
+    fn new(future: F, visit: Visit) -> Self {
+        Self { kind: Kind::App { future, visit: CloseOnDrop(visit) }, body: PhantomData }
     }
 
     fn ready(request: ServiceRequest, response: HttpResponse) -> Self {
@@ -140,14 +138,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
-            KindProjected::App { future, visit, failed } => {
-                let visit = &visit.0;
-                let failed = failed.clone();
-                Poll::Ready(match poll_ready!(future.poll(cx)) {
-                    Ok(response) => Ok(sealed(response, visit, &failed)),
-                    Err(error) => Err(sealed_error(error, visit)),
-                })
-            }
+            KindProjected::App { future, visit } => Poll::Ready(match poll_ready!(future.poll(cx)) {
+                Ok(response) => Ok(sealed(response, &visit.0)),
+                Err(error) => Err(sealed_error(error, &visit.0)),
+            }),
             KindProjected::Ready { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response.map_into_right_body())),
                 None => Poll::Pending,
@@ -156,18 +150,17 @@ where
     }
 }
 
-fn sealed<B>(
-    mut response: ServiceResponse<B>,
-    visit: &Visit,
-    failed: &Failed,
-) -> ServiceResponse<EitherBody<B>> {
-    if let Some(error) = failed.borrow_mut().take() {
+fn sealed<B>(mut response: ServiceResponse<B>, visit: &Visit) -> ServiceResponse<EitherBody<B>> {
+    let insisted = response.request().extensions_mut().remove::<Insisted>();
+    if let Some(Insisted(reply)) = insisted {
         visit.close();
-        return response.into_response(into_response(Reply::of_error(&error))).map_into_right_body();
+        return response.into_response(into_response(reply)).map_into_right_body();
     }
     let head = &mut Answer { status: response.status(), headers: response.headers_mut() };
     match visit.seal(head) {
-        Sealing::Denied(deny) => response.into_response(plain(500, deny.to_string())).map_into_right_body(),
+        Sealing::Denied(deny) => {
+            response.into_response(into_response(Reply::plain(500, deny.to_string()))).map_into_right_body()
+        }
         Sealing::Sealed => response.map_into_left_body(),
     }
 }
@@ -180,7 +173,7 @@ fn sealed_error(mut error: Error, visit: &Visit) -> Error {
     match visit.seal(head) {
         Sealing::Denied(deny) => {
             let said = deny.to_string();
-            error.add_response_mapper(move |_| plain(500, said.clone()));
+            error.add_response_mapper(move |_| into_response(Reply::plain(500, said.clone())));
         }
         Sealing::Sealed => {
             let headers = response.headers().clone();

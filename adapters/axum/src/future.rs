@@ -7,9 +7,10 @@ use http::Response;
 use pin_project_lite::pin_project;
 use privet::Visit;
 use privet::visit::{CloseOnDrop, Refusal, Sealing};
+use privet_web::Reply;
 
 use crate::head::Answer;
-use crate::reply::plain;
+use crate::reply::into_response;
 
 pin_project! {
     /// The answer of an app inside privet, sealed when it comes.
@@ -55,12 +56,12 @@ where
             KindProjected::App { future, visit } => {
                 let mut response = ready!(future.poll(cx))?;
                 if let Sealing::Denied(deny) = visit.0.seal(&mut Answer(&mut response)) {
-                    response = plain(500, deny.to_string());
+                    response = into_response(Reply::plain(500, deny.to_string()));
                 }
                 Poll::Ready(Ok(response))
             }
             KindProjected::Refused { refusal } => {
-                let mut response = plain(refusal.status(), refusal.message().to_owned());
+                let mut response = into_response(Reply::plain(refusal.status(), refusal.message()));
                 response.extensions_mut().insert(*refusal);
                 Poll::Ready(Ok(response))
             }

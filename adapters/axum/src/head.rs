@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use axum::body::Bytes;
 use axum::extract::ConnectInfo;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, VARY};
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Rewrite, host_without_port};
 
 /// What the layer leaves in a request for the extractors.
@@ -18,24 +19,38 @@ pub(crate) struct Opened {
     pub(crate) page: Option<PathAndQuery>,
 }
 
-pub(crate) struct Head<'r, B>(pub(crate) &'r Request<B>);
+pub(crate) struct Head<'r> {
+    headers: &'r HeaderMap,
+    uri: &'r Uri,
+    extensions: &'r Extensions,
+}
 
-impl<B> RequestHead for Head<'_, B> {
+impl<'r> Head<'r> {
+    pub(crate) fn of_request<B>(request: &'r Request<B>) -> Self {
+        Self { headers: request.headers(), uri: request.uri(), extensions: request.extensions() }
+    }
+
+    pub(crate) fn of(parts: &'r Parts) -> Self {
+        Self { headers: &parts.headers, uri: &parts.uri, extensions: &parts.extensions }
+    }
+}
+
+impl RequestHead for Head<'_> {
     fn peer(&self) -> Option<IpAddr> {
-        self.0.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+        self.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
     }
 
     fn path(&self) -> &str {
-        self.0.uri().path()
+        self.uri.path()
     }
 
     fn host(&self) -> Option<&str> {
-        let header = self.0.headers().get(HOST).and_then(|h| h.to_str().ok());
-        header.or_else(|| self.0.uri().authority().map(http::uri::Authority::as_str)).map(host_without_port)
+        let header = self.headers.get(HOST).and_then(|h| h.to_str().ok());
+        header.or_else(|| self.uri.authority().map(Authority::as_str)).map(host_without_port)
     }
 
     fn headers<'a>(&'a self, each: &mut dyn FnMut(&'a str, &'a [u8])) {
-        for (name, value) in self.0.headers() {
+        for (name, value) in self.headers {
             each(name.as_str(), value.as_bytes());
         }
     }

@@ -58,15 +58,13 @@ mod extract;
 mod future;
 mod head;
 mod layer;
-mod rejection;
 mod reply;
 mod router;
 mod service;
 pub mod testing;
 
-pub use extract::{Banner, Consent, Country, Granted, SameOrigin, Visit, Visitor};
+pub use extract::{Banner, Consent, Country, Granted, Page, Rejection, SameOrigin, Visit, Visitor};
 pub use future::ResponseFuture;
 pub use layer::PrivetLayer;
-pub use rejection::Rejection;
 pub use router::router;
 pub use service::{Protected, protect};

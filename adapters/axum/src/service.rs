@@ -56,7 +56,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.privet.visit(&Head(&request)) {
+        match self.privet.visit(&Head::of_request(&request)) {
             Ok((visit, change)) => {
                 rewrite(&mut request, change);
                 let page = request.uri().path_and_query().cloned();

@@ -24,18 +24,26 @@
 
 mod assets;
 mod banner;
+mod extract;
 mod language;
 mod negotiate;
 mod origin;
 mod page;
+mod rejection;
 mod reply;
 mod request;
 mod routes;
 mod state;
+pub mod testing;
 mod words;
 
 pub use banner::Banner;
+pub use extract::{Extract, Incoming};
 pub use origin::SameOrigin;
+pub use rejection::Rejection;
 pub use reply::{Body, Reply};
-pub use request::{BODY_LIMIT, Method, Request};
+pub use request::{BODY_LIMIT, Request};
 pub use routes::{paths, respond};
+
+#[doc(hidden)]
+pub use privet;

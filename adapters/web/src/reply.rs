@@ -34,6 +34,23 @@ impl Reply {
         Self { status, headers, body: Body::Full(body.into()) }
     }
 
+    /// A sentence, for what is no page and no program's business: kept by nobody.
+    #[must_use]
+    pub fn plain(status: u16, text: impl Into<Bytes>) -> Self {
+        let headers = vec![
+            ("content-type", "text/plain; charset=utf-8".to_owned()),
+            ("cache-control", "no-store".to_owned()),
+        ];
+        Self { status, headers, body: Body::Full(text.into()) }
+    }
+
+    /// A page of the app's.
+    #[must_use]
+    pub fn page(html: impl Into<Bytes>) -> Self {
+        let headers = vec![("content-type", "text/html; charset=utf-8".to_owned())];
+        Self { status: 200, headers, body: Body::Full(html.into()) }
+    }
+
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

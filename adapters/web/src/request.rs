@@ -10,8 +10,7 @@ pub const BODY_LIMIT: usize = 16 * 1024;
 
 /// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Method {
+pub(crate) enum Method {
     /// `GET`
     Get,
     /// `HEAD`: answered like `GET`; the framework drops the body.
@@ -23,9 +22,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// From its name.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
+    fn named(name: &str) -> Self {
         match name {
             "GET" => Self::Get,
             "HEAD" => Self::Head,
@@ -37,36 +34,38 @@ impl Method {
 
 /// A request to one of privet's own routes.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Request {
-    /// Its method.
-    pub method: Method,
-    /// Its whole path, without query.
-    pub path: String,
-    /// Its query, without `?`.
-    pub query: String,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    query: String,
     headers: Vec<(String, Vec<u8>)>,
     body: Option<Vec<u8>>,
 }
 
 impl Request {
-    /// A request without headers and body.
+    /// A request without headers and body: its method by name, its whole path, its query without `?`.
     #[must_use]
-    pub fn new(method: Method, path: impl Into<String>, query: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: query.into(), headers: Vec::new(), body: Some(Vec::new()) }
+    pub fn new(method: &str, path: impl Into<String>, query: impl Into<String>) -> Self {
+        Self {
+            method: Method::named(method),
+            path: path.into(),
+            query: query.into(),
+            headers: Vec::new(),
+            body: Some(Vec::new()),
+        }
     }
 
     /// Its headers, named in lower case.
     #[must_use]
-    pub fn headers(mut self, headers: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
-        self.headers.extend(headers);
+    pub fn headers<'h>(mut self, headers: impl IntoIterator<Item = (&'h str, &'h [u8])>) -> Self {
+        self.headers.extend(headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
         self
     }
 
-    /// Its body; none when it is longer than [`BODY_LIMIT`].
+    /// Its body; none when it is longer than [`BODY_LIMIT`], or could not be read.
     #[must_use]
-    pub fn body(mut self, body: Option<Vec<u8>>) -> Self {
-        self.body = body.filter(|b| b.len() <= BODY_LIMIT);
+    pub fn body(mut self, body: Option<&[u8]>) -> Self {
+        self.body = body.filter(|b| b.len() <= BODY_LIMIT).map(<[u8]>::to_vec);
         self
     }
 

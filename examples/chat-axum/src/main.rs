@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    chat_axum::run(chat_axum::CATALOGUE, privet::SystemClock).await
+    chat_shop::run(chat_shop::CATALOGUE, privet::SystemClock, chat_axum::serve).await
 }

@@ -18,7 +18,7 @@ async fn app(folder: &Path) -> privet::Result<SweepReport> {
             "set PRIVET_DATA to the folder that the app writes to",
         ));
     }
-    let privet = Privet::builder(Catalogue::from_toml(chat_axum::CATALOGUE)?)
+    let privet = Privet::builder(Catalogue::from_toml(chat_shop::CATALOGUE)?)
         .storage(privet_sqlite::open(folder).await?)
         .build()
         .await?;

@@ -21,6 +21,19 @@ pub struct Settings {
     pub operator_token: Option<String>,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            data: PathBuf::from("./chat-data"),
+            country_db: None,
+            trusted_proxies: TrustedProxies::none(),
+            support_url: None,
+            operator_token: None,
+        }
+    }
+}
+
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|v| !v.trim().is_empty())
 }
@@ -31,13 +44,16 @@ impl Settings {
     /// # Errors
     /// A sentence that names the variable, what is wrong and what to do.
     pub fn from_env() -> Result<Self, String> {
-        let addr = variable("PRIVET_ADDR").unwrap_or_else(|| "127.0.0.1:3000".to_owned());
-        let addr = addr.parse().map_err(|_| {
-            format!(
-                "PRIVET_ADDR is `{}`; write an address and a port, such as 127.0.0.1:3000",
-                addr.escape_default()
-            )
-        })?;
+        let unset = Self::default();
+        let addr = match variable("PRIVET_ADDR") {
+            Some(addr) => addr.parse().map_err(|_| {
+                format!(
+                    "PRIVET_ADDR is `{}`; write an address and a port, such as 127.0.0.1:3000",
+                    addr.escape_default()
+                )
+            })?,
+            None => unset.addr,
+        };
         let proxies = variable("PRIVET_TRUSTED_PROXIES").unwrap_or_default();
         let trusted_proxies = proxies.parse().map_err(|e| format!("PRIVET_TRUSTED_PROXIES: {e}"))?;
         let support_url = variable("PRIVET_SUPPORT_URL");
@@ -48,7 +64,7 @@ impl Settings {
         }
         Ok(Self {
             addr,
-            data: variable("PRIVET_DATA").map_or_else(|| PathBuf::from("./chat-data"), PathBuf::from),
+            data: variable("PRIVET_DATA").map_or(unset.data, PathBuf::from),
             country_db: variable("PRIVET_COUNTRY_DB").map(PathBuf::from),
             trusted_proxies,
             support_url,

@@ -23,7 +23,7 @@ impl SupportDesk {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(5)))
             .max_redirects(0)
-            .user_agent("chat-axum")
+            .user_agent("chat-shop")
             .build();
         Self { url, agent: config.into() }
     }

@@ -1,26 +1,34 @@
 //! From settings to a running site, and to its clean end.
 
+use std::net::TcpListener;
+use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use privet::Clock;
-use privet_axum::protect;
-use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Articles, Countries, OperatorToken, Settings, Shop, SupportDesk, app, installation};
+use crate::{Countries, OperatorToken, Settings, Shop, SupportDesk, installation};
 
-type Failure = Box<dyn std::error::Error>;
+/// What keeps the site from running.
+pub type Failure = Box<dyn std::error::Error>;
 
 /// How long open connections may take to end after Ctrl-C.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Serves the site until Ctrl-C, with its [`CATALOGUE`](crate::CATALOGUE) and by the
-/// [`SystemClock`](privet::SystemClock), outside of tests. Says on standard output where it is and, if the operators' token was drawn, what it is.
-pub async fn run(catalogue: &str, clock: impl Clock + 'static) -> ExitCode {
+/// Comes when the site shall take no further connection.
+pub type Stop = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// Runs the site until Ctrl-C: `serve` serves it on a listener, by the framework of its choice, until it shall stop.
+/// Outside of tests it runs with its [`CATALOGUE`](crate::CATALOGUE) and by the [`SystemClock`](privet::SystemClock).
+/// Says on standard output where it is and, if the operators' token was drawn, what it is.
+pub async fn run(
+    catalogue: &str,
+    clock: impl Clock + 'static,
+    serve: impl AsyncFnOnce(TcpListener, Shop, Stop) -> Result<(), Failure>,
+) -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
-    match serve(catalogue, clock).await {
+    match open_and_serve(catalogue, clock, serve).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -30,11 +38,16 @@ pub async fn run(catalogue: &str, clock: impl Clock + 'static) -> ExitCode {
 }
 
 #[allow(clippy::print_stdout, reason = "where it is and how to get in is what the program says")]
-async fn serve(catalogue: &str, clock: impl Clock + 'static) -> Result<(), Failure> {
+async fn open_and_serve(
+    catalogue: &str,
+    clock: impl Clock + 'static,
+    serve: impl AsyncFnOnce(TcpListener, Shop, Stop) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut settings = Settings::from_env()?;
-    let listener = TcpListener::bind(settings.addr).await.map_err(|e| {
+    let listener = TcpListener::bind(settings.addr).map_err(|e| {
         format!("{} cannot be listened on: {e}; set PRIVET_ADDR to another address", settings.addr)
     })?;
+    listener.set_nonblocking(true)?;
     settings.addr = listener.local_addr()?;
 
     let countries = Countries::open(&settings)?;
@@ -48,21 +61,16 @@ async fn serve(catalogue: &str, clock: impl Clock + 'static) -> Result<(), Failu
             operators
         }
     };
-    let shop = Shop {
-        articles: Arc::new(Articles::load()?),
-        readers: Arc::default(),
-        support: settings.support_url.clone().map(SupportDesk::new),
-        operators,
-        privet: privet.clone(),
-    };
+    let shop = Shop::open(privet.clone(), operators, settings.support_url.clone().map(SupportDesk::new))?;
 
     let (stop, stopped) = watch::channel(false);
     let until = |mut stopped: watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    // Ends after the last request, whose activity and withdrawals are then written.
+    // One for the whole process, however many threads serve. It ends after the last request, whose activity and
+    // withdrawals are then written.
     let (served, until_served) = oneshot::channel::<()>();
-    let housekeeping = tokio::spawn(privet.clone().run(async { drop(until_served.await) }));
+    let housekeeping = tokio::spawn(privet.run(async { drop(until_served.await) }));
     tokio::spawn(reload_on_hangup(countries));
     tokio::spawn(async move {
         interrupted().await;
@@ -70,8 +78,7 @@ async fn serve(catalogue: &str, clock: impl Clock + 'static) -> Result<(), Failu
     });
 
     println!("listening on http://{}", settings.addr);
-    let serving = axum::serve(listener, protect(app(shop), &privet).into_make_service())
-        .with_graceful_shutdown(until(stopped.clone()));
+    let serving = serve(listener, shop, Box::pin(until(stopped.clone())));
     let patience = async {
         until(stopped).await;
         tokio::time::sleep(PATIENCE).await;

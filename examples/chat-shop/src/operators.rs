@@ -1,0 +1,123 @@
+//! The contact list, for operators only.
+
+use std::fmt;
+
+use askama::Template;
+use data_encoding::BASE64URL_NOPAD;
+use privet::Scope;
+use privet::contact::{Contact, ContactId, PageRequest};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+
+use crate::Shop;
+use crate::pages::rendered;
+
+/// What an operator has to send as `Authorization: Bearer …`.
+#[derive(Clone)]
+pub struct OperatorToken(String);
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken(..)")
+    }
+}
+
+impl OperatorToken {
+    /// A token that somebody chose.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// A fresh one, and its text, to be shown once.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn generate() -> Result<(Self, String), getrandom::Error> {
+        let mut bytes = [0; 24];
+        getrandom::fill(&mut bytes)?;
+        let text = BASE64URL_NOPAD.encode(&bytes);
+        Ok((Self(text.clone()), text))
+    }
+
+    pub(crate) fn admits(&self, authorization: &[u8]) -> bool {
+        let token = authorization.strip_prefix(b"Bearer ");
+        token.is_some_and(|t| bool::from(t.ct_eq(self.0.as_bytes())))
+    }
+}
+
+/// A contact as the list shows it, in this order.
+#[derive(Debug, Serialize)]
+struct Row {
+    id: String,
+    country: Option<String>,
+    created: String,
+    last_seen: String,
+    conversations: u32,
+}
+
+impl From<&Contact> for Row {
+    fn from(c: &Contact) -> Self {
+        Self {
+            id: c.id.to_string(),
+            country: c.country.map(|code| code.to_string()),
+            created: c.created.to_string(),
+            last_seen: c.last_seen.to_string(),
+            conversations: c.conversations,
+        }
+    }
+}
+
+/// `GET /contacts`: the query.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListRequest {
+    after: Option<String>,
+    limit: Option<u16>,
+}
+
+impl ListRequest {
+    /// What to send instead, for who sends something else.
+    pub const EXPECTED: &'static str = "send limit as a number, and after as the list gave it";
+}
+
+/// A page of the contact list: as JSON by its fields, or as HTML.
+#[derive(Debug, Serialize, Template)]
+#[template(path = "contacts.html")]
+pub struct ContactList {
+    contacts: Vec<Row>,
+    next: Option<String>,
+}
+
+impl ContactList {
+    /// The list as a page.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn html(&self) -> privet::Result<String> {
+        rendered(self)
+    }
+}
+
+impl Shop {
+    /// `GET /contacts`
+    ///
+    /// # Errors
+    /// A cursor of somewhere else, or what the store says.
+    pub async fn contacts(&self, asked: ListRequest) -> privet::Result<ContactList> {
+        let mut request = PageRequest::first(asked.limit.unwrap_or(50));
+        if let Some(after) = asked.after {
+            request = request.after(after);
+        }
+        let page = self.privet.contacts(&Scope::default(), &request).await?;
+        Ok(ContactList { contacts: page.contacts.iter().map(Row::from).collect(), next: page.next })
+    }
+
+    /// `DELETE /contacts/{id}`: what was removed.
+    ///
+    /// # Errors
+    /// An id of nobody, or what the store says.
+    pub async fn erase(&self, id: &str) -> privet::Result<serde_json::Value> {
+        let removed = self.privet.erase_contact(&Scope::default(), id.parse::<ContactId>()?).await?;
+        Ok(serde_json::json!({ "removed": removed }))
+    }
+}
