@@ -2,6 +2,7 @@
 //! country file made here.
 #![allow(
     missing_docs,
+    missing_debug_implementations,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,6 +18,9 @@ pub mod log;
 pub mod mmdb;
 pub mod server;
 pub mod site;
+/// The adapter of the guide, as it stands there.
+#[path = "../../adapters/web/guide/tower.rs"]
+pub mod tower_adapter;
 
 use std::time::{Duration, Instant};
 

@@ -102,7 +102,44 @@ impl Extract for SameOrigin {
 ///
 /// It is given two macros of the adapter's. `$extractor!` is called with each extractor, and implements the framework's
 /// trait by [`Extract`]; `$answer!` is called with `Rejection` and `Page`, and implements the framework's trait for
-/// answers by their `reply(&self)`. See [`adapter`](crate::adapter) for both.
+/// answers by their `reply(&self)`.
+///
+/// ```
+/// use privet::ConsentCategory;
+/// use privet_web::{Extract, Incoming, Reply};
+///
+/// // What some framework has.
+/// trait FromRequest: Sized {
+///     fn from_request(request: &Incoming<'_>) -> Result<Self, Rejection>;
+/// }
+/// trait IntoAnswer {
+///     fn into_answer(self) -> Reply;
+/// }
+///
+/// macro_rules! extractor {
+///     ($name:ident $(<$category:ident>)?) => {
+///         impl $(<$category: ConsentCategory>)? FromRequest for $name $(<$category>)? {
+///             fn from_request(request: &Incoming<'_>) -> Result<Self, Rejection> {
+///                 Ok(Self::extract(request)?)
+///             }
+///         }
+///     };
+/// }
+///
+/// macro_rules! answer {
+///     ($name:ident) => {
+///         impl IntoAnswer for $name {
+///             fn into_answer(self) -> Reply {
+///                 self.reply()
+///             }
+///         }
+///     };
+/// }
+///
+/// privet_web::extractors!(extractor, answer);
+///
+/// assert_eq!(Rejection(privet_web::Rejection::CrossSite).into_answer().status, 403);
+/// ```
 #[macro_export]
 macro_rules! extractors {
     ($extractor:ident, $answer:ident) => {

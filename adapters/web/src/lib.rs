@@ -22,6 +22,7 @@
 //! Everything works without script. Routes that change something take same-origin requests only
 //! ([`SameOrigin`]). Nothing here tells a visitor more than what went wrong on their side.
 
+pub mod adapter;
 mod assets;
 mod banner;
 mod extract;

@@ -11,6 +11,7 @@ mod operators;
 mod pages;
 
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::web::resource;
 use actix_web::{App, Error, HttpServer, Route, guard, web};
 use chat_shop::{BODY_LIMIT, Failure, PATIENCE, Shop, Stop};
 use privet_actix_web::{PrivetMiddleware, configure};
@@ -34,16 +35,14 @@ pub fn app(
         .app_data(web::Data::new(shop))
         .app_data(web::JsonConfig::default().limit(BODY_LIMIT))
         .app_data(web::FormConfig::default().limit(BODY_LIMIT))
-        .route("/", read().to(pages::home))
-        .route("/articles/{slug}", read().to(pages::article))
-        .service(
-            web::resource("/chat/messages").route(read().to(chat::read)).route(web::post().to(chat::send)),
-        )
-        .route("/chat/keep", web::post().to(chat::keep))
-        .route("/contacts", read().to(operators::contacts))
-        .route("/contacts/{id}", web::delete().to(operators::erase))
-        .route("/shop.css", read().to(|| pages::asset(chat_shop::STYLE)))
-        .route("/chat.js", read().to(|| pages::asset(chat_shop::SCRIPT)))
+        .service(resource("/").route(read().to(pages::home)))
+        .service(resource("/articles/{slug}").route(read().to(pages::article)))
+        .service(resource("/chat/messages").route(read().to(chat::read)).route(web::post().to(chat::send)))
+        .service(resource("/chat/keep").route(web::post().to(chat::keep)))
+        .service(resource("/contacts").route(read().to(operators::contacts)))
+        .service(resource("/contacts/{id}").route(web::delete().to(operators::erase)))
+        .service(resource("/shop.css").route(read().to(|| pages::asset(chat_shop::STYLE))))
+        .service(resource("/chat.js").route(read().to(|| pages::asset(chat_shop::SCRIPT))))
         .default_service(web::to(pages::not_found))
         .configure(privet_routes)
 }

@@ -1,63 +1,9 @@
-//! One table of scenarios through axum and actix-web: the same status, headers and bytes.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
+//! privet's own routes.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-
-use actix_web::test::{TestRequest, init_service};
-use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
-use axum::http::Request;
-use http_body_util::BodyExt as _;
-use privet::{Catalogue, Privet};
-use tower::ServiceExt as _;
-
-const PEER: ([u8; 4], u16) = ([203, 0, 113, 7], 4711);
-
-/// A request of a scenario. `{notice}` in its body is a token of the form that the browser would have.
-#[derive(Clone, Copy)]
-struct Step {
-    method: &'static str,
-    path: &'static str,
-    headers: &'static [(&'static str, &'static str)],
-    body: &'static str,
-}
-
-const fn get(path: &'static str) -> Step {
-    Step { method: "GET", path, headers: &[], body: "" }
-}
-
-impl Step {
-    const fn with(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
-        self.headers = headers;
-        self
-    }
-
-    const fn by(mut self, method: &'static str) -> Self {
-        self.method = method;
-        self
-    }
-}
-
-const fn post(
-    path: &'static str,
-    headers: &'static [(&'static str, &'static str)],
-    body: &'static str,
-) -> Step {
-    Step { method: "POST", path, headers, body }
-}
-
-const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-const JSON: (&str, &str) = ("content-type", "application/json");
-const PEOPLE: (&str, &str) = ("accept", "text/html,*/*;q=0.8");
-
-const ACCEPT: Step = post("/privacy/consent", &[SAME, FORM, PEOPLE], "action=accept_all&notice={notice}");
-const REJECT: Step = post("/privacy/consent", &[SAME, FORM, PEOPLE], "action=reject_all&notice={notice}");
+use crate::step::{ACCEPT, FORM, JSON, PEOPLE, REJECT, SAME, Scenario, get, post};
 
 /// Every route of privet with good and bad input.
-const SCENARIOS: &[(&str, &[Step])] = &[
+pub(crate) const ROUTES: &[Scenario] = &[
     ("settings", &[get("/privacy").with(&[PEOPLE])]),
     ("settings in German", &[get("/privacy").with(&[PEOPLE, ("accept-language", "de")])]),
     ("settings after accepting", &[ACCEPT, get("/privacy")]),
@@ -444,132 +390,10 @@ const SCENARIOS: &[(&str, &[Step])] = &[
 ];
 
 /// More than a form of privet may be.
-const LARGE: &str = {
+pub(crate) const LARGE: &str = {
     static BYTES: [u8; 80_000] = [b'x'; 80_000];
     match std::str::from_utf8(&BYTES) {
         Ok(text) => text,
         Err(_) => "",
     }
 };
-
-#[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-/// What is drawn at random is compared by its length.
-fn comparable(name: &str, value: &str) -> String {
-    match value.split_once('=') {
-        Some((cookie, rest)) if name == "set-cookie" && cookie.starts_with("__Host-privet") => {
-            let (value, attributes) = rest.split_once(';').unwrap_or((rest, ""));
-            format!("{cookie}={};{attributes}", value.len())
-        }
-        _ => value.to_owned(),
-    }
-}
-
-fn answer<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a [u8])>, body: &[u8]) -> Answer {
-    let headers = headers.map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned()));
-    // Each framework says the length where it writes the message.
-    let mut headers: Vec<_> = headers.filter(|(n, _)| n != "content-length").collect();
-    headers.sort();
-    Answer { status, headers, body: String::from_utf8_lossy(body).into_owned() }
-}
-
-#[derive(Default)]
-struct Jar(BTreeMap<String, String>);
-
-impl Jar {
-    fn line(&self, step: &Step) -> Option<String> {
-        let sent = step.headers.iter().find(|(n, _)| *n == "cookie").map(|(_, v)| (*v).to_owned());
-        let held: Vec<_> = self.0.iter().map(|(n, v)| format!("{n}={v}")).chain(sent).collect();
-        (!held.is_empty()).then(|| held.join("; "))
-    }
-
-    fn take(&mut self, answer: &Answer) {
-        for (_, line) in answer.headers.iter().filter(|(n, _)| n == "set-cookie") {
-            let (name, rest) = line.split_once('=').unwrap();
-            if rest.contains("Max-Age=0") {
-                self.0.remove(name);
-            } else {
-                self.0.insert(name.to_owned(), rest.split(';').next().unwrap().to_owned());
-            }
-        }
-    }
-}
-
-async fn by_axum(app: &privet_axum::Protected<Router>, step: &Step, jar: &Jar, body: String) -> Answer {
-    let mut request = Request::builder().method(step.method).uri(step.path);
-    for (name, value) in step.headers.iter().filter(|(n, _)| *n != "cookie") {
-        request = request.header(*name, *value);
-    }
-    if let Some(line) = jar.line(step) {
-        request = request.header("cookie", line);
-    }
-    let request = request.extension(ConnectInfo(SocketAddr::from(PEER))).body(Body::from(body)).unwrap();
-    let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    answer(parts.status.as_u16(), parts.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())), &body)
-}
-
-fn for_actix(step: &Step, jar: &Jar, body: String) -> TestRequest {
-    let mut request = TestRequest::with_uri(step.path)
-        .method(step.method.parse().unwrap())
-        .peer_addr(SocketAddr::from(PEER))
-        .set_payload(body);
-    for (name, value) in step.headers.iter().filter(|(n, _)| *n != "cookie") {
-        request = request.insert_header((*name, *value));
-    }
-    match jar.line(step) {
-        Some(line) => request.insert_header(("cookie", line)),
-        None => request,
-    }
-}
-
-#[actix_web::test]
-async fn axum_and_actix_web_answer_alike() {
-    let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
-    let clock = privet::FakeClock::at(privet::Timestamp::from_millis(1_800_000_000_000));
-    let privet =
-        Privet::builder(catalogue).public_origin("https://shop.example").clock(clock).build().await.unwrap();
-    let axum = privet_axum::protect(privet_axum::router(&privet), &privet);
-    let actix = actix_web::App::new()
-        .configure(privet_actix_web::configure(&privet))
-        .wrap(privet_actix_web::PrivetMiddleware::new(privet.clone()));
-    let actix = init_service(actix).await;
-    let mut steps = 0;
-    for (name, scenario) in SCENARIOS {
-        let mut jars = [Jar::default(), Jar::default()];
-        for (at, step) in scenario.iter().enumerate() {
-            let state = by_axum(&axum, &get("/privacy/consent"), &jars[0], String::new()).await;
-            let state: serde_json::Value = serde_json::from_str(&state.body).unwrap();
-            let body = step.body.replace("{notice}", state["notice"].as_str().unwrap());
-            let one = by_axum(&axum, step, &jars[0], body.clone()).await;
-            let response =
-                actix_web::test::call_service(&actix, for_actix(step, &jars[1], body).to_request()).await;
-            let status = response.status().as_u16();
-            let headers: Vec<_> = response
-                .headers()
-                .iter()
-                .map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec()))
-                .collect();
-            let body = actix_web::test::read_body(response).await;
-            let two = answer(status, headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())), &body);
-            jars[0].take(&one);
-            jars[1].take(&two);
-            let alike = |a: Answer| Answer {
-                headers: a.headers.iter().map(|(n, v)| (n.clone(), comparable(n, v))).collect(),
-                ..a
-            };
-            assert_eq!(alike(one), alike(two), "{name}, step {}", at + 1);
-            steps += 1;
-        }
-    }
-    assert!(
-        SCENARIOS.len() >= 120 && steps > SCENARIOS.len(),
-        "{} scenarios, {steps} steps",
-        SCENARIOS.len()
-    );
-}
