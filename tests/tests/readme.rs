@@ -1,27 +1,54 @@
-//! The quickstart of the README is a program: the same text, started, visited, refused, agreed to.
-#![allow(missing_docs, reason = "a test")]
+//! The quickstarts of the README are programs: the same text, started, visited, refused, agreed to.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
 
 use std::net::TcpListener;
 
 use privet_tests::client::{Sending, Visitor};
 use privet_tests::server::{files, folder};
 use privet_tests::until;
+use rstest::rstest;
 use tokio::process::Command;
 
 const README: &str = include_str!("../../README.md");
-const QUICKSTART: &str = include_str!("../src/bin/quickstart-axum.rs");
+const QUICKSTARTS: [&str; 2] =
+    [include_str!("../src/bin/quickstart-axum.rs"), include_str!("../src/bin/quickstart-actix-web.rs")];
 
-#[test]
-fn the_readme_shows_the_program_that_is_tested() {
-    let shown = README.split("```rust,no_run\n").nth(1).and_then(|rest| rest.split("```").next());
-    assert_eq!(shown, Some(QUICKSTART));
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    let blocks = README.split(fence.as_str()).skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
+#[test]
+fn the_readme_shows_the_programs_that_are_tested() {
+    assert_eq!(blocks("rust,no_run"), QUICKSTARTS);
+}
+
+/// Both frameworks: about twenty lines, and the same handlers.
+#[test]
+fn the_quickstarts_are_short_and_their_handlers_the_same_text() {
+    let [axum, actix] = QUICKSTARTS.map(|text| {
+        let handlers = text.split("\n\n").filter(|part| part.starts_with("async fn"));
+        handlers.collect::<Vec<_>>()
+    });
+    assert_eq!(axum, actix);
+    assert_eq!(axum.len(), 1);
+    for text in QUICKSTARTS {
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+        assert!(lines <= 25, "{lines} lines");
+    }
+}
+
+#[rstest]
+#[case(env!("CARGO_BIN_EXE_quickstart-axum"))]
+#[case(env!("CARGO_BIN_EXE_quickstart-actix-web"))]
 #[tokio::test]
-async fn the_quickstart_keeps_its_word() {
+async fn the_quickstarts_keep_their_word(#[case] program: &str) {
     let data = folder();
+    let [catalogue] = blocks("toml")[..] else { panic!("one catalogue") };
+    std::fs::write(data.path().join("privet.toml"), catalogue).unwrap();
     let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut quickstart = Command::new(env!("CARGO_BIN_EXE_quickstart-axum"))
+    let mut quickstart = Command::new(program)
         .current_dir(data.path())
         .env("ADDR", addr.to_string())
         .kill_on_drop(true)

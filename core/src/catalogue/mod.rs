@@ -65,6 +65,7 @@ pub(crate) use index::{EntryGate, EntryId};
 pub(crate) use own::OwnNames;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::consent::NoticeWords;
@@ -205,6 +206,15 @@ impl Catalogue {
     /// finding when it cannot be true.
     pub fn from_toml(text: &str) -> Result<Self> {
         CatalogueBuilder::from_toml(text)?.build()
+    }
+
+    /// Reads, checks and builds a catalogue from a TOML file. To have it in the binary instead, give
+    /// `include_str!("…")` to [`from_toml`](Self::from_toml).
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) when the file cannot be read; else as `from_toml`.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_toml(&load::read(path.as_ref())?)
     }
 
     /// Begins a catalogue in Rust with the operator of the site.

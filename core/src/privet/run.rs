@@ -1,11 +1,13 @@
 //! What goes on beside the requests: [`Privet::run`].
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_channel::oneshot;
 use futures_timer::Delay;
-use futures_util::future::{Either, select};
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, join, select};
 
 use super::Privet;
 use crate::clock::{Day, Timestamp};
@@ -46,6 +48,30 @@ impl Privet {
         self.logged("recording what waits", self.record_pending().await);
         self.logged("writing activity", self.flush().await.map(drop));
         self.0.running.store(false, Ordering::SeqCst);
+    }
+
+    /// Serves, and does beside it what [`run`](Self::run) does; when `serving` ends, everything is written before its
+    /// output is given back. The shortest way to run both in `main`, in the right order:
+    ///
+    /// ```
+    /// # use privet::{Catalogue, Privet};
+    /// # futures_executor::block_on(async {
+    /// # let privet = Privet::builder(Catalogue::from_toml("[controller]\nname = \"Shop\"\ncontact = \"c\"")?).build().await?;
+    /// # let serving = async { Ok::<_, std::io::Error>(()) };
+    /// // let serving = axum::serve(listener, service).with_graceful_shutdown(ctrl_c);
+    /// // let serving = HttpServer::new(…).bind(addr)?.run();
+    /// privet.run_while(serving).await?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub async fn run_while<S: IntoFuture>(&self, serving: S) -> S::Output {
+        let (served, until_served) = oneshot::channel::<()>();
+        let serving = async {
+            let output = serving.into_future().await;
+            drop(served);
+            output
+        };
+        let (output, ()) = join(serving, self.clone().run(until_served.map(|_| ()))).await;
+        output
     }
 
     async fn tick_until(&self, shutdown: impl Future<Output = ()> + Send) {

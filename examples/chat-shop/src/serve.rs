@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use privet::Clock;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::{Countries, OperatorToken, Settings, Shop, SupportDesk, installation};
 
@@ -67,10 +67,6 @@ async fn open_and_serve(
     let until = |mut stopped: watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    // One for the whole process, however many threads serve. It ends after the last request, whose activity and
-    // withdrawals are then written.
-    let (served, until_served) = oneshot::channel::<()>();
-    let housekeeping = tokio::spawn(privet.run(async { drop(until_served.await) }));
     tokio::spawn(reload_on_hangup(countries));
     tokio::spawn(async move {
         interrupted().await;
@@ -83,12 +79,18 @@ async fn open_and_serve(
         until(stopped).await;
         tokio::time::sleep(PATIENCE).await;
     };
-    tokio::select! {
-        served = serving => served?,
-        () = patience => tracing::warn!("some connections did not end in time"),
-    }
-    drop(served);
-    housekeeping.await?;
+    let serving = async {
+        tokio::select! {
+            served = serving => served,
+            () = patience => {
+                tracing::warn!("some connections did not end in time");
+                Ok(())
+            }
+        }
+    };
+    // Once for the whole process, however many threads serve. It ends after the last request, whose activity and
+    // withdrawals are then written.
+    privet.run_while(serving).await?;
     println!("stopped");
     Ok(())
 }
