@@ -31,18 +31,18 @@ fn count(case: Case, requests: u64) -> Result<u64, String> {
 }
 
 fn table(check: bool) -> Result<bool, String> {
-    println!("{:<34}{:>12}{:>12}{:>10}", "instructions per request", "", "over bare", "budget");
+    println!("{:<42}{:>12}{:>12}{:>10}", "instructions per request", "", "over bare", "budget");
     let mut bare = 0;
     let mut kept = true;
     for case in Case::ALL {
         let each = (count(case, MANY)? - count(case, FEW)?) / (MANY - FEW);
-        if case == Case::Bare {
+        if case.is_bare() {
             bare = each;
         }
         let budget = case.budget().map(|b| b.to_string()).unwrap_or_default();
         let over = case.budget().is_some_and(|b| each > b);
         let mark = if over { "  over budget" } else { "" };
-        println!("{:<34}{each:>12}{:>12}{budget:>10}{mark}", case.name(), each - bare.min(each));
+        println!("{:<42}{each:>12}{:>12}{budget:>10}{mark}", case.name(), each - bare.min(each));
         kept &= !over;
     }
     Ok(kept || !check)

@@ -1,6 +1,8 @@
 //! The site of the bench: nine cookies of its own, and privet's.
 
+use axum::Router;
 use privet::{Catalogue, Privet};
+use privet_web::testing::{Asked, InProcess as _};
 
 const NAMES: [&str; 9] =
     ["theme", "lang", "ab_bucket", "cart_id", "seen_tour", "stats_id", "stats_run", "promo_src", "last_page"];
@@ -58,4 +60,19 @@ pub(crate) async fn privet(show_addresses: bool) -> Privet {
     let builder = Privet::builder(catalogue);
     let builder = if show_addresses { builder.show_addresses() } else { builder };
     builder.build().await.unwrap()
+}
+
+/// The value of the cookie that a choice leaves on the device.
+pub(crate) async fn decided(privet: &Privet, action: &str) -> String {
+    let mut site = privet_axum::testing::in_process::<Router>(privet_axum::router(privet), privet);
+    let state = site.ask(Asked::new("GET", "/privacy/consent")).await;
+    let state: serde_json::Value = serde_json::from_slice(&state.body).unwrap();
+    let form = format!("action={action}&notice={}", state["notice"].as_str().unwrap());
+    let asked = Asked::new("POST", "/privacy/consent")
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form);
+    let answer = site.ask(asked).await;
+    let line = answer.all("set-cookie").next().unwrap();
+    line.strip_prefix("__Host-privet=").unwrap().split(';').next().unwrap().to_owned()
 }

@@ -1,7 +1,11 @@
 //! privet in an actix-web app with real middleware: sessions, nested scopes, errors, and mistakes in the order.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix_identity::{Identity, IdentityMiddleware};
 use actix_session::storage::CookieSessionStore;
@@ -12,11 +16,13 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
 use actix_web::test::{TestRequest, call_service, init_service};
-use actix_web::{App, Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{App, Error, HttpMessage as _, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
+use futures_util::FutureExt as _;
 use privet::catalogue::{
     CategoryDecl, Controller, EntryDecl, GateDecl, LegalBasis, Preset, ServiceDecl, Trigger,
 };
 use privet::{Analytics, Catalogue, Enforcement, Privet};
+use privet_actix_web::testing::{Stage, walk};
 use privet_actix_web::{
     Banner, Consent, Country, Granted, PrivetMiddleware, SameOrigin, Visit, Visitor, configure,
 };
@@ -339,6 +345,119 @@ async fn deny_answers_500_and_names_the_cookie() {
         assert_eq!((response.status().as_u16(), names(&response).len()), (500, 0), "{path}");
         assert!(text(response).await.contains("undeclared"), "{path}");
     }
+}
+
+/// P3: a panic that a middleware inside makes an answer of is judged like any answer.
+#[actix_web::test]
+async fn gate_07_an_answer_to_a_panic_is_judged() {
+    let privet = installation(None).await;
+    let app = App::new()
+        .route("/", web::get().to(|| async { panic!("in a handler") as HttpResponse }))
+        .wrap_fn(|request, app| {
+            let answer = AssertUnwindSafe(app.call(request)).catch_unwind();
+            async move { answer.await.unwrap_or_else(|_| Err(Refused(500).into())) }
+        })
+        .wrap(PrivetMiddleware::new(privet.clone()));
+    let app = init_service(app).await;
+    let error = app.call(request("/", "").to_request()).await.unwrap_err();
+    let response = error.error_response();
+    assert_eq!((response.status().as_u16(), response.headers().get_all(SET_COOKIE).count()), (500, 0));
+    assert_eq!(privet.violations().len(), 2, "they were tried");
+}
+
+fn exchange(addr: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// On a real server: what nobody catches ends without an answer, so nothing leaves, and the visit is over. Several
+/// workers share one installation.
+#[actix_web::test]
+async fn a_panic_that_nobody_catches_sends_nothing() {
+    let privet = installation(None).await;
+    let left: Arc<Mutex<Vec<privet::Visit>>> = Arc::default();
+    let (kept, handle) = (left.clone(), privet.clone());
+    let server = HttpServer::new(move || {
+        let kept = kept.clone();
+        let panics = move |visit: Visit| {
+            kept.lock().unwrap().push(visit.0.clone());
+            async { panic!("in a handler") as HttpResponse }
+        };
+        App::new()
+            .route("/panics", web::get().to(panics))
+            .configure(configure(&handle))
+            .wrap(PrivetMiddleware::new(handle.clone()))
+    })
+    .workers(2)
+    .disable_signals()
+    .bind("127.0.0.1:0")
+    .unwrap();
+    let addr = server.addrs()[0];
+    let server = server.run();
+    let handle = server.handle();
+    let serving = actix_web::rt::spawn(server);
+    let ask = async |request: String| {
+        actix_web::rt::task::spawn_blocking(move || exchange(addr, &request)).await.unwrap()
+    };
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    assert_eq!(ask(get("/panics")).await, "");
+    let visit = left.lock().unwrap().pop().unwrap();
+    assert!(matches!(visit.activate("counter"), Err(privet::Error::HeadSent)), "the visit is over");
+
+    // A notice of one worker is known to the other.
+    for _ in 0..8 {
+        let state = ask(get("/privacy/consent")).await;
+        let state: serde_json::Value = serde_json::from_str(state.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        let form = format!("action=accept_all&notice={}", state["notice"].as_str().unwrap());
+        let answer = ask(format!(
+            "POST /privacy/consent HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nsec-fetch-site: same-origin\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+            form.len()
+        ));
+        let answer = answer.await;
+        assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    }
+    handle.stop(true).await;
+    serving.await.unwrap().unwrap();
+}
+
+/// What a walk through an app finds, whichever middleware set it.
+#[actix_web::test]
+async fn a_walk_finds_what_the_catalogue_does_not_allow() {
+    let privet = installation(None).await;
+    let remember = |session: Session| async move {
+        session.insert("n", 1).unwrap();
+        "remembered"
+    };
+    let app = || {
+        App::new()
+            .route("/clean", web::get().to(|| async { "clean" }))
+            .route("/remember", web::get().to(remember))
+            .route("/visits", web::get().to(|| async { tries(HttpResponse::Ok().finish()) }))
+            .wrap(SessionMiddleware::new(CookieSessionStore::default(), Key::from(&[7; 64])))
+    };
+    let routes = || app().configure(configure(&privet));
+    walk(routes(), &privet).get("/clean").get("/nowhere").run().await.assert_clean();
+    let report = walk(routes(), &privet).get("/remember").get("/visits").run().await;
+    assert_eq!(report.problems, Vec::<String>::new());
+    let found = |stage: Stage, request: &str| -> Vec<String> {
+        let of = report.found.iter().filter(|f| f.stage == stage && f.request == request);
+        of.map(|f| format!("{} {:?}", f.cookie, f.kind)).collect()
+    };
+    assert_eq!(found(Stage::BeforeChoice, "GET /remember"), ["id Undeclared"]);
+    assert_eq!(found(Stage::AfterRefusal, "GET /visits"), ["undeclared Undeclared", "visits Refused"]);
+    assert_eq!(
+        found(Stage::AfterGrant, "GET /visits"),
+        ["undeclared Undeclared", "visits OutlivesDeclaration"]
+    );
+
+    let without = walk(app(), &privet).get("/clean").get("no path").run().await;
+    assert!(without.problems.iter().any(|p| p.contains(".configure(privet_actix_web::configure(&privet))")));
+    assert!(without.problems.iter().any(|p| p.contains("cannot be asked for")), "{:?}", without.problems);
 }
 
 #[test]

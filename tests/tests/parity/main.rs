@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use privet::store::{MemoryKeyStore, MemoryLedger, MemoryStore};
-use privet::{FakeClock, KeyRing, Storage, Timestamp};
+use privet::{Analytics, FakeClock, KeyRing, Storage, Timestamp};
+use privet_tests::log::Log;
 use privet_tests::server::{Framework, OPERATOR};
 use privet_tests::site::{Client, Site};
 use privet_web::testing::{Answered, Asked};
+use tower::ServiceExt as _;
 
 use crate::step::{Differs, Scenario, Step};
 
@@ -202,4 +204,34 @@ fn what_is_drawn_stands_for_the_same_everywhere() {
     assert!(!drawn.alike(&a, &c), "it stood for another before");
     assert!(!Drawn::default().alike(&a, &b[1..]));
     assert!(!Drawn::default().alike("refused", "granted"), "too short to be drawn");
+}
+
+/// The last difference: with nothing of privet around a route, `Option<Granted<C>>` is a 500 with the cure on axum.
+/// actix-web makes a `None` of whatever an extractor fails with, and there is nobody to answer instead: it is the strict
+/// side, and said in the log, each time.
+#[tokio::test]
+async fn without_privet_an_option_is_answered_by_axum_and_logged_on_actix_web() {
+    let log = Log::default();
+    let _guard = log.listen(tracing::Level::ERROR);
+    let of_axum = axum::Router::new().route(
+        "/",
+        axum::routing::get(|granted: Option<privet_axum::Granted<Analytics>>| async move {
+            granted.map_or("none", |_| "granted")
+        }),
+    );
+    let request = http::Request::new(axum::body::Body::empty());
+    let answer = of_axum.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 500);
+    assert_eq!(log.said().matches("privet is not around this route").count(), 1);
+
+    let of_actix = actix_web::App::new().route(
+        "/",
+        actix_web::web::get().to(|granted: Option<privet_actix_web::Granted<Analytics>>| async move {
+            granted.map_or("none", |_| "granted")
+        }),
+    );
+    let of_actix = actix_web::test::init_service(of_actix).await;
+    let request = actix_web::test::TestRequest::default().to_request();
+    assert_eq!(actix_web::test::call_and_read_body(&of_actix, request).await, "none");
+    assert_eq!(log.said().matches("as the last `wrap`").count(), 1);
 }
