@@ -18,15 +18,16 @@
 //! )?)
 //! .build()
 //! .await?;
+//! let handle = privet.clone();
 //! let server = HttpServer::new(move || {
 //!     App::new()
 //!         .route("/", web::get().to(home))
-//!         .configure(configure(&privet))
-//!         .wrap(PrivetMiddleware::new(privet.clone()))
+//!         .configure(configure(&handle))
+//!         .wrap(PrivetMiddleware::new(handle.clone()))
 //! })
 //! .bind("127.0.0.1:0")?;
 //! # drop(async move {
-//! server.run().await
+//! privet.run_while(server.run()).await
 //! # });
 //! # Ok(()) }
 //! ```
@@ -34,8 +35,11 @@
 //! # Where to mount it
 //!
 //! [`PrivetMiddleware`] is wrapped **last**, which makes it the outermost: what is wrapped after it is outside, sees
-//! addresses and sets cookies that nobody judges. `Privet::run` is spawned once, before `HttpServer::new`, not in its
-//! factory, which runs per worker.
+//! addresses and sets cookies that nobody judges. If something outside has read the cookies before, so that handlers would
+//! find what is refused in actix-web's cache, the answer is a 500 that names the cure.
+//!
+//! The `Privet` is built once, before `HttpServer::new`; its factory runs per worker and clones the handle.
+//! `privet.run_while(server)` serves and keeps house beside it, once for all workers.
 //!
 //! # What a handler takes
 //!
@@ -47,16 +51,37 @@
 //! | [`Visitor`] | whom the site knows the visitor as |
 //! | [`Country`] | the country the visitor is likely in |
 //! | [`Banner`] | the banner, for one line of a template |
+//! | [`SameOrigin`] | that the request comes from the site, for the app's own routes that change something |
 //! | [`Visit`] | all of it |
 //!
 //! Each stands for the type of the same name in `privet` and derefs to it.
 //!
+//! # What a handler ends with
+//!
+//! [`Rejection`] makes an answer of every [`privet::Error`] that tells a visitor nothing of the inside; `?` makes one:
+//!
+//! ```
+//! use privet::Analytics;
+//! use privet_actix_web::{Granted, Rejection};
+//!
+//! async fn count(granted: Granted<Analytics>) -> Result<&'static str, Rejection> {
+//!     granted.set_cookie("visits", "1")?;
+//!     Ok("counted")
+//! }
+//! ```
+//!
+//! [`Page`] is what `banner.page(html)` gives, for apps without templates; [`testing::walk`] is for an app's own tests.
+//!
 //! # Limits
 //!
 //! actix-web turns any failure of `Option<Granted<C>>` into `None`. A category that is not declared is answered with 500
-//! and the cure all the same, by the middleware; without the middleware there is nobody to answer, so it is only said
-//! in the log. What a listener puts into `conn_data` is not hidden. When a handler panics, actix-web closes the
-//! connection without an answer, so nothing leaves.
+//! and the cure all the same, by the middleware; without the middleware there is nobody to answer, so it is said in the
+//! log, each time.
+//!
+//! When a handler panics and nothing catches it, actix-web closes the connection without an answer, so nothing leaves.
+//!
+//! `web::Data`, `conn_data` and what a middleware outside puts into a request's extensions are the app's: an address in
+//! them is not hidden.
 
 mod extract;
 mod head;

@@ -20,7 +20,7 @@
 //! let service = protect(app, &privet).into_make_service();
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! # drop(async move {
-//! axum::serve(listener, service).await
+//! privet.run_while(axum::serve(listener, service)).await
 //! # });
 //! # Ok(()) }
 //! ```
@@ -43,10 +43,27 @@
 //! | [`Visitor`] | whom the site knows the visitor as |
 //! | [`Country`] | the country the visitor is likely in |
 //! | [`Banner`] | the banner, for one line of a template |
+//! | [`SameOrigin`] | that the request comes from the site, for the app's own routes that change something |
 //! | [`Visit`] | all of it |
 //!
 //! Each stands for the type of the same name in `privet` and derefs to it. Without the layer each answers 500 and names
 //! the cure.
+//!
+//! # What a handler ends with
+//!
+//! [`Rejection`] makes an answer of every [`privet::Error`] that tells a visitor nothing of the inside; `?` makes one:
+//!
+//! ```
+//! use privet::Analytics;
+//! use privet_axum::{Granted, Rejection};
+//!
+//! async fn count(granted: Granted<Analytics>) -> Result<&'static str, Rejection> {
+//!     granted.set_cookie("visits", "1")?;
+//!     Ok("counted")
+//! }
+//! ```
+//!
+//! [`Page`] is what `banner.page(html)` gives, for apps without templates; [`testing::walk`] is for an app's own tests.
 //!
 //! # Limits
 //!

@@ -212,7 +212,7 @@ impl Catalogue {
     /// `include_str!("…")` to [`from_toml`](Self::from_toml).
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) when the file cannot be read; else as `from_toml`.
+    /// [`Error::Config`] when the file cannot be read; else as `from_toml`.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_toml(&load::read(path.as_ref())?)
     }

@@ -174,7 +174,7 @@ impl EpochKeys {
         // Nobody loaded today's key: `Privet::run` is not running. A key of this process alone keeps
         // yesterday's visitors unlinkable.
         tracing::warn!(
-            "no key for today's pseudonyms; spawn `privet.run(shutdown)` once, so that keys change with the day"
+            "no key for today's pseudonyms; serve with `privet.run_while(…)`, or spawn `privet.run(shutdown)` once, so that keys change with the day"
         );
         let fresh = EpochKey::new(&Secret::new(random_bytes().ok()?));
         self.0.rcu(|held| {
