@@ -13,6 +13,7 @@ mod readers;
 mod serve;
 mod settings;
 mod support;
+pub mod walk;
 
 use std::sync::Arc;
 
@@ -69,6 +70,18 @@ impl Shop {
     ) -> rusqlite::Result<Self> {
         let articles = Arc::new(Articles::load()?);
         Ok(Self { privet, articles, readers: Arc::default(), operators, support })
+    }
+
+    /// A shop that keeps everything in memory, for tests.
+    ///
+    /// # Errors
+    /// As [`installation`] and [`open`](Self::open).
+    pub async fn in_memory() -> Result<Self, Failure> {
+        let (storage, countries) = (Storage::in_memory()?, Countries::Embedded.lookup());
+        let privet =
+            installation(CATALOGUE, &Settings::default(), storage, countries, privet::SystemClock).await?;
+        let (operators, _) = OperatorToken::generate()?;
+        Ok(Self::open(privet, operators, None)?)
     }
 
     /// Whether an `Authorization` header is an operator's.
