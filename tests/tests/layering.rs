@@ -151,9 +151,12 @@ fn the_old_http_and_cookie_are_below_actix_web_only() {
     let members: BTreeSet<_> = list(&metadata["workspace_members"]).iter().map(text).collect();
     let packages = list(&metadata["packages"]).iter().filter(|p| members.contains(text(&p["id"])));
     for package in packages.map(|package| text(&package["name"])) {
-        // The driver of the browser brings them into the tests, and into nothing else.
-        let around =
-            if package == "privet-tests" { &["actix-web", "fantoccini"][..] } else { &["actix-web"] };
+        let around = match package {
+            // The driver of the browser brings them into the tests, the bare requests of the benches into these.
+            "privet-tests" => &["actix-web", "fantoccini"][..],
+            "privet-benches" => &["actix-web", "actix-http", "actix-session"],
+            _ => &["actix-web"],
+        };
         assert_eq!(old(package, around), [] as [&str; 0], "{package}");
     }
     let below: Vec<_> = old("privet-actix-web", &[]);
