@@ -43,6 +43,13 @@ impl Timestamp {
         Day(self.0.div_euclid(DAY_MS))
     }
 
+    /// The UTC month this instant lies in, counted from January 1970.
+    #[must_use]
+    pub(crate) fn month(self) -> i64 {
+        let at = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000));
+        at.map_or(0, |at| (i64::from(at.year()) - 1970) * 12 + i64::from(u8::from(at.month())) - 1)
+    }
+
     /// The start of the bucket of this length that the instant lies in; a bucket of zero changes nothing.
     #[must_use]
     pub fn floor_to(self, bucket: Duration) -> Self {
@@ -187,6 +194,13 @@ mod tests {
         assert_eq!(Timestamp(61_999).floor_to(Duration::from_secs(60)), Timestamp(60_000));
         assert_eq!(Timestamp(-1).floor_to(Duration::from_secs(1)), Timestamp(-1000));
         assert_eq!(Timestamp(7).floor_to(Duration::ZERO), Timestamp(7));
+    }
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        for (day, month) in [(0, 0), (30, 0), (31, 1), (364, 11), (365, 12), (-1, -1), (20_514, 674)] {
+            assert_eq!(Day::from_number(day).start().month(), month, "day {day}");
+        }
     }
 
     #[test]

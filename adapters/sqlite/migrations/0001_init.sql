@@ -34,6 +34,19 @@ CREATE TABLE consent_records (
     gpc       INTEGER NOT NULL,
     -- per category: code, decision, three bytes of fingerprint
     decisions BLOB    NOT NULL,
+    -- what hides the subject in the chain
+    salt      BLOB    NOT NULL,
+    PRIMARY KEY (tenant, segment, seq)
+) WITHOUT ROWID;
+
+-- The chain over the records: it stays when a record is purged.
+CREATE TABLE consent_links (
+    tenant  TEXT    NOT NULL,
+    segment INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,
+    until   INTEGER NOT NULL,
+    digest  BLOB    NOT NULL,
+    hash    BLOB    NOT NULL,
     PRIMARY KEY (tenant, segment, seq)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX consent_records_id ON consent_records (tenant, site, id);

@@ -27,9 +27,10 @@ fn ip_07_there_is_no_place_for_an_address() {
     let db = Connection::open(folder.path().join("privet.db")).unwrap();
     let expected = [
         ("_privet_migrations", "version"),
+        ("consent_links", "tenant segment seq until digest hash"),
         (
             "consent_records",
-            "tenant segment seq site id subject act at until notice language regime method gesture gpc decisions",
+            "tenant segment seq site id subject act at until notice language regime method gesture gpc decisions salt",
         ),
         (
             "contacts",

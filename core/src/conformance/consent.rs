@@ -8,7 +8,7 @@ use crate::consent::{Act, ConsentRecord, NoticeId, NoticeSnapshot};
 use crate::error::Error;
 use crate::key::Fingerprint;
 use crate::retention::DataClass;
-use crate::store::{OpenInfo, Store};
+use crate::store::{ChainLink, Chained, KeptRecord, OpenInfo, Store};
 
 /// Rule 11: one installation key, or the one before it during a rotation.
 pub async fn another_key_is_refused(store: &dyn Store) {
@@ -182,4 +182,48 @@ pub async fn a_purge_wakes_no_withdrawn_grant(store: &dyn Store) {
     let over = start() + LIFE + Duration::from_secs(1);
     let all = everything(over).with(DataClass::ConsentRecords, over);
     assert_eq!(store.purge_step(&here.tenant, DataClass::ConsentRecords, 100, &all, at(0)).await.unwrap(), 2);
+}
+
+/// Rule 12: links follow from each other, cover their records, count per tenant, and stay when a record is purged.
+pub async fn records_are_chained(store: &dyn Store) {
+    let (here, there) = (scope("a", "x"), scope("b", "x"));
+    let (f, g) = (Fixture::new(store, &here), Fixture::new(store, &there));
+    let (first, _) = f.granted().await;
+    g.granted().await;
+    let next_month = Duration::from_secs(40 * 86_400);
+    let withdrawal = ConsentRecord { act: Act::Withdrawal, ..f.record(&[], start() + next_month) };
+    f.append(withdrawal, Some(first.id)).await;
+    // One that comes late does not go back to the month before.
+    f.append(f.record(&[ANALYTICS], at(1)), None).await;
+    let chain = store.chain(&here.tenant, None, 100).await.unwrap();
+    let mut before: Option<ChainLink> = None;
+    for (n, Chained { link, record }) in chain.iter().enumerate() {
+        assert_eq!(link.seq, n as u64 + 1);
+        assert!(before.is_none_or(|b| b.segment <= link.segment));
+        assert_eq!(link.hash, link.hash_after(before.as_ref(), &here.tenant));
+        let KeptRecord::Whole(record, salt) = record else { unreachable!("it is there: {record:?}") };
+        assert_eq!((salt.digest(record), record.until), (link.digest, link.until));
+        before = Some(*link);
+    }
+    assert_eq!(chain.len(), 3);
+    assert_eq!(chain[1].link.segment - chain[0].link.segment, 1);
+    assert_eq!(chain[2].link.segment, chain[1].link.segment);
+    let rest = store.chain(&here.tenant, Some(&chain[0].link), 1).await.unwrap();
+    assert_eq!(rest.iter().map(|c| c.link).collect::<Vec<_>>(), [chain[1].link]);
+    let heads = store.chain_heads().await.unwrap();
+    assert_eq!(
+        heads.iter().map(|(t, l)| (t, l.seq)).collect::<Vec<_>>(),
+        [(&here.tenant, 3), (&there.tenant, 1)]
+    );
+
+    let over = start() + LIFE + next_month + Duration::from_secs(1);
+    let all = everything(over).with(DataClass::ConsentRecords, over);
+    assert_eq!(store.purge_step(&here.tenant, DataClass::ConsentRecords, 100, &all, at(0)).await.unwrap(), 3);
+    let left = store.chain(&here.tenant, None, 100).await.unwrap();
+    assert_eq!(
+        left.iter().map(|c| c.link).collect::<Vec<_>>(),
+        chain.iter().map(|c| c.link).collect::<Vec<_>>()
+    );
+    assert!(left.iter().all(|c| matches!(c.record, KeptRecord::Gone)));
+    assert_eq!(store.unchained_records(&here.tenant).await.unwrap(), 0);
 }

@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::retention::{DataClass, RetentionRule};
 use crate::scope::{Scope, Tenant};
 use crate::store::{
-    Adoption, AppendedRecord, ConsentProof, ConsentStore, ContactCursor, ContactStore, ContactTouch,
-    ConversationStore, EraseStep, Erasing, Horizon, MessageToStore, NewRecord, OpenInfo, OwnerProof,
-    RetentionStore, Store, StoredMessage, forward,
+    Adoption, AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, ContactCursor, ContactStore,
+    ContactTouch, ConversationStore, EraseStep, Erasing, Horizon, MessageToStore, NewRecord, OpenInfo,
+    OwnerProof, RetentionStore, Store, StoredMessage, forward,
 };
 
 /// A store that is not available when it is told so, or that lets its units wait: what an app does then is

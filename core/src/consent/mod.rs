@@ -21,7 +21,7 @@ pub use state::{ConsentState, Decision};
 pub use token::NoticeToken;
 pub use words::NoticeWords;
 
-pub use crate::privet::{Answer, Decided, Provenance, SiteNotice, Withdrawn};
+pub use crate::privet::{Answer, ChainReport, Damage, Decided, Provenance, SiteNotice, Withdrawn};
 
 pub(crate) use state::{Choice, Kept, Standing};
 pub(crate) use token::TokenKey;

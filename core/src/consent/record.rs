@@ -146,6 +146,33 @@ pub struct RecordedDecision {
 }
 
 impl RecordedDecision {
+    /// Five bytes, as a store keeps them: category, decision, fingerprint.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 5] {
+        let decision = match self.decision {
+            Decision::Unknown => 0,
+            Decision::Refused => 1,
+            Decision::Granted => 2,
+        };
+        let [a, b, c] = self.fingerprint;
+        [self.category.get(), decision, a, b, c]
+    }
+
+    /// The decision that a store kept.
+    #[must_use]
+    pub const fn from_bytes([category, decision, a, b, c]: [u8; 5]) -> Option<Self> {
+        let decision = match decision {
+            0 => Decision::Unknown,
+            1 => Decision::Refused,
+            2 => Decision::Granted,
+            _ => return None,
+        };
+        match CategoryCode::new(category) {
+            Some(category) => Some(Self { category, decision, fingerprint: [a, b, c] }),
+            None => None,
+        }
+    }
+
     /// A decision as a store kept it.
     #[must_use]
     pub fn new(category: CategoryCode, decision: Decision, fingerprint: [u8; 3]) -> Self {

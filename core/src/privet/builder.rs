@@ -265,6 +265,7 @@ impl Builder {
             violations: Default::default(),
             pending: Pending::default(),
             rules: Mutex::default(),
+            anchored: Mutex::default(),
             banner_warned: AtomicBool::new(false),
             site_warned: AtomicBool::new(false),
             running: AtomicBool::new(false),

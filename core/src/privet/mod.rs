@@ -3,12 +3,14 @@
 mod act;
 mod builder;
 mod pending;
+mod proof;
 mod run;
 mod site;
 mod site_decl;
 
 pub use act::{Answer, Decided, Provenance, Withdrawn};
 pub use builder::Builder;
+pub use proof::{ChainReport, Damage};
 pub use site::SiteNotice;
 pub use site_decl::{SiteDecl, SiteRequest};
 
@@ -73,6 +75,8 @@ struct Inner {
     violations: Violations,
     pending: Pending,
     rules: Mutex<BTreeMap<Tenant, Arc<Rules>>>,
+    /// The last link of each chain that this process wrote into the ledger.
+    anchored: Mutex<BTreeMap<Tenant, u64>>,
     banner_warned: AtomicBool,
     site_warned: AtomicBool,
     running: AtomicBool,
@@ -238,6 +242,10 @@ impl Privet {
 
     pub(crate) fn ledger(&self) -> &dyn Ledger {
         &*self.0.ledger
+    }
+
+    fn anchored(&self) -> &Mutex<BTreeMap<Tenant, u64>> {
+        &self.0.anchored
     }
 
     pub(crate) fn keys(&self) -> &Keys {

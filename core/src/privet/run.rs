@@ -20,6 +20,8 @@ use crate::store::{ContactTouch, Erasing, ErasureCause, LedgerEntry};
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// What has expired is taken away this often; it is hidden at once.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// How far the chains of consent go is written into the ledger this often.
+const ANCHOR_EVERY: Duration = Duration::from_secs(60);
 /// Yesterday's key of pseudonyms is destroyed this long after midnight, UTC.
 const EPOCH_GRACE: Duration = Duration::from_secs(3_600);
 /// Erasures that share their writes.
@@ -29,7 +31,7 @@ const ERASE_ROWS: u32 = 1_000;
 
 impl Privet {
     /// Does what has to be done beside the requests: writes buffered activity, sweeps what has expired, changes
-    /// the day's keys, records withdrawals that wait. Spawn it once. It ends after `shutdown`, with everything
+    /// the day's keys, records withdrawals that wait, anchors the chains of consent. Spawn it once. It ends after `shutdown`, with everything
     /// written.
     ///
     /// Nothing that fails ends it; it is logged and tried again.
@@ -47,6 +49,7 @@ impl Privet {
         select(ticking, sweeping).await;
         self.logged("recording what waits", self.record_pending().await);
         self.logged("writing activity", self.flush().await.map(drop));
+        self.logged("anchoring consent", self.anchor_consent().await.map(drop));
         self.0.running.store(false, Ordering::SeqCst);
     }
 
@@ -76,9 +79,14 @@ impl Privet {
 
     async fn tick_until(&self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
+        let mut anchored = None;
         loop {
             self.logged("changing the day's keys", self.load_epoch_keys().await);
             self.logged("recording what waits", self.record_pending().await);
+            if anchored.is_none_or(|at: Timestamp| self.now().since(at) >= ANCHOR_EVERY) {
+                anchored = Some(self.now());
+                self.logged("anchoring consent", self.anchor_consent().await.map(drop));
+            }
             let flushed = self.flush().await;
             // After a failure nobody hurries.
             let hurries = flushed.is_ok();
@@ -179,7 +187,12 @@ impl Privet {
         let subjects = || erasing.iter().filter_map(|e| Some((e, e.subject?)));
         let entries: Vec<_> = subjects()
             .filter(|(e, _)| e.cause != ErasureCause::Retention)
-            .map(|(e, subject)| LedgerEntry::new(e.scope.clone(), subject, e.cause, self.now()))
+            .map(|(e, subject)| LedgerEntry::Erased {
+                scope: e.scope.clone(),
+                subject,
+                cause: e.cause,
+                at: self.now(),
+            })
             .collect();
         if !entries.is_empty() {
             self.ledger().append(&entries).await?;

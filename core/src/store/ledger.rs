@@ -1,4 +1,5 @@
-//! What was erased, kept where the store is not: so that a restored backup can be made to forget again.
+//! What was erased, kept where the store is not: so that a restored backup can be made to forget again. And how far
+//! each chain of consent records went: so that a tail that is cut off shows.
 //!
 //! An entry names its subject by a keyed digest only, and each entry's hash covers the one before, so that a
 //! line that is changed or taken out shows.
@@ -14,33 +15,37 @@ use async_trait::async_trait;
 use data_encoding::HEXLOWER;
 use futures_channel::oneshot;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::chain::{ChainLink, Hash};
 use super::types::{ErasureCause, SubjectDigest};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::scope::Scope;
+use crate::scope::{Scope, Tenant};
 
-/// That a subject is erased.
+/// What is kept in another fault domain than the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct LedgerEntry {
-    /// Tenant and site.
-    pub scope: Scope,
-    /// Whose data.
-    pub subject: SubjectDigest,
-    /// Why.
-    pub cause: ErasureCause,
-    /// When.
-    pub at: Timestamp,
-}
-
-impl LedgerEntry {
-    /// An entry.
-    #[must_use]
-    pub fn new(scope: Scope, subject: SubjectDigest, cause: ErasureCause, at: Timestamp) -> Self {
-        Self { scope, subject, cause, at }
-    }
+pub enum LedgerEntry {
+    /// That a subject is erased.
+    Erased {
+        /// Tenant and site.
+        scope: Scope,
+        /// Whose data.
+        subject: SubjectDigest,
+        /// Why.
+        cause: ErasureCause,
+        /// When.
+        at: Timestamp,
+    },
+    /// How far a tenant's chain of consent records went.
+    Head {
+        /// Whose chain.
+        tenant: Tenant,
+        /// Its last link.
+        link: ChainLink,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// An append-only list in another fault domain than the store.
@@ -84,37 +89,101 @@ const NAME: &str = "ledger file";
 
 /// A line of the file.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Line {
     seq: u64,
     at: i64,
-    scope: Scope,
-    verb: String,
-    cause: ErasureCause,
-    subject: String,
+    #[serde(flatten)]
+    what: What,
     hash: String,
 }
 
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "lowercase")]
+enum What {
+    Erase { scope: Scope, cause: ErasureCause, subject: String },
+    Head { tenant: Tenant, segment: i64, number: u64, until: i64, digest: String, link: String },
+}
+
 impl Line {
-    fn hash(&self, before: &str) -> String {
-        let mut h = Sha256::new();
-        let cause = [self.cause.code()];
-        let fields: [&[u8]; 8] = [
-            before.as_bytes(),
-            &self.seq.to_be_bytes(),
-            &self.at.to_be_bytes(),
-            self.scope.tenant.as_str().as_bytes(),
-            self.scope.site.as_str().as_bytes(),
-            self.verb.as_bytes(),
-            &cause,
-            self.subject.as_bytes(),
-        ];
-        for field in fields {
-            h.update(u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
-            h.update(field);
-        }
-        HEXLOWER.encode(&h.finalize())
+    fn of(entry: &LedgerEntry, tail: &Tail) -> Self {
+        let (at, what) = match entry {
+            LedgerEntry::Erased { scope, subject, cause, at } => {
+                (at, What::Erase { scope: scope.clone(), cause: *cause, subject: subject.encode() })
+            }
+            LedgerEntry::Head { tenant, link, at } => (
+                at,
+                What::Head {
+                    tenant: tenant.clone(),
+                    segment: link.segment,
+                    number: link.seq,
+                    until: link.until.as_millis(),
+                    digest: HEXLOWER.encode(&link.digest),
+                    link: HEXLOWER.encode(&link.hash),
+                },
+            ),
+        };
+        let mut line = Self { seq: tail.seq + 1, at: at.as_millis(), what, hash: String::new() };
+        line.hash = line.hash(&tail.hash);
+        line
     }
+
+    /// The entry, if the line continues the chain and is nothing more than it.
+    fn read(text: &str, tail: &Tail) -> Option<(Self, LedgerEntry)> {
+        let line: Self = serde_json::from_str(text).ok()?;
+        let whole = serde_json::to_string(&line).ok()? == text;
+        if !whole || line.seq != tail.seq + 1 || line.hash != line.hash(&tail.hash) {
+            return None;
+        }
+        let at = Timestamp::from_millis(line.at);
+        let entry = match &line.what {
+            What::Erase { scope, cause, subject } => LedgerEntry::Erased {
+                scope: scope.clone(),
+                subject: SubjectDigest::from_bytes(hex(subject)?),
+                cause: *cause,
+                at,
+            },
+            What::Head { tenant, segment, number, until, digest, link } => LedgerEntry::Head {
+                tenant: tenant.clone(),
+                link: ChainLink {
+                    segment: *segment,
+                    seq: *number,
+                    until: Timestamp::from_millis(*until),
+                    digest: hex(digest)?,
+                    hash: hex(link)?,
+                },
+                at,
+            },
+        };
+        Some((line, entry))
+    }
+
+    fn hash(&self, before: &str) -> String {
+        let hash = Hash::new("privet ledger 1")
+            .field(before.as_bytes())
+            .field(&self.seq.to_be_bytes())
+            .field(&self.at.to_be_bytes());
+        let hash = match &self.what {
+            What::Erase { scope, cause, subject } => hash
+                .field(b"erase")
+                .field(scope.tenant.as_str().as_bytes())
+                .field(scope.site.as_str().as_bytes())
+                .field(&[cause.code()])
+                .field(subject.as_bytes()),
+            What::Head { tenant, segment, number, until, digest, link } => hash
+                .field(b"head")
+                .field(tenant.as_str().as_bytes())
+                .field(&segment.to_be_bytes())
+                .field(&number.to_be_bytes())
+                .field(&until.to_be_bytes())
+                .field(digest.as_bytes())
+                .field(link.as_bytes()),
+        };
+        HEXLOWER.encode(&hash.done())
+    }
+}
+
+fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 enum Request {
@@ -251,17 +320,12 @@ impl LedgerFile {
         let mut entries = Vec::new();
         let whole = text.rfind('\n').map_or(0, |n| n + 1);
         for line in text[..whole].lines() {
-            let seq = self.tail.seq + 1;
-            let read: Line = serde_json::from_str(line).map_err(|_| self.corrupt(seq))?;
-            let subject = HEXLOWER.decode(read.subject.as_bytes()).ok().and_then(|b| b.try_into().ok());
-            let (Some(subject), true) = (subject, read.seq == seq && read.hash == read.hash(&self.tail.hash))
-            else {
-                return Err(self.corrupt(seq));
+            let Some((read, entry)) = Line::read(line, &self.tail) else {
+                return Err(self.corrupt(self.tail.seq + 1));
             };
-            self.tail.seq = seq;
-            self.tail.hash.clone_from(&read.hash);
-            let at = Timestamp::from_millis(read.at);
-            entries.push(LedgerEntry::new(read.scope, SubjectDigest::from_bytes(subject), read.cause, at));
+            self.tail.seq = read.seq;
+            self.tail.hash = read.hash;
+            entries.push(entry);
         }
         self.tail.len += u64::try_from(whole).unwrap_or(0);
         if whole < text.len() {
@@ -283,16 +347,7 @@ impl LedgerFile {
         let mut tail = self.tail.clone();
         let mut text = String::new();
         for entry in entries {
-            let mut line = Line {
-                seq: tail.seq + 1,
-                at: entry.at.as_millis(),
-                scope: entry.scope.clone(),
-                verb: "erase".to_owned(),
-                cause: entry.cause,
-                subject: entry.subject.encode(),
-                hash: String::new(),
-            };
-            line.hash = line.hash(&tail.hash);
+            let line = Line::of(entry, &tail);
             tail.seq = line.seq;
             tail.hash.clone_from(&line.hash);
             text.push_str(&serde_json::to_string(&line).map_err(|e| Error::unavailable(NAME, e))?);
@@ -317,12 +372,13 @@ mod tests {
     use super::*;
 
     fn entry(n: u8) -> LedgerEntry {
-        LedgerEntry::new(
-            Scope::default(),
-            SubjectDigest::from_bytes([n; 16]),
-            ErasureCause::Withdrawal,
-            Timestamp::from_millis(n.into()),
-        )
+        let at = Timestamp::from_millis(n.into());
+        if n == 3 {
+            let link = ChainLink { segment: 674, seq: 9, until: at, digest: [1; 32], hash: [2; 32] };
+            return LedgerEntry::Head { tenant: Tenant::default(), link, at };
+        }
+        let subject = SubjectDigest::from_bytes([n; 16]);
+        LedgerEntry::Erased { scope: Scope::default(), subject, cause: ErasureCause::Withdrawal, at }
     }
 
     #[test]
@@ -359,6 +415,8 @@ mod tests {
             text.replacen("\"at\":2", "\"at\":9", 1),
             without_second,
             text.replacen("withdrawal", "request", 1),
+            text.replacen("\"number\":9", "\"number\":8", 1),
+            text.replacen("{\"seq\":1", "{\"more\":1,\"seq\":1", 1),
         ] {
             std::fs::write(&path, broken).unwrap();
             let error = FileLedger::open(&path).unwrap_err().to_string();

@@ -19,13 +19,16 @@
 //! 9. A message with an id that is there already is not stored twice.
 //! 10. What a unit acknowledged is durable.
 //! 11. A store that was opened with one installation key refuses another.
+//! 12. Each record gets its [`ChainLink`] in the same transaction; a purge takes records and leaves their links.
 
+mod chain;
 mod keys;
 mod ledger;
 mod memory;
 mod traits;
 mod types;
 
+pub use chain::{ChainLink, Chained, KeptRecord, Salt};
 pub use keys::{KeyName, KeyStore, MemoryKeyStore};
 pub use ledger::{FileLedger, Ledger, LedgerEntry, MemoryLedger};
 pub use memory::MemoryStore;

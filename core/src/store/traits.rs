@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::chain::{ChainLink, Chained};
 use super::types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, Horizon,
     MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage,
@@ -41,6 +42,15 @@ pub trait ConsentStore: fmt::Debug + Send + Sync {
 
     /// Whether a proof still holds: what queued work asks when it runs.
     async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool>;
+
+    /// The links of a tenant's chain after one, in order, each with its record as long as that is there.
+    async fn chain(&self, tenant: &Tenant, after: Option<&ChainLink>, limit: u16) -> Result<Vec<Chained>>;
+
+    /// The last link of every tenant that has one.
+    async fn chain_heads(&self) -> Result<Vec<(Tenant, ChainLink)>>;
+
+    /// How many records of a tenant stand beside the chain, which no unit of work leaves.
+    async fn unchained_records(&self, tenant: &Tenant) -> Result<u64>;
 }
 
 /// Contacts.
@@ -221,6 +231,18 @@ macro_rules! forward {
             async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
                 let $this = self;
                 $store.holds(proof, now).await
+            }
+            async fn chain(&self, tenant: &Tenant, after: Option<&ChainLink>, limit: u16) -> Result<Vec<Chained>> {
+                let $this = self;
+                $store.chain(tenant, after, limit).await
+            }
+            async fn chain_heads(&self) -> Result<Vec<(Tenant, ChainLink)>> {
+                let $this = self;
+                $store.chain_heads().await
+            }
+            async fn unchained_records(&self, tenant: &Tenant) -> Result<u64> {
+                let $this = self;
+                $store.unchained_records(tenant).await
             }
         }
 

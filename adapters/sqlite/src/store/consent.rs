@@ -1,37 +1,57 @@
 use async_trait::async_trait;
 use privet::catalogue::{CategoryCode, Language};
 use privet::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
-use privet::store::{AppendedRecord, ConsentProof, ConsentStore, NewRecord, SubjectDigest, joining_line};
-use privet::{Result, Scope, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use privet::store::{
+    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NewRecord, Salt,
+    SubjectDigest, joining_line,
+};
+use privet::{Result, Scope, Tenant, Timestamp};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{SqliteStore, column, held, latest_of_line, mark_contacts, ms, record, write_decisions};
+use super::{
+    RECORD, SqliteStore, column, held, latest_of_line, mark_contacts, ms, read_record, record, site_scope,
+    time, write_decisions,
+};
 use crate::db::{Priority, UnitResult};
 
-/// The month that an instant lies in, counted from 1970: a segment.
-fn month(c: &Connection, at: Timestamp) -> UnitResult<i64> {
-    let sql = "SELECT (CAST(strftime('%Y', ?1, 'unixepoch') AS INTEGER) - 1970) * 12 + CAST(strftime('%m', ?1, 'unixepoch') AS INTEGER) - 1";
-    Ok(c.prepare_cached(sql)?.query_row([ms(at).div_euclid(1000)], |row| row.get(0))?)
+const LINK: &str = "l.segment, l.seq, l.until, l.digest, l.hash";
+
+/// A link whose columns begin at one.
+fn read_link(row: &Row<'_>, from: usize) -> rusqlite::Result<ChainLink> {
+    Ok(ChainLink {
+        segment: row.get(from)?,
+        seq: column(row, from + 1, "seq", |seq: i64| u64::try_from(seq).ok())?,
+        until: time(row, from + 2)?,
+        digest: row.get(from + 3)?,
+        hash: row.get(from + 4)?,
+    })
+}
+
+fn last_link(c: &Connection, tenant: &str) -> UnitResult<Option<ChainLink>> {
+    let sql = format!(
+        "SELECT {LINK} FROM consent_links l WHERE tenant = ?1 ORDER BY segment DESC, seq DESC LIMIT 1"
+    );
+    Ok(c.prepare_cached(&sql)?.query_row([tenant], |row| read_link(row, 0)).optional()?)
 }
 
 fn insert(c: &Connection, r: &ConsentRecord) -> UnitResult<()> {
     let tenant = r.scope.tenant.as_str();
-    // The order of appending counts, so a record that comes late does not go back to a segment that ended.
-    let last: Option<(i64, i64)> = c
-        .prepare_cached("SELECT segment, seq FROM consent_records WHERE tenant = ?1 ORDER BY segment DESC, seq DESC LIMIT 1")?
-        .query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (last_segment, last_seq) = last.unwrap_or((i64::MIN, 0));
-    let segment = month(c, r.at)?.max(last_segment);
+    let (link, salt) = ChainLink::after(last_link(c, tenant)?.as_ref(), r)?;
+    let seq = i64::try_from(link.seq).unwrap_or(i64::MAX);
+    c.prepare_cached(
+        "INSERT INTO consent_links (tenant, segment, seq, until, digest, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![tenant, link.segment, seq, ms(link.until), link.digest, link.hash])?;
     c.prepare_cached(
         "INSERT INTO consent_records
-         (tenant, segment, seq, site, id, subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         (tenant, segment, seq, site, id, subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions, salt)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
     .execute(params![
         tenant,
-        segment,
-        last_seq + 1,
+        link.segment,
+        seq,
         r.scope.site.as_str(),
         r.id.as_bytes(),
         r.subject.as_bytes(),
@@ -45,8 +65,34 @@ fn insert(c: &Connection, r: &ConsentRecord) -> UnitResult<()> {
         r.gesture,
         r.gpc,
         write_decisions(&r.decisions),
+        salt.as_bytes(),
     ])?;
     Ok(())
+}
+
+/// What a record has is null when it is purged.
+fn chain(c: &Connection, tenant: &Tenant, after: Option<&ChainLink>, limit: u16) -> UnitResult<Vec<Chained>> {
+    let sql = format!(
+        "SELECT {RECORD}, site, salt, {LINK}
+         FROM consent_links l LEFT JOIN consent_records r USING (tenant, segment, seq)
+         WHERE tenant = ?1 AND (segment, seq) > (?2, ?3) ORDER BY segment, seq LIMIT ?4"
+    )
+    .replace("until, notice", "r.until, notice");
+    let (segment, seq) =
+        after.map_or((i64::MIN, 0), |l| (l.segment, i64::try_from(l.seq).unwrap_or(i64::MAX)));
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![tenant.as_str(), segment, seq, limit], |row| {
+        let whole = || -> rusqlite::Result<KeptRecord> {
+            let record = read_record(&site_scope(tenant, row.get(12)?)?, row)?;
+            Ok(KeptRecord::Whole(Box::new(record), Salt::from_bytes(row.get(13)?)))
+        };
+        let record = match row.get_ref(0)?.data_type() {
+            Type::Null => KeptRecord::Gone,
+            _ => whole().unwrap_or(KeptRecord::Unreadable),
+        };
+        Ok(Chained::new(read_link(row, 14)?, record))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// When the last record of a line lapses.
@@ -163,5 +209,36 @@ impl ConsentStore for SqliteStore {
     async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
         let proof = proof.clone();
         self.db.read(move |c| Ok(held(c, &proof, now)?.is_some())).await
+    }
+
+    async fn chain(&self, tenant: &Tenant, after: Option<&ChainLink>, limit: u16) -> Result<Vec<Chained>> {
+        let (tenant, after) = (tenant.clone(), after.copied());
+        self.db.read(move |c| chain(c, &tenant, after.as_ref(), limit)).await
+    }
+
+    async fn chain_heads(&self) -> Result<Vec<(Tenant, ChainLink)>> {
+        self.db
+            .read(|c| {
+                let mut next = c.prepare_cached("SELECT min(tenant) FROM consent_links WHERE tenant > ?1")?;
+                let (mut heads, mut last) = (Vec::new(), String::new());
+                while let Some(tenant) = next.query_row([&last], |row| row.get::<_, Option<String>>(0))? {
+                    heads.extend(Tenant::new(&tenant).ok().zip(last_link(c, &tenant)?));
+                    last = tenant;
+                }
+                Ok(heads)
+            })
+            .await
+    }
+
+    async fn unchained_records(&self, tenant: &Tenant) -> Result<u64> {
+        let tenant = tenant.clone();
+        self.db
+            .read(move |c| {
+                let sql = "SELECT count(*) FROM consent_records r WHERE tenant = ?1 AND NOT EXISTS
+                           (SELECT 1 FROM consent_links l WHERE l.tenant = r.tenant AND l.segment = r.segment AND l.seq = r.seq)";
+                let count: i64 = c.prepare_cached(sql)?.query_row([tenant.as_str()], |row| row.get(0))?;
+                Ok(u64::try_from(count).unwrap_or(0))
+            })
+            .await
     }
 }

@@ -8,8 +8,8 @@ mod retention;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use privet::catalogue::{CategoryCode, Language};
-use privet::consent::{Act, ConsentRecord, Decision, Method, NoticeId, RecordId, RecordedDecision, Regime};
+use privet::catalogue::Language;
+use privet::consent::{Act, ConsentRecord, Method, NoticeId, RecordId, RecordedDecision, Regime};
 use privet::contact::{Contact, ContactId, FenceEpoch};
 use privet::ip::CountryCode;
 use privet::key::Fingerprint;
@@ -122,31 +122,12 @@ fn read_record(scope: &Scope, row: &Row<'_>) -> rusqlite::Result<ConsentRecord> 
 }
 
 fn write_decisions(decisions: &[RecordedDecision]) -> Vec<u8> {
-    let code = |d: Decision| match d {
-        Decision::Unknown => 0,
-        Decision::Refused => 1,
-        Decision::Granted => 2,
-    };
-    decisions
-        .iter()
-        .flat_map(|d| {
-            [d.category.get(), code(d.decision), d.fingerprint[0], d.fingerprint[1], d.fingerprint[2]]
-        })
-        .collect()
+    decisions.iter().flat_map(|d| d.to_bytes()).collect()
 }
 
 fn read_decisions(bytes: &[u8]) -> Option<Vec<RecordedDecision>> {
     let (decisions, rest) = bytes.as_chunks::<5>();
-    let read = |&[code, decision, a, b, c]: &[u8; 5]| {
-        let decision = match decision {
-            0 => Decision::Unknown,
-            1 => Decision::Refused,
-            2 => Decision::Granted,
-            _ => return None,
-        };
-        Some(RecordedDecision::new(CategoryCode::new(code)?, decision, [a, b, c]))
-    };
-    if rest.is_empty() { decisions.iter().map(read).collect() } else { None }
+    if rest.is_empty() { decisions.iter().copied().map(RecordedDecision::from_bytes).collect() } else { None }
 }
 
 fn record(c: &Connection, scope: &Scope, id: RecordId) -> UnitResult<Option<ConsentRecord>> {

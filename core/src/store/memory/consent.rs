@@ -1,13 +1,16 @@
 //! Notices and consent records.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
-use super::MemoryStore;
+use super::{MemoryStore, Tables};
 use crate::catalogue::CategoryCode;
 use crate::clock::Timestamp;
 use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::error::Result;
-use crate::scope::Scope;
+use crate::scope::{Scope, Tenant};
+use crate::store::chain::{ChainLink, Chained, KeptRecord};
 use crate::store::traits::ConsentStore;
 use crate::store::types::{AppendedRecord, ConsentProof, NewRecord, joining_line};
 
@@ -63,6 +66,10 @@ impl ConsentStore for MemoryStore {
                 erasing.extend(tables.mark_contact(scope, id, cause, fence_until));
             }
         }
+        let tenant = &record.scope.tenant;
+        let (link, salt) = ChainLink::after(tables.last_link(tenant), &record)?;
+        tables.links.insert((tenant.clone(), link.seq), (link, record.id));
+        tables.salts.insert((tenant.clone(), record.id), salt);
         tables.records.push(record.clone());
         Ok(AppendedRecord::new(record, erasing))
     }
@@ -77,5 +84,39 @@ impl ConsentStore for MemoryStore {
 
     async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
         Ok(self.locked().holds(proof, now))
+    }
+
+    async fn chain(&self, tenant: &Tenant, after: Option<&ChainLink>, limit: u16) -> Result<Vec<Chained>> {
+        let tables = self.locked();
+        let from = (tenant.clone(), after.map_or(0, |link| link.seq + 1));
+        let links = tables.links.range(from..).take_while(|((t, _), _)| t == tenant);
+        let chained = links.take(limit.into()).map(|(_, (link, id))| {
+            let salt = tables.salts.get(&(tenant.clone(), *id)).copied();
+            let record = tables.records.iter().find(|r| r.scope.tenant == *tenant && r.id == *id);
+            let whole = record.cloned().zip(salt);
+            Chained::new(
+                *link,
+                whole.map_or(KeptRecord::Gone, |(record, salt)| KeptRecord::Whole(Box::new(record), salt)),
+            )
+        });
+        Ok(chained.collect())
+    }
+
+    async fn chain_heads(&self) -> Result<Vec<(Tenant, ChainLink)>> {
+        let tables = self.locked();
+        let heads: BTreeMap<_, _> =
+            tables.links.iter().map(|((t, _), (link, _))| (t.clone(), *link)).collect();
+        Ok(heads.into_iter().collect())
+    }
+
+    async fn unchained_records(&self, _: &Tenant) -> Result<u64> {
+        Ok(0)
+    }
+}
+
+impl Tables {
+    fn last_link(&self, tenant: &Tenant) -> Option<&ChainLink> {
+        let all = self.links.range((tenant.clone(), 0)..=(tenant.clone(), u64::MAX));
+        all.map(|(_, (link, _))| link).next_back()
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::chain::{ChainLink, Salt};
 use super::traits::Store;
 use super::types::{
     ConsentProof, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, StoredMessage, SubjectDigest,
@@ -34,6 +35,9 @@ struct Tables {
     notices: BTreeMap<(Scope, NoticeId), NoticeSnapshot>,
     /// In the order they were appended.
     records: Vec<ConsentRecord>,
+    /// In order; what hides the person goes with the record.
+    links: BTreeMap<(Tenant, u64), (ChainLink, RecordId)>,
+    salts: BTreeMap<(Tenant, RecordId), Salt>,
     contacts: BTreeMap<(Scope, ContactId), Row<Contact>>,
     conversations: BTreeMap<(Scope, ConversationId), Row<Conversation>>,
     messages: BTreeMap<(Scope, ConversationId, u32), StoredMessage>,

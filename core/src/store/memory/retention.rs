@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::clock::Timestamp;
+use crate::consent::ConsentRecord;
 use crate::contact::{Conversation, Owner};
 use crate::error::Result;
 use crate::retention::{DataClass, RetentionRule};
@@ -91,13 +92,13 @@ impl RetentionStore for MemoryStore {
                 due.len()
             }
             DataClass::ConsentRecords => {
-                let mut left = max;
-                tables.records.retain(|r| {
-                    let due = left > 0 && r.scope.tenant == *tenant && r.until < horizon.records;
-                    left -= usize::from(due);
-                    !due
-                });
-                max - left
+                let due = |r: &ConsentRecord| r.scope.tenant == *tenant && r.until < horizon.records;
+                let due: Vec<_> = tables.records.iter().filter(|r| due(r)).map(|r| r.id).take(max).collect();
+                tables.records.retain(|r| r.scope.tenant != *tenant || !due.contains(&r.id));
+                for id in &due {
+                    tables.salts.remove(&(tenant.clone(), *id));
+                }
+                due.len()
             }
         };
         Ok(u32::try_from(taken).unwrap_or(u32::MAX))
