@@ -377,6 +377,23 @@ fn what_a_visit_gave_out_is_worthless_after_the_seal() {
     assert_eq!(visit.seal(&mut twice), Sealing::Sealed);
 }
 
+/// P3, P5: a visit that is closed opens nothing, and a response that comes all the same is judged like any other.
+#[test]
+fn a_closed_visit_does_not_open_the_gate() {
+    let (privet, _) = installation(|b| b);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    let (visit, _) = browser.open(&privet);
+    visit.close();
+    assert!(matches!(visit.granted::<Analytics>(), Err(Error::HeadSent)));
+    assert!(visit.country().code().is_none());
+    let answer = Answered::new(200)
+        .header("set-cookie", "undeclared=1")
+        .header("set-cookie", "visits=1; Max-Age=60; Domain=garden.example");
+    let cookies = browser.close(&visit, answer).cookies();
+    assert!(matches!(&cookies[..], [one] if one.starts_with("visits=1;")), "{cookies:?}");
+}
+
 #[test]
 fn cookies_are_set_under_their_own_category_only() {
     let (privet, _) = installation(|b| b);

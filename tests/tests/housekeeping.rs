@@ -30,6 +30,23 @@ async fn run_is_spawned_once() {
     second.abort();
 }
 
+/// Dropped before its end, by a timeout or a panic of what it serves, it may be spawned again; and what serves gets its
+/// output back with everything written.
+#[tokio::test]
+async fn housekeeping_that_was_cut_off_begins_again() {
+    let log = Log::default();
+    let _guard = log.listen(tracing::Level::ERROR);
+    let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
+    let privet = Privet::builder(catalogue).build().await.unwrap();
+    let cut = tokio::time::timeout(Duration::from_millis(20), privet.run_while(pending::<()>())).await;
+    assert!(cut.is_err());
+    let panicking = privet.clone();
+    let panicked = tokio::spawn(async move { panicking.run_while(async { panic!("while serving") }).await });
+    assert!(panicked.await.is_err());
+    assert_eq!(privet.run_while(async { "served" }).await, "served");
+    assert!(!log.said().contains("spawned twice"), "{}", log.said());
+}
+
 /// `examples/retention-worker` in cron, beside an app that is busy: what is due goes, nobody waits for long, and
 /// nobody is refused.
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use axum::{Extension, Router};
 use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend};
+use http_body_util::BodyExt as _;
 use privet::catalogue::{
     CategoryDecl, Controller, EntryDecl, GateDecl, LegalBasis, Preset, ServiceDecl, Trigger,
 };
@@ -571,4 +572,16 @@ async fn a_country_is_looked_up_when_it_is_taken() {
     let mut r = request("/", "");
     r.extensions_mut().insert(ConnectInfo(SocketAddr::from(([8, 8, 8, 8], 1))));
     assert_eq!(text(send(&app, r).await).await, "US");
+}
+
+/// Around an app twice, the outer one would take the inner one's cookies for somebody else's.
+#[tokio::test]
+async fn protected_twice_it_names_the_cure() {
+    let privet = Privet::builder(Catalogue::from_toml(chat_shop::CATALOGUE).unwrap()).build().await.unwrap();
+    let app = privet_axum::router::<()>(&privet).layer(PrivetLayer::new(privet.clone()));
+    let request = Request::builder().uri("/privacy").body(Body::empty()).unwrap();
+    let response = protect(app, &privet).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 500);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("Use `protect` or `PrivetLayer`, once."));
 }

@@ -1,46 +1,58 @@
 //! Extractors: the types of `privet`, for handlers.
 
-use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, Responder, ResponseError};
 use privet::ConsentCategory;
-use privet_web::{Extract, Incoming, Reply};
+use privet_web::{Extract, Incoming};
 
 use crate::head::Head;
 use crate::reply::{into_response, status_code};
 
 pub(crate) const MISSING: &str = "privet is not around this route. Add `.wrap(PrivetMiddleware::new(privet))` to the `App`, as the last `wrap`.";
 
-/// An answer that must not end as the `None` that actix-web makes of a failed extractor: the middleware gives it.
-pub(crate) struct Insisted(pub(crate) Reply);
-
 fn take<T: Extract>(request: &HttpRequest) -> Result<T, Rejection> {
-    let taken = match request.extensions().get() {
-        Some(visit) => {
-            let page = request.uri().path_and_query().map_or("/", |p| p.as_str());
-            T::extract(&Incoming { visit, head: &Head(request), page })
-        }
-        None => Err(privet_web::Rejection::missing(MISSING)),
+    let extensions = request.extensions();
+    let Some(visit) = extensions.get() else {
+        return Err(privet_web::Rejection::missing(MISSING).into());
     };
-    taken.map_err(|rejection| {
-        if !rejection.is_not_granted() {
-            request.extensions_mut().insert(Insisted(rejection.reply()));
+    let page = request.uri().path_and_query().map_or("/", |p| p.as_str());
+    Ok(T::extract(&Incoming { visit, head: &Head(request), page })?)
+}
+
+/// What an extractor of privet waits for. It takes nothing before it is polled: actix-web makes the futures of all
+/// arguments first, and what stands after one that fails must leave no trace.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Taking<T> {
+    request: Option<HttpRequest>,
+    takes: PhantomData<fn() -> T>,
+}
+
+impl<T: Extract> Future for Taking<T> {
+    type Output = Result<T, Rejection>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.request.take() {
+            Some(request) => Poll::Ready(take(&request)),
+            None => Poll::Pending,
         }
-        Rejection(rejection)
-    })
+    }
 }
 
 macro_rules! extractor {
     ($name:ident $(<$category:ident>)?) => {
         impl $(<$category: ConsentCategory>)? FromRequest for $name $(<$category>)? {
             type Error = Rejection;
-            type Future = Ready<Result<Self, Rejection>>;
+            type Future = Taking<Self>;
 
             fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-                ready(take(request))
+                Taking { request: Some(request.clone()), takes: PhantomData }
             }
         }
     };
@@ -50,7 +62,7 @@ macro_rules! answer {
     (Rejection) => {
         impl ResponseError for Rejection {
             fn status_code(&self) -> StatusCode {
-                status_code(&self.reply())
+                status_code(self.0.status())
             }
 
             fn error_response(&self) -> HttpResponse {

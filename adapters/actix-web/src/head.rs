@@ -58,19 +58,23 @@ pub(crate) fn rewrite(request: &mut ServiceRequest, rewrite: Rewrite) -> bool {
     unread
 }
 
-/// actix-web keeps what it once parsed, so a cookie that is kept and does not stand in the header was read before us.
+/// actix-web keeps what it once parsed, so what it keeps has to be what now stands in the header.
 fn cookies_are_those_of_the_header(request: &HttpRequest) -> bool {
     let line = request.headers().get(COOKIE).and_then(|line| std::str::from_utf8(line.as_bytes()).ok());
-    let pairs = || line.unwrap_or_default().split(';').map(str::trim).filter(|pair| !pair.is_empty());
-    let names = |parse: fn(&str) -> Result<Cookie<'_>, ParseError>| -> Vec<String> {
-        pairs().filter_map(|pair| Some(parse(pair).ok()?.name().to_owned())).collect()
+    let parsed = |parse: fn(&str) -> Result<Cookie<'_>, ParseError>| -> Vec<(String, String)> {
+        let pairs = line.unwrap_or_default().split(';').map(str::trim).filter(|pair| !pair.is_empty());
+        pairs
+            .filter_map(|pair| parse(pair).ok())
+            .map(|c| (c.name().to_owned(), c.value().to_owned()))
+            .collect()
     };
-    let stand = |kept: &[Cookie<'static>], names: &[String]| {
-        kept.iter().all(|cookie| names.iter().any(|name| name == cookie.name()))
+    let stand = |kept: &[Cookie<'static>], parsed: &[(String, String)]| {
+        kept.len() == parsed.len()
+            && kept.iter().zip(parsed).all(|(c, (name, value))| c.name() == name && c.value() == value)
     };
     let decoded =
-        request.cookies().map_or(true, |kept| stand(&kept, &names(|pair| Cookie::parse_encoded(pair))));
-    let raw = request.cookies_raw().map_or(true, |kept| stand(&kept, &names(|pair| Cookie::parse(pair))));
+        request.cookies().map_or(true, |kept| stand(&kept, &parsed(|pair| Cookie::parse_encoded(pair))));
+    let raw = request.cookies_raw().map_or(true, |kept| stand(&kept, &parsed(|pair| Cookie::parse(pair))));
     decoded && raw
 }
 

@@ -90,6 +90,6 @@ mod reply;
 mod routes;
 pub mod testing;
 
-pub use extract::{Banner, Consent, Country, Granted, Page, Rejection, SameOrigin, Visit, Visitor};
+pub use extract::{Banner, Consent, Country, Granted, Page, Rejection, SameOrigin, Taking, Visit, Visitor};
 pub use middleware::{PrivetMiddleware, PrivetService, ResponseFuture};
 pub use routes::configure;

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::fmt;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -6,13 +7,13 @@ use std::task::{Context, Poll, ready as poll_ready};
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::header::{ETAG, HeaderMap, LAST_MODIFIED, LOCATION, SET_COOKIE};
 use actix_web::{Error, HttpMessage as _, HttpResponse};
 use pin_project_lite::pin_project;
 use privet::visit::{CloseOnDrop, Sealing};
 use privet::{Privet, Visit};
 use privet_web::Reply;
 
-use crate::extract::Insisted;
 use crate::head::{Answer, Head, rewrite};
 use crate::reply::into_response;
 
@@ -59,6 +60,7 @@ impl<S> fmt::Debug for PrivetService<S> {
     }
 }
 
+const TWICE: &str = "privet is around this route twice, and the outer one would take the cookies of the inner one out. Wrap `PrivetMiddleware` once, as the last `wrap` of the `App`.";
 const READ_BEFORE: &str = "something outside of privet has read the cookies of this request already, so that handlers would see what the visitor refused. Wrap `PrivetMiddleware` last, after every other `wrap`.";
 
 impl<S, B> Service<ServiceRequest> for PrivetService<S>
@@ -75,6 +77,10 @@ where
     }
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        if request.extensions().contains::<Visit>() {
+            tracing::error!("{TWICE}");
+            return ResponseFuture::ready(request, into_response(Reply::plain(500, TWICE)));
+        }
         let opened = self.privet.visit(&Head(request.request()));
         match opened {
             Ok((visit, change)) => {
@@ -151,10 +157,9 @@ where
 }
 
 fn sealed<B>(mut response: ServiceResponse<B>, visit: &Visit) -> ServiceResponse<EitherBody<B>> {
-    let insisted = response.request().extensions_mut().remove::<Insisted>();
-    if let Some(Insisted(reply)) = insisted {
-        visit.close();
-        return response.into_response(into_response(reply)).map_into_right_body();
+    if let Some(cure) = visit.insisted() {
+        let said = seal(instead(response.response().headers(), &cure), visit);
+        return response.into_response(said).map_into_right_body();
     }
     let head = &mut Answer { status: response.status(), headers: response.headers_mut() };
     match visit.seal(head) {
@@ -165,23 +170,43 @@ fn sealed<B>(mut response: ServiceResponse<B>, visit: &Visit) -> ServiceResponse
     }
 }
 
-/// An error becomes a response further out, and may do so more than once: what it becomes is judged now, and its head
-/// stands in the place of every later one.
-fn sealed_error(mut error: Error, visit: &Visit) -> Error {
-    let mut response = error.error_response();
+fn seal(mut response: HttpResponse, visit: &Visit) -> HttpResponse {
     let head = &mut Answer { status: response.status(), headers: response.headers_mut() };
     match visit.seal(head) {
-        Sealing::Denied(deny) => {
-            let said = deny.to_string();
-            error.add_response_mapper(move |_| into_response(Reply::plain(500, said.clone())));
-        }
-        Sealing::Sealed => {
-            let headers = response.headers().clone();
-            error.add_response_mapper(move |mut response| {
-                *response.headers_mut() = headers.clone();
-                response
-            });
+        Sealing::Sealed => response,
+        Sealing::Denied(deny) => into_response(Reply::plain(500, deny.to_string())),
+    }
+}
+
+/// The cure of a mistake instead of an answer, whose headers stay but for those that describe its body.
+fn instead(headers: &HeaderMap, cure: &str) -> HttpResponse {
+    let mut response = into_response(Reply::insisted(cure));
+    for (name, value) in headers {
+        let of_the_body =
+            name.as_str().starts_with("content-") || [ETAG, LAST_MODIFIED, LOCATION].contains(name);
+        if !of_the_body && !response.headers().contains_key(name) || *name == SET_COOKIE {
+            response.headers_mut().append(name.clone(), value.clone());
         }
     }
+    response
+}
+
+/// An error becomes a response further out, and may be asked for it more than once; some give it away the first time.
+/// So it is made and judged now: the first who asks gets it, and whoever asks later its status and headers.
+fn sealed_error(mut error: Error, visit: &Visit) -> Error {
+    let response = match visit.insisted() {
+        Some(cure) => instead(&HeaderMap::new(), &cure),
+        None => error.error_response(),
+    };
+    let response = seal(response, visit);
+    let (status, headers) = (response.status(), response.headers().clone());
+    let first = RefCell::new(Some(response));
+    error.add_response_mapper(move |_| {
+        first.borrow_mut().take().unwrap_or_else(|| {
+            let mut again = HttpResponse::new(status);
+            *again.headers_mut() = headers.clone();
+            again
+        })
+    });
     error
 }

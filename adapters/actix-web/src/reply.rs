@@ -6,12 +6,12 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use privet_web::Reply;
 
-pub(crate) fn status_code(reply: &Reply) -> StatusCode {
-    StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+pub(crate) fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 pub(crate) fn into_response(reply: Reply) -> HttpResponse {
-    let status = status_code(&reply);
+    let status = status_code(reply.status);
     let privet_web::Body::Full(body) = reply.body else {
         return into_response(Reply::plain(500, "Something went wrong."));
     };

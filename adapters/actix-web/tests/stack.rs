@@ -10,11 +10,13 @@ use std::time::Duration;
 use actix_identity::{Identity, IdentityMiddleware};
 use actix_session::storage::CookieSessionStore;
 use actix_session::{Session, SessionMiddleware};
-use actix_web::body::{MessageBody, to_bytes};
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::cookie::{Cookie, Key};
-use actix_web::dev::{Service, ServiceResponse};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
+use actix_web::http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use actix_web::middleware::{DefaultHeaders, Next, from_fn};
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, Error, HttpMessage as _, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use futures_util::FutureExt as _;
@@ -24,7 +26,7 @@ use privet::catalogue::{
 use privet::{Analytics, Catalogue, Enforcement, Privet};
 use privet_actix_web::testing::{Stage, walk};
 use privet_actix_web::{
-    Banner, Consent, Country, Granted, PrivetMiddleware, SameOrigin, Visit, Visitor, configure,
+    Banner, Consent, Country, Granted, PrivetMiddleware, Rejection, SameOrigin, Visit, Visitor, configure,
 };
 
 privet::category! {
@@ -289,6 +291,8 @@ async fn refused_cookies_are_not_seen_in_any_order() {
     let answer = call_service(&wrong, request("/", "visits=1").to_request()).await;
     assert_eq!(answer.status(), 500);
     assert!(text(answer).await.contains("Wrap `PrivetMiddleware` last"));
+    let collides = call_service(&wrong, request("/", "visi%74s=2; visits=1; a=1").to_request()).await;
+    assert_eq!(collides.status(), 500, "a name that decodes to another's");
     let harmless = call_service(&wrong, request("/", "").to_request()).await;
     assert_eq!(harmless.status(), 200);
 }
@@ -458,6 +462,75 @@ async fn a_walk_finds_what_the_catalogue_does_not_allow() {
     let without = walk(app(), &privet).get("/clean").get("no path").run().await;
     assert!(without.problems.iter().any(|p| p.contains(".configure(privet_actix_web::configure(&privet))")));
     assert!(without.problems.iter().any(|p| p.contains("cannot be asked for")), "{:?}", without.problems);
+}
+
+/// An error whose answer is given away once, such as a guard's redirect to the sign-in, reaches the client as it is.
+#[actix_web::test]
+async fn an_errors_answer_is_not_lost() {
+    let privet = installation(None).await;
+    let guard = |_: ServiceRequest, _: Next<BoxBody>| async {
+        let answer = HttpResponse::SeeOther().insert_header((LOCATION, "/login")).body("go");
+        Err::<ServiceResponse, _>(InternalError::from_response("sign in first", tries(answer)).into())
+    };
+    let app = App::new().wrap(from_fn(guard)).wrap(PrivetMiddleware::new(privet.clone()));
+    let app = init_service(app).await;
+    let error = app.call(request("/", "").to_request()).await.unwrap_err();
+    let response = error.error_response();
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    assert_eq!(response.headers().get(LOCATION).unwrap(), "/login");
+    assert_eq!(response.headers().get_all(SET_COOKIE).count(), 0);
+    assert_eq!(to_bytes(response.into_body()).await.unwrap(), "go");
+    let again = error.error_response();
+    assert_eq!((again.status(), again.headers().get_all(SET_COOKIE).count()), (StatusCode::SEE_OTHER, 0));
+}
+
+/// What an app makes of a rejection is its own, and so are the headers that others add; only a category that is not
+/// declared is a mistake that has to be said, on answers and on errors.
+#[actix_web::test]
+async fn an_app_may_handle_what_an_extractor_refuses() {
+    let privet = installation(None).await;
+    let handled = |origin: Result<SameOrigin, Rejection>| async move {
+        if origin.is_ok() { "same" } else { "handled it myself" }
+    };
+    let guard = |granted: Option<Granted<Letters>>, _: ServiceRequest, _: Next<BoxBody>| async move {
+        let _ = granted;
+        Err::<ServiceResponse, _>(actix_web::error::ErrorPaymentRequired("pay"))
+    };
+    let app = App::new()
+        .route("/origin", web::get().to(handled))
+        .route(
+            "/letters",
+            web::get().to(|_: Option<Granted<Letters>>| async { tries(HttpResponse::Ok().finish()) }),
+        )
+        .service(web::scope("/guarded").wrap(from_fn(guard)).route("", web::get().to(|| async { "in" })))
+        .wrap(DefaultHeaders::new().add(("strict-transport-security", "max-age=1")))
+        .wrap(PrivetMiddleware::new(privet.clone()));
+    let app = init_service(app).await;
+    let cross = request("/origin", "").insert_header(("sec-fetch-site", "cross-site"));
+    assert_eq!(text(call_service(&app, cross.to_request()).await).await, "handled it myself");
+    let response = call_service(&app, request("/letters", "").to_request()).await;
+    assert_eq!((response.status().as_u16(), names(&response)), (500, Vec::<String>::new()));
+    assert!(response.headers().contains_key("strict-transport-security"));
+    assert!(text(response).await.contains("letters"));
+    let status = match app.call(request("/guarded", "").to_request()).await {
+        Ok(response) => response.status(),
+        Err(error) => error.error_response().status(),
+    };
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+/// Wrapped twice, the outer one would take the inner one's cookies for somebody else's.
+#[actix_web::test]
+async fn wrapped_twice_it_names_the_cure() {
+    let privet = installation(None).await;
+    let app = App::new()
+        .configure(configure(&privet))
+        .wrap(PrivetMiddleware::new(privet.clone()))
+        .wrap(PrivetMiddleware::new(privet.clone()));
+    let app = init_service(app).await;
+    let response = call_service(&app, request("/privacy", "").to_request()).await;
+    assert_eq!(response.status(), 500);
+    assert!(text(response).await.contains("Wrap `PrivetMiddleware` once"));
 }
 
 #[test]

@@ -12,6 +12,8 @@ use privet_web::Reply;
 use crate::head::Answer;
 use crate::reply::into_response;
 
+const TWICE: &str = "privet is around this route twice, and the outer one would take the cookies of the inner one out. Use `protect` or `PrivetLayer`, once.";
+
 pin_project! {
     /// The answer of an app inside privet, sealed when it comes.
     #[must_use = "futures do nothing unless polled"]
@@ -26,6 +28,7 @@ pin_project! {
     enum Kind<F> {
         App { #[pin] future: F, visit: CloseOnDrop },
         Refused { refusal: Refusal },
+        Twice,
     }
 }
 
@@ -38,6 +41,11 @@ impl<F> fmt::Debug for ResponseFuture<F> {
 impl<F> ResponseFuture<F> {
     pub(crate) fn new(future: F, visit: Visit) -> Self {
         Self { kind: Kind::App { future, visit: CloseOnDrop(visit) } }
+    }
+
+    pub(crate) fn twice() -> Self {
+        tracing::error!("{TWICE}");
+        Self { kind: Kind::Twice }
     }
 
     pub(crate) fn refused(refusal: Refusal) -> Self {
@@ -60,6 +68,7 @@ where
                 }
                 Poll::Ready(Ok(response))
             }
+            KindProjected::Twice => Poll::Ready(Ok(into_response(Reply::plain(500, TWICE)))),
             KindProjected::Refused { refusal } => {
                 let mut response = into_response(Reply::plain(refusal.status(), refusal.message()));
                 response.extensions_mut().insert(*refusal);

@@ -56,6 +56,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if request.extensions().get::<Opened>().is_some() {
+            return ResponseFuture::twice();
+        }
         match self.privet.visit(&Head::of_request(&request)) {
             Ok((visit, change)) => {
                 rewrite(&mut request, change);

@@ -75,7 +75,12 @@ impl Extract for Country {
 
 impl<C: ConsentCategory> Extract for Granted<C> {
     fn extract(from: &Incoming<'_>) -> Result<Self, Rejection> {
-        Ok(from.visit.granted()?)
+        from.visit.granted().map_err(|error| {
+            if error.is_misuse() {
+                from.visit.insist(error.to_string());
+            }
+            error.into()
+        })
     }
 }
 

@@ -24,6 +24,16 @@ impl Rejection {
         Self::Missing(cure)
     }
 
+    /// The status code of the answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Missing(_) => 500,
+            Self::CrossSite => 403,
+            Self::Failed(error) => Reply::told(error).0,
+        }
+    }
+
     /// The answer: to the visitor nothing of the inside, to the developer the cure of a mistake in the app's own code.
     #[must_use]
     pub fn reply(&self) -> Reply {

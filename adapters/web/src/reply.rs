@@ -90,24 +90,34 @@ impl Reply {
         Self::new(status, "application/problem+json", body.to_string()).personal()
     }
 
-    /// What a visitor is told of an error, whatever handler it ended: a status and a sentence, nothing of the
-    /// inside. The cause goes to the log. A mistake in the app's own code, which its developer meets first, is
-    /// a 500 that names the cure.
-    #[must_use]
-    pub fn of_error(error: &Error) -> Self {
-        let (status, title) = match error {
+    pub(crate) fn told(error: &Error) -> (u16, &'static str) {
+        match error {
             Error::NotGranted { .. } => (403, "This needs a consent that was not given."),
             Error::Invalid { .. } => (400, "This could not be understood."),
             Error::NotFound { .. } => (404, "There is no such thing."),
             Error::Conflict { .. } => (409, "This was changed meanwhile."),
             Error::Fenced => (410, "This was erased."),
             Error::Unavailable { .. } => (503, "This is not possible at the moment."),
-            error if error.is_misuse() => {
-                tracing::error!("{error}");
-                return Self::problem(500, &error.to_string());
-            }
             _ => (500, "Something went wrong."),
-        };
+        }
+    }
+
+    /// What [`Visit::insisted`](privet::Visit::insisted) says, as an answer.
+    #[must_use]
+    pub fn insisted(cure: &str) -> Self {
+        Self::problem(500, cure)
+    }
+
+    /// What a visitor is told of an error, whatever handler it ended: a status and a sentence, nothing of the
+    /// inside. The cause goes to the log. A mistake in the app's own code, which its developer meets first, is
+    /// a 500 that names the cure.
+    #[must_use]
+    pub fn of_error(error: &Error) -> Self {
+        let (status, title) = Self::told(error);
+        if error.is_misuse() {
+            tracing::error!("{error}");
+            return Self::problem(status, &error.to_string());
+        }
         if status >= 500 {
             tracing::error!("{error}");
         }

@@ -1,7 +1,7 @@
 //! What goes on beside the requests: [`Privet::run`].
 
 use std::future::{Future, IntoFuture};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -29,10 +29,19 @@ const ERASE_AT_ONCE: u32 = 500;
 /// Rows in one step of an erasure.
 const ERASE_ROWS: u32 = 1_000;
 
+/// That housekeeping goes on, for as long as it does, however it ends.
+struct Running<'p>(&'p AtomicBool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 impl Privet {
     /// Does what has to be done beside the requests: writes buffered activity, sweeps what has expired, changes
-    /// the day's keys, records withdrawals that wait, anchors the chains of consent. Spawn it once. It ends after `shutdown`, with everything
-    /// written.
+    /// the day's keys, records withdrawals that wait, anchors the chains of consent. Spawn it once. It ends after
+    /// `shutdown`, with everything written; dropped before, it ends where it is, and may be spawned again.
     ///
     /// Nothing that fails ends it; it is logged and tried again.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
@@ -43,18 +52,22 @@ impl Privet {
             shutdown.await;
             return;
         }
-        // The sweep may take long: it goes on beside the rest, and ends with it. What it leaves, the next one finds.
-        let sweeping = std::pin::pin!(self.sweep_now_and_then());
-        let ticking = std::pin::pin!(self.tick_until(shutdown));
-        select(ticking, sweeping).await;
+        let _running = Running(&self.0.running);
+        {
+            // The sweep may take long: it goes on beside the rest, and ends with it. What it leaves, the next one
+            // finds.
+            let sweeping = std::pin::pin!(self.sweep_now_and_then());
+            let ticking = std::pin::pin!(self.tick_until(shutdown));
+            select(ticking, sweeping).await;
+        }
         self.logged("recording what waits", self.record_pending().await);
         self.logged("writing activity", self.flush().await.map(drop));
         self.logged("anchoring consent", self.anchor_consent().await.map(drop));
-        self.0.running.store(false, Ordering::SeqCst);
     }
 
     /// Serves, and does beside it what [`run`](Self::run) does; when `serving` ends, everything is written before its
-    /// output is given back. The shortest way to run both in `main`, in the right order:
+    /// output is given back. Several servers are joined into one `serving`, which ends with the last. Dropped before its
+    /// end, it leaves what is buffered unwritten. The shortest way to run both in `main`, in the right order:
     ///
     /// ```
     /// # use privet::{Catalogue, Privet};

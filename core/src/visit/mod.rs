@@ -36,6 +36,7 @@ use crate::scope::Scope;
 const CONSENT_READ: u8 = 1;
 const BANNER_SHOWN: u8 = 2;
 const SEALED: u8 = 4;
+const CLOSED: u8 = 8;
 
 /// One request's privacy context. A clone is the same visit.
 ///
@@ -73,6 +74,8 @@ struct Live {
     contact: Option<ContactChange>,
     /// Set-Cookie lines made from the catalogue, with the category that each needs.
     set: Vec<(CategoryCode, String)>,
+    /// A mistake of the app's own code, which has to be the answer.
+    insisted: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +107,19 @@ impl Visit {
     }
 
     pub(crate) fn still_open(&self) -> Result<()> {
-        if self.has(SEALED) { Err(Error::HeadSent) } else { Ok(()) }
+        if self.has(SEALED | CLOSED) { Err(Error::HeadSent) } else { Ok(()) }
+    }
+
+    /// Notes a mistake of the app's own code that must not end as a silent `None`, with its cure: for adapters whose
+    /// framework makes one of whatever an extractor fails with.
+    pub fn insist(&self, cure: impl Into<String>) {
+        self.live().insisted.get_or_insert_with(|| cure.into());
+    }
+
+    /// What was [insisted](Self::insist) on: the answer is a 500 that says it.
+    #[must_use]
+    pub fn insisted(&self) -> Option<String> {
+        self.live().insisted.clone()
     }
 
     /// The installation this visit belongs to.

@@ -150,6 +150,7 @@ impl Privet {
                 activated: None,
                 contact: None,
                 set: Vec::new(),
+                insisted: None,
             }),
             site,
         }));

@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 use super::head::{ResponseHead, ResponseHeader};
 use super::judge::{Judge, same_site};
 use super::violation::{Enforcement, ViolationKind};
-use super::{BANNER_SHOWN, CONSENT_READ, ContactChange, Live, SEALED, Visit};
+use super::{BANNER_SHOWN, CLOSED, CONSENT_READ, ContactChange, Live, SEALED, Visit};
 use crate::catalogue::{CookieEntry, StorageKind};
 use crate::clock::Day;
 use crate::consent::{Decision, Standing};
@@ -92,9 +92,10 @@ impl Visit {
     }
 
     /// Ends the visit of a request that gets no answer: the address is overwritten, and what the visit gave out
-    /// opens nothing any more. After [`seal`](Self::seal) it changes nothing.
+    /// opens nothing any more. A response that comes all the same still has to be [sealed](Self::seal), and is
+    /// judged like any other.
     pub fn close(&self) {
-        if self.0.flags.fetch_or(SEALED, Ordering::Relaxed) & SEALED == 0 {
+        if self.0.flags.fetch_or(CLOSED, Ordering::Relaxed) & CLOSED == 0 {
             self.live().client.zeroize();
         }
     }
