@@ -215,6 +215,11 @@ pub(crate) const DIFFERENCES: &[(Scenario, Differs, &str)] = &[
         "axum's router drops the body; actix-web drops it where it writes the message, which is not in process",
     ),
     (
+        ("a path of privet's in letters' numbers", &[get("/privacy/%63onsent").with(&[PEOPLE])]),
+        Differs::Page,
+        "actix-web routes by the decoded path and privet says that there is nothing; axum's router knows no such route, and the app says so",
+    ),
+    (
         ("a path that is no text", &[get("/articles/%ff")]),
         Differs::Status(400, 404),
         "axum refuses a path parameter that is not UTF-8 by itself; actix-web gives the handler what it can read",

@@ -105,7 +105,7 @@ pub(crate) const ROUTES: &[Scenario] = &[
         "from its own origin, by Origin",
         &[post(
             "/privacy/consent",
-            &[("origin", "https://shop.example"), FORM],
+            &[("origin", "http://localhost:3000"), FORM],
             "action=reject_all&notice={notice}",
         )],
     ),

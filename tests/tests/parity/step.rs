@@ -24,6 +24,8 @@ pub(crate) enum Differs {
     Header(&'static str),
     /// The bodies.
     Body,
+    /// Another page with the same status.
+    Page,
     /// The framework answers before any handler is asked: status on axum, status on actix-web.
     Status(u16, u16),
 }
