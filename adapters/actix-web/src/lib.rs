@@ -75,8 +75,11 @@
 //! # Limits
 //!
 //! actix-web turns any failure of `Option<Granted<C>>` into `None`. A category that is not declared is answered with 500
-//! and the cure all the same, by the middleware; without the middleware there is nobody to answer, so it is said in the
-//! log, each time.
+//! and the cure all the same, by the middleware, after the handler has run with the `None`; without the middleware there
+//! is nobody to answer, so it is said in the log, each time.
+//!
+//! A middleware outside that keeps a clone of the `HttpRequest` makes actix-web panic as soon as anything changes the
+//! request, privet too: let it keep what it needs of the request instead.
 //!
 //! When a handler panics and nothing catches it, actix-web closes the connection without an answer, so nothing leaves.
 //!

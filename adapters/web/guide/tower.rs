@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -125,11 +126,12 @@ fn into_response<R>(reply: Reply) -> Response<Either<R, Full<Bytes>>> {
 pub struct Around<S> {
     app: S,
     privet: Privet,
+    paths: Arc<[String]>,
 }
 
 /// Puts privet around a service.
 pub fn around<S>(app: S, privet: &Privet) -> Around<S> {
-    Around { app, privet: privet.clone() }
+    Around { app, privet: privet.clone(), paths: privet_web::paths(privet).into() }
 }
 
 impl<S, B, R> Service<Request<B>> for Around<S>
@@ -160,17 +162,16 @@ where
                 return Box::pin(async move { Ok(refused) });
             }
         };
-        let path = request.uri().path();
-        if privet_web::paths(&self.privet).iter().any(|own| own == path) {
+        // A client that goes away drops the future: what was held of its address goes with it.
+        let visit = CloseOnDrop(visit);
+        if self.paths.iter().any(|own| own == request.uri().path()) {
             return Box::pin(async move {
-                let reply = respond(&visit, request).await;
-                Ok(seal(&visit, into_response(reply)))
+                let reply = respond(&visit.0, request).await;
+                Ok(seal(&visit.0, into_response(reply)))
             });
         }
-        request.extensions_mut().insert(visit.clone());
+        request.extensions_mut().insert(visit.0.clone());
         let answer = self.app.call(request);
-        // A client that goes away drops this future: what was held of its address goes with it.
-        let visit = CloseOnDrop(visit);
         Box::pin(async move { Ok(seal(&visit.0, answer.await?.map(Either::Left))) })
     }
 }

@@ -11,8 +11,11 @@
 //! 2. **Rewrite it** as [`Rewrite`] says, before anything else sees it: proxy headers go, the `Cookie` header is
 //!    replaced or goes, the peer is replaced. Whatever the framework has parsed of them before has to be made anew, or
 //!    the request has to be refused: a cookie that the gate closed must not be found in a cache.
-//! 3. **Read and write the response**: a [`ResponseHead`] over the framework's own.
-//! 4. **Stand outermost.** Every response passes [`Visit::seal`]: errors too, and what the framework makes of an error
+//! 3. **Read and write the response**: a [`ResponseHead`] over the framework's own. Ask where cookies live until the head
+//!    is written: some frameworks keep a jar, fill it from the request before you come and write it after you have gone.
+//!    Then the jar has to be rewritten and judged too.
+//! 4. **Stand outermost.** Where a framework answers errors outside of all its middleware, stand around its service as a
+//!    whole, below it: the adapter on this page does that for whatever is built on hyper. Every response passes [`Visit::seal`]: errors too, and what the framework makes of an error
 //!    later. [`Sealing::Denied`] replaces the response. A [`Refusal`] answers without asking the app. Whoever drops the
 //!    future drops the visit: [`CloseOnDrop`].
 //! 5. **Mount the routes** of [`paths`](crate::paths), any method, inside itself, with a body of at most
@@ -20,7 +23,8 @@
 //! 6. **Give handlers what they take**: [`extractors!`](crate::extractors) writes the types that the framework's traits
 //!    need, named as in every adapter. Without privet around it, an extractor answers 500 and names the cure
 //!    ([`Rejection::missing`](crate::Rejection::missing)). For `Option<Granted<C>>` only
-//!    [`is_not_granted`](crate::Rejection::is_not_granted) is `None`.
+//!    [`is_not_granted`](crate::Rejection::is_not_granted) is `None`; a framework that makes a `None` of every failure is
+//!    overruled: [`Visit::insisted`] then has the cure, which is the answer.
 //!
 //! It copies no header map, holds no lock across an await, and writes no address, cookie value or token into a log, an
 //! error or a `Debug`.
@@ -28,8 +32,8 @@
 //! # An adapter
 //!
 //! This one is for any `tower::Service` of `http` requests, and so for hyper itself, tonic and what else is built on
-//! them. It is the whole of it; the workspace's tests run every scenario of privet's routes through it and through
-//! axum, and compare the bytes.
+//! them. It has no extractors to implement: handlers there call `take`. The workspace's tests run every scenario of
+//! privet's routes through it and through axum, and compare the bytes.
 //!
 //! ```
 #![doc = include_str!("../guide/tower.rs")]
@@ -45,6 +49,7 @@
 //!
 //! [`Privet::visit`]: privet::Privet::visit
 //! [`Visit::seal`]: privet::Visit::seal
+//! [`Visit::insisted`]: privet::Visit::insisted
 //! [`RequestHead`]: privet::visit::RequestHead
 //! [`ResponseHead`]: privet::visit::ResponseHead
 //! [`Rewrite`]: privet::visit::Rewrite

@@ -13,6 +13,7 @@ async fn home(allowed: Option<Granted<Analytics>>, banner: Banner) -> Result<Pag
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt::init(); // names each cookie that is not declared, with its cure
     let storage = privet_sqlite::open("privet-data").await?;
     let privet = Privet::builder(Catalogue::from_file("privet.toml")?).storage(storage).build().await?;
     let app = Router::new().route("/", get(home)).merge(router(&privet));
@@ -20,6 +21,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let addr = std::env::var("ADDR").unwrap_or("127.0.0.1:3000".into());
     let listener = tokio::net::TcpListener::bind(addr).await?;
     let serving = axum::serve(listener, protect(app, &privet).into_make_service())
-        .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap_or_default() });
+        .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) });
     Ok(privet.run_while(serving).await?)
 }
