@@ -318,3 +318,59 @@ async fn head_and_unknown_methods() {
     assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET, HEAD, POST"));
     assert_eq!(site.get("/privacy/withdraw", &[]).await.header("allow"), "POST");
 }
+
+/// REC-01: the visitor's copy: who asked, what for, what was shown, when, where each category stands; nothing of it for
+/// anybody else, and nothing for a visitor who holds nothing.
+#[tokio::test]
+async fn rec_01_the_receipt_says_what_is_recorded() {
+    let site = Site::new().await;
+    assert_eq!(site.get("/privacy/receipt", &[]).await.status, StatusCode::NOT_FOUND);
+    let refused = site.decided("reject_all").await;
+    assert_eq!(site.get("/privacy/receipt", &[("cookie", &refused)]).await.status, StatusCode::NOT_FOUND);
+
+    let granted = site.decided("accept_all").await;
+    let answer = site.get("/privacy/receipt", &[("cookie", &granted)]).await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/ld+json"));
+    assert_eq!(answer.header("cache-control"), "private, no-store");
+    let receipt = answer.json();
+    let [record] = &receipt["dpv:hasRecordOfActivity"].as_array().unwrap()[..] else { panic!("{receipt}") };
+    // The fields that ISO/IEC TS 27560 demands, by the names that the DPV gives them.
+    for field in [
+        "dct:conformsTo",
+        "dct:identifier",
+        "dpv:hasDataSubject",
+        "dpv:hasNotice",
+        "dpv:hasDataController",
+        "dpv:hasJurisdiction",
+        "dpv:hasConsentControl",
+        "dpv:hasProcess",
+    ] {
+        assert!(!record[field].is_null(), "{field}: {record}");
+    }
+    assert_eq!(record["dpv:hasDataController"]["dpv:hasContact"], "privacy@hedge.example");
+    let processes = record["dpv:hasProcess"].as_array().unwrap();
+    let ids: Vec<_> = processes.iter().map(|p| p["dct:identifier"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["functional", "analytics", "contacts"]);
+    for process in processes {
+        for field in [
+            "dpv:hasPurpose",
+            "dpv:hasPersonalData",
+            "dpv:hasStorageCondition",
+            "dpv:hasRecipient",
+            "dpv:hasLegalBasis",
+            "dpv:hasConsentStatus",
+        ] {
+            assert!(!process[field].is_null(), "{field}: {process}");
+        }
+        assert_eq!(process["dpv:hasConsentStatus"]["@id"], "dpv:ConsentGiven");
+    }
+    // The notice that it names is there, byte by byte, and says what was agreed to.
+    assert!(processes[1]["dpv:hasPurpose"][0]["dct:description"].as_str().unwrap().contains("Counting"));
+    let address = ["203.0.113.7", "user-agent", "4711"];
+    assert!(address.iter().all(|a| !answer.body.contains(a)), "{}", answer.body);
+
+    let settings = site.get("/privacy", &[PEOPLE, ("cookie", &granted)]).await;
+    assert!(settings.body.contains("href=\"/privacy/receipt\""));
+    let settings = site.get("/privacy", &[PEOPLE, ("cookie", &refused)]).await;
+    assert!(!settings.body.contains("/privacy/receipt"));
+}

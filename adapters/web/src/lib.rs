@@ -17,6 +17,7 @@
 //! | `POST /privacy/withdraw` | withdrawal of all or of some categories |
 //! | `POST /privacy/activate` | the visitor's own gesture starts a service |
 //! | `GET /privacy/cookies` | cookie statement: HTML, or Markdown and JSON by `Accept` or as `.md`, `.json` |
+//! | `GET /privacy/receipt` | the visitor's receipt, while something is granted: JSON-LD in terms of the DPV |
 //! | `GET /privacy/privet.js`, `privet.css` | script and stylesheet, immutable under their hash |
 //!
 //! Everything works without script. Routes that change something take same-origin requests only

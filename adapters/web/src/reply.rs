@@ -69,6 +69,13 @@ impl Reply {
         Self::new(status, "application/json", body)
     }
 
+    pub(crate) fn content_type(mut self, content_type: &str) -> Self {
+        for (_, value) in self.headers.iter_mut().filter(|(name, _)| *name == "content-type") {
+            content_type.clone_into(value);
+        }
+        self
+    }
+
     /// Only for this visitor, and kept by nobody.
     pub(crate) fn personal(self) -> Self {
         self.header("cache-control", "private, no-store")

@@ -184,6 +184,21 @@ pub async fn a_purge_wakes_no_withdrawn_grant(store: &dyn Store) {
     assert_eq!(store.purge_step(&here.tenant, DataClass::ConsentRecords, 100, &all, at(0)).await.unwrap(), 2);
 }
 
+/// Rule 2: a line is the history of one device, in order, and of nobody else.
+pub async fn a_line_is_a_history(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (granted, _) = f.granted().await;
+    f.granted().await;
+    let less = f.append(f.record(&[ANALYTICS], at(1)), Some(granted.id)).await;
+    let withdrawal = ConsentRecord { act: Act::Withdrawal, ..f.record(&[], at(2)) };
+    let none = f.append(withdrawal, Some(granted.id)).await;
+    for of in [granted.id, less.id, none.id] {
+        assert_eq!(store.line(&here, of).await.unwrap(), [granted.clone(), less.clone(), none.clone()]);
+        assert_eq!(store.line(&scope("a", "y"), of).await.unwrap(), []);
+    }
+}
+
 /// Rule 12: links follow from each other, cover their records, count per tenant, and stay when a record is purged.
 pub async fn records_are_chained(store: &dyn Store) {
     let (here, there) = (scope("a", "x"), scope("b", "x"));

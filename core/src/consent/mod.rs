@@ -6,6 +6,7 @@
 
 pub mod cookie;
 mod notice;
+mod receipt;
 mod record;
 mod regime;
 mod state;
@@ -15,6 +16,7 @@ mod words;
 pub use notice::{
     Notice, NoticeCategory, NoticeEntry, NoticeId, NoticeRecipient, NoticeService, NoticeSnapshot,
 };
+pub use receipt::{ConsentStatus, Receipt, Standpoint};
 pub use record::{Act, ConsentRecord, Method, RecordId, RecordedDecision};
 pub use regime::{Regime, RegimeRules};
 pub use state::{ConsentState, Decision};
@@ -23,6 +25,7 @@ pub use words::NoticeWords;
 
 pub use crate::privet::{Answer, ChainReport, Damage, Decided, Provenance, SiteNotice, Withdrawn};
 
+pub(crate) use receipt::standpoints;
 pub(crate) use state::{Choice, Kept, Standing};
 pub(crate) use token::TokenKey;
 pub(crate) use words::{WordsDecl, resolve as resolve_words};

@@ -1,4 +1,4 @@
-//! What shows that the proof of consent is whole: [`Privet::verify_consent`].
+//! What consent can be shown by: the visitor's receipt, and a chain of records that is whole.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,9 +9,11 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 
 use super::Privet;
+use crate::consent::{Receipt, standpoints};
 use crate::error::{Error, Result};
 use crate::scope::Tenant;
 use crate::store::{ChainLink, Chained, KeptRecord, LedgerEntry};
+use crate::visit::Visit;
 
 /// Links that are read at once.
 const PAGE: u16 = 1_000;
@@ -68,6 +70,21 @@ pub struct ChainReport {
 }
 
 impl Privet {
+    /// The visitor's copy of what is recorded of them; none while nothing is granted, since a device that refused
+    /// everything holds nothing that it could be found by.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn receipt(&self, visit: &Visit) -> Result<Option<Receipt>> {
+        let Some(id) = visit.consent().record() else { return Ok(None) };
+        let line = self.store().line(visit.scope(), id).await?;
+        let Some(record) = line.last().cloned() else { return Ok(None) };
+        let notice = self.store().notice(visit.scope(), record.notice).await?;
+        let made = self.now();
+        let standpoints = standpoints(&line, visit.catalogue(), made);
+        Ok(Some(Receipt { record, notice, standpoints, made }))
+    }
+
     /// Looks through a tenant's chain of consent records, and finds the first that was changed, added or taken out; with
     /// the ledger also a chain that was written anew or whose end was cut off.
     ///

@@ -40,6 +40,9 @@ pub trait ConsentStore: fmt::Debug + Send + Sync {
     /// The latest record of the line that a record stands in.
     async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>>;
 
+    /// Every record of the line that a record stands in, the oldest first: the visitor's history.
+    async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>>;
+
     /// Whether a proof still holds: what queued work asks when it runs.
     async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool>;
 
@@ -227,6 +230,10 @@ macro_rules! forward {
             async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
                 let $this = self;
                 $store.latest_record(scope, id).await
+            }
+            async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>> {
+                let $this = self;
+                $store.line(scope, id).await
             }
             async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
                 let $this = self;

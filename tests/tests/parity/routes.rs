@@ -1,6 +1,6 @@
 //! privet's own routes.
 
-use crate::step::{ACCEPT, FORM, JSON, PEOPLE, REJECT, SAME, Scenario, get, post};
+use crate::step::{ACCEPT, FORM, JSON, PEOPLE, REJECT, SAME, Scenario, WITHDRAW, get, post};
 
 /// Every route of privet with good and bad input.
 pub(crate) const ROUTES: &[Scenario] = &[
@@ -159,6 +159,21 @@ pub(crate) const ROUTES: &[Scenario] = &[
     ("statement as Markdown", &[get("/privacy/cookies.md")]),
     ("statement as JSON", &[get("/privacy/cookies.json")]),
     ("statement by POST", &[post("/privacy/cookies", &[SAME, FORM], "")]),
+    ("no receipt", &[get("/privacy/receipt")]),
+    ("no receipt, for people", &[get("/privacy/receipt").with(&[PEOPLE])]),
+    ("no receipt after refusing", &[REJECT, get("/privacy/receipt")]),
+    ("a receipt after accepting", &[ACCEPT, get("/privacy/receipt")]),
+    (
+        "a receipt after taking one back",
+        &[
+            ACCEPT,
+            post("/privacy/withdraw", &[SAME, FORM, PEOPLE], "category=analytics"),
+            get("/privacy/receipt"),
+        ],
+    ),
+    ("no receipt after taking all back", &[ACCEPT, WITHDRAW, get("/privacy/receipt")]),
+    ("no receipt when it lapsed", &[ACCEPT, get("/privacy/receipt").after_days(213)]),
+    ("a receipt by POST", &[post("/privacy/receipt", &[SAME, FORM], "")]),
     ("script", &[get("/privacy/privet.js")]),
     ("script under another hash", &[get("/privacy/privet.js?v=0")]),
     ("style", &[get("/privacy/privet.css")]),

@@ -206,6 +206,25 @@ impl ConsentStore for SqliteStore {
             .await
     }
 
+    async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>> {
+        let scope = scope.clone();
+        self.db
+            .read(move |c| {
+                let Some(own) = record(c, &scope, id)? else { return Ok(Vec::new()) };
+                let sql = format!(
+                    "SELECT {RECORD} FROM consent_records
+                     WHERE tenant = ?1 AND site = ?2 AND subject = ?3 ORDER BY segment, seq"
+                );
+                let mut statement = c.prepare_cached(&sql)?;
+                let of_line = statement.query_map(
+                    params![scope.tenant.as_str(), scope.site.as_str(), own.subject.as_bytes()],
+                    |row| read_record(&scope, row),
+                )?;
+                Ok(of_line.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+    }
+
     async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
         let proof = proof.clone();
         self.db.read(move |c| Ok(held(c, &proof, now)?.is_some())).await

@@ -1,6 +1,7 @@
 //! The routes: from a request to an answer.
 
 mod act;
+mod receipt;
 mod statement;
 
 use privet::consent::SiteNotice;
@@ -27,6 +28,7 @@ pub fn paths(privet: &Privet) -> Vec<String> {
         "/cookies",
         "/cookies.md",
         "/cookies.json",
+        "/receipt",
         "/privet.js",
         "/privet.css",
     ]
@@ -47,6 +49,7 @@ pub async fn respond(visit: &Visit, request: &Request) -> Reply {
         (Method::Get | Method::Head, "/cookies") => statement::negotiated(visit, request),
         (Method::Get | Method::Head, "/cookies.md") => statement::markdown(visit, request),
         (Method::Get | Method::Head, "/cookies.json") => statement::json(visit, request),
+        (Method::Get | Method::Head, "/receipt") => receipt::receipt(visit, request).await,
         (Method::Get | Method::Head, "/privet.js") => assets::script(request),
         (Method::Get | Method::Head, "/privet.css") => assets::style(request),
         (Method::Post, "/consent") => act::consent(visit, request).await,
@@ -54,7 +57,7 @@ pub async fn respond(visit: &Visit, request: &Request) -> Reply {
         (Method::Post, "/activate") => act::activate(visit, request),
         (
             _,
-            "" | "/" | "/banner" | "/cookies" | "/cookies.md" | "/cookies.json" | "/privet.js"
+            "" | "/" | "/banner" | "/cookies" | "/cookies.md" | "/cookies.json" | "/receipt" | "/privet.js"
             | "/privet.css",
         ) => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD"),
         (_, "/consent") => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD, POST"),

@@ -16,6 +16,7 @@ pub(super) const WORDS: Words = Words {
     necessary: "Unbedingt erforderlich",
     necessary_text: "Das wird für das gebraucht, was Sie von dieser Seite verlangen. Danach wird nicht gefragt; der Grund steht jeweils in der Cookie-Erklärung.",
     settings_link: "Datenschutz-Einstellungen",
+    receipt_link: "Ihr Beleg (JSON)",
     back: "Zurück zur Seite",
     stale_title: "Der Hinweis hat sich geändert",
     stale_text: "Es wurde nichts verzeichnet. Die abgeschickte Seite war veraltet; das hier fragen wir heute.",

@@ -16,6 +16,7 @@ pub(super) const WORDS: Words = Words {
     necessary: "Strictly necessary",
     necessary_text: "These are needed for what you ask this site to do. They are not asked for; each one has its reason in the cookie statement.",
     settings_link: "Privacy settings",
+    receipt_link: "Your receipt (JSON)",
     back: "Back to the site",
     stale_title: "The notice has changed",
     stale_text: "Nothing was recorded. The page you sent was out of date; this is what we ask today.",

@@ -16,6 +16,7 @@ pub(super) const WORDS: Words = Words {
     necessary: "Estrictamente necesario",
     necessary_text: "Esto hace falta para lo que usted pide a este sitio. No se pregunta; el motivo de cada uno está en la declaración de cookies.",
     settings_link: "Ajustes de privacidad",
+    receipt_link: "Su recibo (JSON)",
     back: "Volver al sitio",
     stale_title: "El aviso ha cambiado",
     stale_text: "No se ha registrado nada. La página enviada estaba anticuada; esto es lo que preguntamos hoy.",

@@ -16,6 +16,7 @@ pub(super) const WORDS: Words = Words {
     necessary: "Strictement nécessaire",
     necessary_text: "Ceci est nécessaire à ce que vous demandez à ce site. Ce n’est pas soumis à votre accord ; la raison de chacun figure dans la déclaration relative aux cookies.",
     settings_link: "Paramètres de confidentialité",
+    receipt_link: "Votre reçu (JSON)",
     back: "Retour au site",
     stale_title: "L’avis a changé",
     stale_text: "Rien n’a été enregistré. La page envoyée n’était plus à jour ; voici ce que nous demandons aujourd’hui.",

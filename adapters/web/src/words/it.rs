@@ -16,6 +16,7 @@ pub(super) const WORDS: Words = Words {
     necessary: "Strettamente necessario",
     necessary_text: "Serve per ciò che chiede a questo sito. Non viene chiesto; il motivo di ciascuno si trova nella dichiarazione sui cookie.",
     settings_link: "Impostazioni sulla privacy",
+    receipt_link: "La sua ricevuta (JSON)",
     back: "Torna al sito",
     stale_title: "L’avviso è cambiato",
     stale_text: "Non è stato registrato nulla. La pagina inviata non era aggiornata; questo è ciò che chiediamo oggi.",

@@ -27,6 +27,7 @@ pub(crate) struct Words {
     pub(crate) necessary: &'static str,
     pub(crate) necessary_text: &'static str,
     pub(crate) settings_link: &'static str,
+    pub(crate) receipt_link: &'static str,
     pub(crate) back: &'static str,
     pub(crate) stale_title: &'static str,
     pub(crate) stale_text: &'static str,

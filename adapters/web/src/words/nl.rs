@@ -16,6 +16,7 @@ pub(super) const WORDS: Words = Words {
     necessary: "Strikt noodzakelijk",
     necessary_text: "Dit is nodig voor wat u deze site vraagt te doen. Er wordt niet om gevraagd; de reden staat telkens in de cookieverklaring.",
     settings_link: "Privacy-instellingen",
+    receipt_link: "Uw ontvangstbewijs (JSON)",
     back: "Terug naar de site",
     stale_title: "De melding is gewijzigd",
     stale_text: "Er is niets vastgelegd. De verzonden pagina was verouderd; dit vragen wij vandaag.",

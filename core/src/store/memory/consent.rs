@@ -82,6 +82,13 @@ impl ConsentStore for MemoryStore {
         Ok(self.locked().latest(scope, id).cloned())
     }
 
+    async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>> {
+        let tables = self.locked();
+        let Some(line) = tables.record(scope, id).map(|r| r.subject) else { return Ok(Vec::new()) };
+        let of_line = tables.records.iter().filter(|r| r.scope == *scope && r.subject == line);
+        Ok(of_line.cloned().collect())
+    }
+
     async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
         Ok(self.locked().holds(proof, now))
     }
