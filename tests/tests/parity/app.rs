@@ -50,6 +50,13 @@ pub(crate) const APP: &[Scenario] = &[
     ("nowhere, by POST", &[post("/nowhere", &[SAME, FORM], "x=1")]),
     ("nowhere, after accepting", &[ACCEPT, get("/nowhere")]),
     ("below privet's routes, where nothing is", &[get("/privacy/nothing").with(&[PEOPLE])]),
+    // Routes that privet does not have yet, or has only where the app promises it: nobody answers them.
+    ("the notice under Art. 13", &[get("/privacy/notice").with(&[PEOPLE])]),
+    ("the notice under Art. 13, as JSON", &[get("/privacy/notice.json")]),
+    ("what is held about me", &[ACCEPT, get("/privacy/me")]),
+    ("what is held about me, as if it were a file", &[ACCEPT, get("/privacy/me.css")]),
+    ("erase me", &[ACCEPT, post("/privacy/me/erase", &[SAME, FORM], "")]),
+    ("the promise to honour GPC, which this app does not make", &[get("/.well-known/gpc.json")]),
     ("privet's base with a slash at its end", &[get("/privacy/").with(&[PEOPLE])]),
     ("the shop's style", &[get("/shop.css")]),
     ("the shop's script", &[get("/chat.js")]),
