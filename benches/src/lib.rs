@@ -27,13 +27,11 @@ enum Surrounding {
     Nothing,
     /// The smallest layer that reads an authenticated consent cookie.
     HandWritten,
-    /// privet, with addresses left where they are.
-    PrivetShowingAddresses,
-    Privet,
-    /// privet, for a visitor who refused while a browser still sends what is not allowed any more.
-    PrivetHidingCookies,
-    /// privet, for a visitor who has not decided and brings no cookie.
-    PrivetUndecided,
+    /// privet, which may leave addresses where they are, for a visitor who took an action, or none yet.
+    Privet {
+        shows_addresses: bool,
+        action: Option<&'static str>,
+    },
     /// What reads one cookie: tower-cookies, or actix-web itself.
     Cookies,
     /// What reads one value of a session: tower-sessions with its store in memory, or actix-session with its cookie.
@@ -63,23 +61,31 @@ const fn actix_web(name: &'static str, surrounding: Surrounding) -> Case {
     Case { name, framework: Framework::ActixWeb, surrounding, budget: None }
 }
 
+/// privet as it is.
+const PRIVET: Surrounding = Surrounding::Privet { shows_addresses: false, action: Some("accept_all") };
+/// privet, with addresses left where they are.
+const SHOWING: Surrounding = Surrounding::Privet { shows_addresses: true, action: Some("accept_all") };
+/// privet, for a visitor who refused while a browser still sends what is not allowed any more.
+const REFUSED: Surrounding = Surrounding::Privet { shows_addresses: false, action: Some("reject_all") };
+/// privet, for a visitor who has not decided and brings no cookie.
+const UNDECIDED: Surrounding = Surrounding::Privet { shows_addresses: false, action: None };
+
 impl Case {
     /// All of them, in the order of the tables: the page alone comes first on each framework.
     pub const ALL: [Self; 15] = [
         axum("axum: bare", Surrounding::Nothing),
         axum("axum: hand-written layer", Surrounding::HandWritten),
-        axum("axum: privet, addresses not hidden", Surrounding::PrivetShowingAddresses).at_most(22_000),
-        axum("axum: privet", Surrounding::Privet).at_most(30_000),
-        axum("axum: privet, closed cookies sent", Surrounding::PrivetHidingCookies),
-        axum("axum: privet, first visit", Surrounding::PrivetUndecided),
+        axum("axum: privet, addresses not hidden", SHOWING).at_most(22_000),
+        axum("axum: privet", PRIVET).at_most(30_000),
+        axum("axum: privet, closed cookies sent", REFUSED),
+        axum("axum: privet, first visit", UNDECIDED),
         axum("axum: tower-cookies, read", Surrounding::Cookies),
         axum("axum: tower-sessions in memory, read", Surrounding::Sessions),
         actix_web("actix-web: bare", Surrounding::Nothing),
-        actix_web("actix-web: privet, addresses not hidden", Surrounding::PrivetShowingAddresses)
-            .at_most(22_000),
-        actix_web("actix-web: privet", Surrounding::Privet).at_most(30_000),
-        actix_web("actix-web: privet, closed cookies sent", Surrounding::PrivetHidingCookies),
-        actix_web("actix-web: privet, first visit", Surrounding::PrivetUndecided),
+        actix_web("actix-web: privet, addresses not hidden", SHOWING).at_most(22_000),
+        actix_web("actix-web: privet", PRIVET).at_most(30_000),
+        actix_web("actix-web: privet, closed cookies sent", REFUSED),
+        actix_web("actix-web: privet, first visit", UNDECIDED),
         actix_web("actix-web: its own cookies, read", Surrounding::Cookies),
         actix_web("actix-web: actix-session cookie, read", Surrounding::Sessions),
     ];
@@ -157,6 +163,22 @@ impl Bench {
     pub fn run(&self, requests: u64) {
         self.runtime.block_on((self.answers)(requests));
     }
+}
+
+/// An installation, the cookies of a visitor of it, and what the page shall answer.
+struct Visited {
+    privet: privet::Privet,
+    cookies: Option<String>,
+    expected: &'static str,
+}
+
+async fn visited(shows_addresses: bool, action: Option<&str>) -> Visited {
+    let privet = catalogue::privet(shows_addresses).await;
+    let cookies = match action {
+        Some(action) => Some(catalogue::cookies(&catalogue::decided(&privet, action).await)),
+        None => None,
+    };
+    Visited { privet, cookies, expected: text(action == Some("accept_all")) }
 }
 
 const YES: &str = "granted";

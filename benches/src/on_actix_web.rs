@@ -13,9 +13,8 @@ use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::test::init_service;
 use actix_web::web::Bytes;
 use actix_web::{App, Error, HttpRequest, web};
-use privet::Privet;
 
-use crate::{Answers, Built, NO, PEER, Surrounding, YES, catalogue, text};
+use crate::{Answers, Built, PEER, Surrounding, Visited, YES, catalogue, text, visited};
 
 pub(crate) async fn build(surrounding: Surrounding) -> Built {
     match surrounding {
@@ -24,14 +23,9 @@ pub(crate) async fn build(surrounding: Surrounding) -> Built {
             built(app, Some(catalogue::cookies(&"x".repeat(70))), YES)
         }
         Surrounding::HandWritten => panic!("the hand-written layer is for axum"),
-        Surrounding::PrivetShowingAddresses => {
-            with_privet(catalogue::privet(true).await, Some("accept_all"), YES).await
+        Surrounding::Privet { shows_addresses, action } => {
+            with_privet(visited(shows_addresses, action).await).await
         }
-        Surrounding::Privet => with_privet(catalogue::privet(false).await, Some("accept_all"), YES).await,
-        Surrounding::PrivetHidingCookies => {
-            with_privet(catalogue::privet(false).await, Some("reject_all"), NO).await
-        }
-        Surrounding::PrivetUndecided => with_privet(catalogue::privet(false).await, None, NO).await,
         Surrounding::Cookies => {
             let read = |request: HttpRequest| async move { text(request.cookie("__Host-privet").is_some()) };
             let app = init_service(App::new().route("/", web::get().to(read))).await;
@@ -67,15 +61,11 @@ where
     Built { answers, expected }
 }
 
-async fn with_privet(privet: Privet, action: Option<&str>, expected: &'static str) -> Built {
+async fn with_privet(Visited { privet, cookies, expected }: Visited) -> Built {
     let page = |consent: privet_actix_web::Consent| async move { text(consent.allows("analytics")) };
     let app = App::new()
         .route("/", web::get().to(page))
         .wrap(privet_actix_web::PrivetMiddleware::new(privet.clone()));
-    let cookies = match action {
-        Some(action) => Some(catalogue::cookies(&catalogue::decided(&privet, action).await)),
-        None => None,
-    };
     built(init_service(app).await, cookies, expected)
 }
 

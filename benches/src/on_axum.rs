@@ -11,11 +11,10 @@ use axum::http::header::COOKIE;
 use axum::response::Response;
 use axum::routing::get;
 use http_body_util::BodyExt as _;
-use privet::Privet;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 
-use crate::{Answers, Built, NO, PEER, Surrounding, YES, catalogue, hand_written, text};
+use crate::{Answers, Built, PEER, Surrounding, Visited, YES, catalogue, hand_written, text, visited};
 
 type App = BoxCloneSyncService<Request, Response, Infallible>;
 
@@ -37,14 +36,9 @@ pub(crate) async fn build(surrounding: Surrounding) -> Built {
                 .layer(layer);
             built(BoxCloneSyncService::new(app), Some(catalogue::cookies(&cookie)), YES)
         }
-        Surrounding::PrivetShowingAddresses => {
-            with_privet(catalogue::privet(true).await, Some("accept_all"), YES).await
+        Surrounding::Privet { shows_addresses, action } => {
+            with_privet(visited(shows_addresses, action).await)
         }
-        Surrounding::Privet => with_privet(catalogue::privet(false).await, Some("accept_all"), YES).await,
-        Surrounding::PrivetHidingCookies => {
-            with_privet(catalogue::privet(false).await, Some("reject_all"), NO).await
-        }
-        Surrounding::PrivetUndecided => with_privet(catalogue::privet(false).await, None, NO).await,
         Surrounding::Cookies => {
             let app = Router::new()
                 .route(
@@ -85,13 +79,9 @@ fn built(app: App, cookies: Option<String>, expected: &'static str) -> Built {
     Built { answers, expected }
 }
 
-async fn with_privet(privet: Privet, action: Option<&str>, expected: &'static str) -> Built {
+fn with_privet(Visited { privet, cookies, expected }: Visited) -> Built {
     let app = Router::new()
         .route("/", get(|consent: privet_axum::Consent| async move { text(consent.allows("analytics")) }));
-    let cookies = match action {
-        Some(action) => Some(catalogue::cookies(&catalogue::decided(&privet, action).await)),
-        None => None,
-    };
     built(BoxCloneSyncService::new(privet_axum::protect(app, &privet)), cookies, expected)
 }
 
