@@ -17,7 +17,7 @@
 //! - [`consent`]: decisions, the device's cookie, notices and records.
 //! - [`contact`]: contacts, conversations, messages.
 //! - [`ip`]: the visitor's address: found, used, and gone.
-//! - [`retention`]: how long things are kept.
+//! - [`retention`]: how long things are kept; [`legal`]: figures with a legal origin.
 //! - [`store`]: what a store must do; with [`conformance`] (feature `conformance`) to show that one does.
 //!
 //! # What it does not do
@@ -42,6 +42,7 @@ pub mod contact;
 pub mod error;
 pub mod ip;
 pub mod key;
+pub mod legal;
 mod privet;
 pub mod retention;
 pub mod scope;

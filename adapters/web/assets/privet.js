@@ -5,7 +5,8 @@
   let state = JSON.parse(tag.dataset.privet);
   const framed = window.top !== window.self;
   const listeners = {};
-  const granted = (category) => state.categories[category] === "granted";
+  /* What happens, where a regime allows it without a grant too. */
+  const granted = (category) => state.categories[category] === "granted" || (state.open || []).includes(category);
   const emit = (name, detail) => (listeners[name] || []).forEach((f) => f(detail));
 
   /* Scripts and frames that wait for a category. */
@@ -27,8 +28,8 @@
   /* Storage beside cookies: kind, name, category, service. */
   const started = new Set();
   const matcher = (name) => new RegExp("^" + name.replace(/<[^>]*>|[^<]+/g, (p) => p[0] === "<" ? "[A-Za-z0-9_-]+" : p.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")) + "$");
-  const declared = (state.storage || []).map(([kind, name, category, service]) => ({ kind, is: matcher(name), category, service }));
-  const open = (item) => item.category ? granted(item.category) : item.service ? started.has(item.service) : true;
+  const declared = (state.storage || []).map(([kind, name, category, service, free]) => ({ kind, is: matcher(name), category, service, free }));
+  const open = (item) => item.category ? granted(item.category) || (item.free && state.categories[item.category] !== "refused") : item.service ? started.has(item.service) : true;
   const area = (kind) => kind === "local-storage" ? window.localStorage : window.sessionStorage;
   const find = (key) => declared.find((item) => item.kind !== "indexed-db" && item.is.test(key));
   const guarded = (key, use) => {
@@ -41,7 +42,7 @@
     set: (key, value) => guarded(key, (s) => (s.setItem(key, value), true)) === true,
     remove: (key) => guarded(key, (s) => s.removeItem(key)),
   };
-  const clear = () => declared.filter((item) => item.category && !granted(item.category)).forEach((item) => {
+  const clear = () => declared.filter((item) => item.category && !open(item)).forEach((item) => {
     if (item.kind === "indexed-db") {
       if (indexedDB.databases) indexedDB.databases().then((all) => all.forEach(({ name }) => item.is.test(name) && indexedDB.deleteDatabase(name)));
       return;
@@ -61,9 +62,9 @@
   };
 
   const take = (fresh) => {
-    const before = state;
-    state = { ...before, ...fresh };
-    const lost = Object.keys(before.categories).some((c) => before.categories[c] === "granted" && !granted(c));
+    const before = Object.keys(state.categories).filter(granted);
+    state = { ...state, ...fresh };
+    const lost = before.some((c) => !granted(c));
     if (state.decided) document.querySelectorAll("#privet-notice").forEach((n) => n.remove());
     clear(); tell(); release(); emit("change", { ...state.categories });
     /* A script that ran cannot be taken back: the page begins anew without it. */

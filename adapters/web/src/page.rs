@@ -15,7 +15,7 @@ struct BannerPage<'a> {
     lang: &'a str,
     base: &'a str,
     style: String,
-    decided: bool,
+    asks: bool,
     notice: &'a Notice,
     token: String,
     return_to: &'a str,
@@ -28,6 +28,8 @@ struct EmbedPage<'a> {
     base: &'a str,
     script: String,
     words: &'a Words,
+    choices_link: bool,
+    signal_honoured: bool,
     banner: String,
     state: String,
 }
@@ -47,6 +49,7 @@ struct SettingsPage<'a> {
     contact_granted: bool,
     pending: bool,
     gpc: bool,
+    choices_link: bool,
     stale: bool,
     token: String,
     return_to: &'a str,
@@ -56,6 +59,7 @@ struct SettingsPage<'a> {
 struct Choice<'a> {
     category: &'a NoticeCategory,
     granted: bool,
+    on: bool,
     state: &'static str,
 }
 
@@ -104,7 +108,7 @@ pub(crate) fn banner(visit: &Visit, notice: &SiteNotice, return_to: &str) -> Str
         lang: notice.notice.language.as_str(),
         base,
         style: style_path(base),
-        decided: visit.consent().decided(),
+        asks: visit.asks(),
         notice: &notice.notice,
         token: visit.notice_token(notice),
         return_to,
@@ -120,6 +124,8 @@ pub(crate) fn embed(visit: &Visit, notice: &SiteNotice, return_to: &str) -> Stri
         base,
         script: script_path(base),
         words: words::of(language),
+        choices_link: visit.regime().rules().privacy_choices_link,
+        signal_honoured: visit.signal_honoured(),
         banner: banner(visit, notice, return_to),
         state: state_json(visit, notice, true).to_string(),
     })
@@ -140,9 +146,11 @@ pub(crate) fn settings(visit: &Visit, notice: &SiteNotice, return_to: &str, stal
             let state = match decision {
                 Decision::Granted => words.state_granted,
                 Decision::Refused => words.state_refused,
+                Decision::Unknown if consent.allows(&category.id) => words.state_allowed,
                 Decision::Unknown => words.state_unknown,
             };
-            Choice { category, granted: decision == Decision::Granted, state }
+            // What happens is what is shown, also where it happens without a grant.
+            Choice { category, granted: decision == Decision::Granted, on: consent.allows(&category.id), state }
         })
         .collect();
     rendered(&SettingsPage {
@@ -152,12 +160,13 @@ pub(crate) fn settings(visit: &Visit, notice: &SiteNotice, return_to: &str, stal
         script: script_path(base),
         words,
         notice: &notice.notice,
-        decided: consent.decided(),
+        decided: !visit.asks(),
         grants: choices.iter().any(|c| c.granted),
         contact_granted: choices.iter().any(|c| c.granted && c.category.id == category_id::CONTACTS),
         choices,
         pending: consent.pending(),
-        gpc: visit.gpc() && visit.catalogue().categories().iter().any(|c| c.sale_or_share),
+        gpc: visit.signal_honoured(),
+        choices_link: visit.regime().rules().privacy_choices_link,
         stale,
         token: visit.notice_token(notice),
         return_to,

@@ -19,6 +19,10 @@ pub(crate) fn state_json(visit: &Visit, notice: &SiteNotice, with_storage: bool)
         "regime": visit.regime().rules().id,
         "gpc": visit.gpc(),
     });
+    if visit.regime().rules().allowed_until_objection {
+        let open: Vec<_> = consent.decisions().map(|(c, _)| &c.id).filter(|id| consent.allows(id)).collect();
+        state["open"] = json!(open);
+    }
     if consent.pending() {
         state["pending"] = json!(true);
     }
@@ -28,9 +32,10 @@ pub(crate) fn state_json(visit: &Visit, notice: &SiteNotice, with_storage: bool)
     state
 }
 
-/// Kind, name pattern, category or null, service or null, per declared item that is no cookie.
+/// Kind, name pattern, category or null, service or null, per declared item that is no cookie; and true, where it is open
+/// until the visitor objects.
 fn storage_json(visit: &Visit) -> Value {
-    let catalogue = visit.catalogue();
+    let (catalogue, rules) = (visit.catalogue(), visit.regime().rules());
     let items =
         catalogue.services().iter().flat_map(|s| &s.entries).filter(|e| e.storage != StorageKind::Cookie);
     items
@@ -41,7 +46,12 @@ fn storage_json(visit: &Visit) -> Value {
                 Gate::Activation { service } => Some(service),
                 _ => None,
             };
-            json!([e.storage, e.name, category.map(|c| &c.id), service])
+            let category = category.map(|c| &c.id);
+            if matches!(&e.gate, Gate::UnlessObjected { exceptions, .. } if exceptions.meet(rules.exceptions)) {
+                json!([e.storage, e.name, category, service, true])
+            } else {
+                json!([e.storage, e.name, category, service])
+            }
         })
         .collect()
 }

@@ -12,8 +12,9 @@ use super::own::OwnNames;
 use super::preset::Preset;
 use super::text::Language;
 use super::{Catalogue, load};
-use crate::consent::{DEFAULT_CHOICE_LIFE, WordsDecl};
+use crate::consent::WordsDecl;
 use crate::error::Result;
+use crate::legal::Figure;
 
 /// A catalogue in the making: declarations that nobody has checked yet.
 ///
@@ -70,7 +71,7 @@ pub(crate) struct OwnCookies {
 
 impl Default for OwnCookies {
     fn default() -> Self {
-        Self { names: OwnNames::default(), domain: None, choice_life: DEFAULT_CHOICE_LIFE }
+        Self { names: OwnNames::default(), domain: None, choice_life: Figure::ChoiceLife.built_in() }
     }
 }
 

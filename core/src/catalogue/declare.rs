@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::gate::{Exemption, LegalBasis, SameSite, StorageKind, Trigger};
+use super::gate::{Attestation, ConsentException, Exemption, LegalBasis, SameSite, StorageKind, Trigger};
 use super::text::{Language, Text};
 use crate::ip::Strategy;
 
@@ -245,6 +245,10 @@ pub struct GateDecl {
     pub(crate) activation: Option<String>,
     pub(crate) consent: Option<String>,
     pub(crate) unless_objected: Option<String>,
+    #[serde(default)]
+    pub(crate) exceptions: Vec<ConsentException>,
+    #[serde(default)]
+    pub(crate) attests: Vec<Attestation>,
 }
 
 impl GateDecl {
@@ -266,10 +270,24 @@ impl GateDecl {
         Self { consent: Some(category.into()), ..Self::default() }
     }
 
-    /// Open unless the visitor objects, in regimes that know this class.
+    /// Open unless the visitor objects, in regimes that know one of the exceptions; elsewhere it needs consent.
     #[must_use]
-    pub fn unless_objected(category: impl Into<String>) -> Self {
-        Self { unless_objected: Some(category.into()), ..Self::default() }
+    pub fn unless_objected(
+        category: impl Into<String>,
+        exceptions: impl IntoIterator<Item = ConsentException>,
+    ) -> Self {
+        Self {
+            unless_objected: Some(category.into()),
+            exceptions: exceptions.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What the operator can say of a measurement of the own audience; the French exception needs all of them.
+    #[must_use]
+    pub fn attests(mut self, attestations: impl IntoIterator<Item = Attestation>) -> Self {
+        self.attests.extend(attestations);
+        self
     }
 }
 

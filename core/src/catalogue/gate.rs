@@ -74,9 +74,14 @@ pub enum Gate {
     },
     /// Open while the visitor grants the category.
     Consent(CategoryCode),
-    /// Open unless the visitor objects, where the visitor's regime knows such a class; elsewhere it needs
+    /// Open unless the visitor objects, where the visitor's regime knows one of the exceptions; elsewhere it needs
     /// consent.
-    UnlessObjected(CategoryCode),
+    UnlessObjected {
+        /// The category that the visitor grants or objects to.
+        category: CategoryCode,
+        /// What it stands on.
+        exceptions: Exceptions,
+    },
 }
 
 impl Gate {
@@ -84,8 +89,116 @@ impl Gate {
     #[must_use]
     pub fn category(&self) -> Option<CategoryCode> {
         match self {
-            Self::Consent(c) | Self::UnlessObjected(c) => Some(*c),
+            Self::Consent(category) | Self::UnlessObjected { category, .. } => Some(*category),
             Self::Exempt { .. } | Self::Activation { .. } => None,
+        }
+    }
+}
+
+/// What needs no consent in one country while the visitor is informed and does not object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ConsentException {
+    /// Statistics about the use of the service, to improve it, shared with nobody (UK: PECR Sch. A1).
+    UkStatistics,
+    /// How the service looks or works, as the visitor prefers or as the device needs (UK: PECR Sch. A1).
+    UkAppearance,
+    /// The measurement of the own audience, under the conditions in [`Attestation`] (France: CNIL, deliberation
+    /// 2020-091, Art. 5): at most 13 months, and visits do not extend it.
+    FrAudienceMeasurement,
+}
+
+/// A set of [`ConsentException`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "Vec<ConsentException>")]
+pub struct Exceptions(u8);
+
+impl Exceptions {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// These.
+    #[must_use]
+    pub const fn of(exceptions: &[ConsentException]) -> Self {
+        let (mut bits, mut at) = (0, 0);
+        while at < exceptions.len() {
+            bits |= 1 << exceptions[at] as u8;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether one is in both.
+    #[must_use]
+    pub const fn meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether one is in it.
+    #[must_use]
+    pub const fn contain(self, exception: ConsentException) -> bool {
+        self.meet(Self::of(&[exception]))
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = ConsentException> {
+        use ConsentException::{FrAudienceMeasurement, UkAppearance, UkStatistics};
+        [UkStatistics, UkAppearance, FrAudienceMeasurement].into_iter().filter(move |e| self.contain(*e))
+    }
+}
+
+impl From<Exceptions> for Vec<ConsentException> {
+    fn from(exceptions: Exceptions) -> Self {
+        exceptions.iter().collect()
+    }
+}
+
+/// What the operator has to be able to say of a measurement of the own audience in France; each one is needed (CNIL,
+/// deliberation 2020-091, Art. 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Attestation {
+    /// It measures the audience and does nothing else.
+    SolePurpose,
+    /// For the publisher of the site alone.
+    ForThePublisherOnly,
+    /// What comes out are statistics about nobody in particular.
+    AnonymousStatistics,
+    /// Nobody is followed across sites or apps.
+    NoCrossSite,
+    /// It is not matched with other data.
+    NoMatching,
+    /// It is given to no third party.
+    NotShared,
+    /// Of an address only what is left after at least its last octet was cut off is used.
+    AddressCut,
+}
+
+impl Attestation {
+    /// Every one.
+    pub const ALL: &[Self] = &[
+        Self::SolePurpose,
+        Self::ForThePublisherOnly,
+        Self::AnonymousStatistics,
+        Self::NoCrossSite,
+        Self::NoMatching,
+        Self::NotShared,
+        Self::AddressCut,
+    ];
+
+    /// As it is written in a catalogue.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SolePurpose => "sole-purpose",
+            Self::ForThePublisherOnly => "for-the-publisher-only",
+            Self::AnonymousStatistics => "anonymous-statistics",
+            Self::NoCrossSite => "no-cross-site",
+            Self::NoMatching => "no-matching",
+            Self::NotShared => "not-shared",
+            Self::AddressCut => "address-cut",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Finding the entry of a cookie by its name, on the path of every request.
 
-use super::{Gate, NamePattern, Service, StorageKind};
+use super::{Exceptions, Gate, NamePattern, Service, StorageKind};
 
 /// An active cookie entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) struct EntryId(u16);
 pub(crate) enum EntryGate {
     Open,
     Category(u64),
-    UnlessObjected(u64),
+    UnlessObjected(u64, Exceptions),
     Service(u16),
     /// Activation by a service that is not in the catalogue: never.
     Closed,
@@ -46,7 +46,9 @@ impl Index {
                 let gate = match &entry.gate {
                     Gate::Exempt { .. } => EntryGate::Open,
                     Gate::Consent(code) => EntryGate::Category(code.bit()),
-                    Gate::UnlessObjected(code) => EntryGate::UnlessObjected(code.bit()),
+                    Gate::UnlessObjected { category, exceptions } => {
+                        EntryGate::UnlessObjected(category.bit(), *exceptions)
+                    }
                     Gate::Activation { service } => services
                         .iter()
                         .position(|other| other.id == *service)

@@ -86,6 +86,11 @@ rules! {
     PromiseBroken = Error "promise-broken",
     /// External content is announced and its sources are not named (CJEU C-40/17, GDPR Art. 13(1)(e)).
     ExternalSourceUnnamed = Error "external-source-unnamed",
+    /// The French exception for the measurement of the own audience, without all of its conditions (CNIL, deliberation
+    /// 2020-091, Art. 5).
+    ExceptionNotAttested = Error "exception-not-attested",
+    /// Statistics that are to need no consent, and are shared (PECR Sch. A1; CNIL, deliberation 2020-091, Art. 5).
+    ExceptionShared = Error "exception-shared",
     /// A recipient is to get something that nobody may be given, such as the address itself.
     BadField = Error "bad-field",
     /// A recipient's country is no ISO 3166-1 code.
@@ -96,6 +101,8 @@ rules! {
     GestureIsNotActivation = Warning "gesture-is-not-activation",
     /// An entry that waits for activation and is set by load or timer.
     ActivationWithoutGesture = Warning "activation-without-gesture",
+    /// A gate that is to be open until the visitor objects, and stands on no exception that a regime knows.
+    ExceptionMissing = Warning "exception-missing",
     /// A text is missing in one of the other languages (GDPR Art. 12(1)).
     LanguageMissing = Warning "language-missing",
     /// An exempt entry that lives longer than its reason needs (WP29 Opinion 04/2012).

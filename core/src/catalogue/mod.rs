@@ -52,7 +52,10 @@ mod text;
 pub use build::CatalogueBuilder;
 pub(crate) use check::MAX_CATEGORIES;
 pub use declare::{CategoryDecl, Controller, EntryDecl, GateDecl, RecipientDecl, ServiceDecl};
-pub use gate::{CategoryCode, Exemption, Gate, LegalBasis, SameSite, StorageKind, Trigger, category_id};
+pub use gate::{
+    Attestation, CategoryCode, ConsentException, Exceptions, Exemption, Gate, LegalBasis, SameSite, StorageKind, Trigger,
+    category_id,
+};
 pub use lifetime::{Lifetime, MAX_COOKIE_LIFE, TimeUnit};
 pub use lint::{CatalogueError, Finding, Rule, Severity};
 pub use pattern::NamePattern;
@@ -159,6 +162,16 @@ pub struct CookieEntry {
     pub same_site: SameSite,
     /// Whether it is partitioned by top-level site.
     pub partitioned: bool,
+}
+
+impl CookieEntry {
+    /// Whether it may be set anew while the browser still has it, which extends its life: what stands on the French
+    /// exception for the measurement of the own audience may not.
+    #[must_use]
+    pub fn may_be_renewed(&self) -> bool {
+        let Gate::UnlessObjected { exceptions, .. } = &self.gate else { return true };
+        !exceptions.contain(ConsentException::FrAudienceMeasurement)
+    }
 }
 
 /// A recipient of a built catalogue (GDPR Art. 13(1)(e)).

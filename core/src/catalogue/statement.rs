@@ -159,7 +159,7 @@ impl Catalogue {
                     |pick: fn(&Service) -> &super::Text| found.map(|s| pick(s).get(language).to_owned());
                 ("activation", Some(service.clone()), text(|s| &s.label), text(|s| &s.purpose))
             }
-            Gate::Consent(code) | Gate::UnlessObjected(code) => {
+            Gate::Consent(code) | Gate::UnlessObjected { category: code, .. } => {
                 let kind = if matches!(gate, Gate::Consent(_)) { "consent" } else { "unless-objected" };
                 let category = self.category_by_code(*code);
                 let purpose = category.map(|c| c.purpose.get(language).to_owned());

@@ -18,7 +18,7 @@ pub use notice::{
 };
 pub use receipt::{ConsentStatus, Receipt, Standpoint};
 pub use record::{Act, ConsentRecord, Method, RecordId, RecordedDecision};
-pub use regime::{Regime, RegimeRules};
+pub use regime::{Regime, RegimeRules, Regimes};
 pub use state::{ConsentState, Decision};
 pub use token::NoticeToken;
 pub use words::NoticeWords;
@@ -29,9 +29,3 @@ pub(crate) use receipt::standpoints;
 pub(crate) use state::{Choice, Kept, Standing};
 pub(crate) use token::TokenKey;
 pub(crate) use words::{WordsDecl, resolve as resolve_words};
-
-use std::time::Duration;
-
-/// How long a choice is kept, the same for a yes and a no: 180 days, as CNIL's six months (deliberation
-/// 2020-092), in exact days.
-pub const DEFAULT_CHOICE_LIFE: Duration = Duration::from_secs(180 * 86_400);

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::record::RecordId;
 use super::regime::Regime;
-use crate::catalogue::{Catalogue, Category, CategoryCode, MAX_CATEGORIES};
+use crate::catalogue::{Category, CategoryCode, Exceptions, MAX_CATEGORIES};
 use crate::clock::Day;
+use crate::privet::SiteState;
 
 /// What a visitor decided about one category. `Unknown` opens nothing (GDPR recital 32: silence is no consent).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -152,33 +153,63 @@ impl fmt::Debug for ConsentState {
     }
 }
 
-/// What a state means under today's catalogue: bit masks over category codes, for the gate.
+/// What a state means today: bit masks over category codes, for the gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) granted: u64,
     pub(crate) refused: u64,
+    /// What was refused at any time, whatever it was about: nothing that needs no consent is done against it.
+    pub(crate) objected: u64,
+    /// What the regime allows without a decision.
+    pub(crate) allowed: u64,
+    /// What the regime excepts from consent.
+    pub(crate) exceptions: Exceptions,
 }
 
 impl Standing {
-    /// A choice whose fingerprint is not today's is unknown; with the signal, so is a sale that was granted
-    /// without it.
-    pub(crate) fn of(state: &ConsentState, catalogue: &Catalogue, gpc: bool) -> Self {
-        let mut standing = Self::default();
-        for choice in state.choices() {
-            let Some(category) = catalogue.category_by_code(choice.code) else { continue };
-            if category.fingerprint() != choice.fingerprint {
-                continue;
-            }
-            let capped = gpc && category.sale_or_share && choice.kept == Kept::Granted;
-            if choice.kept.is_granted() && !capped {
-                standing.granted |= choice.code.bit();
-            } else {
-                standing.refused |= choice.code.bit();
+    /// The decisions of a device under today's catalogue and the visitor's regime. A choice about something else
+    /// than is done today is unknown, and so is a grant that was made where nobody asks first. Global Privacy
+    /// Control refuses every sale that was not granted in spite of it, whoever asked before; and nothing else.
+    pub(crate) fn of(state: Option<&ConsentState>, site: &SiteState, regime: Regime, gpc: bool) -> Self {
+        let (mut granted, mut refused, mut objected, mut despite) = (0, 0, 0, 0);
+        if let Some(state) = state {
+            let counts = state.regime == regime || state.regime != Regime::OptOut;
+            for choice in state.choices() {
+                let Some(category) = site.catalogue.category_by_code(choice.code) else { continue };
+                if choice.kept == Kept::Refused {
+                    objected |= choice.code.bit();
+                }
+                if category.fingerprint() != choice.fingerprint {
+                    continue;
+                }
+                match choice.kept {
+                    Kept::Refused => refused |= choice.code.bit(),
+                    Kept::Granted if counts => granted |= choice.code.bit(),
+                    Kept::GrantedDespiteSignal if counts => {
+                        granted |= choice.code.bit();
+                        despite |= choice.code.bit();
+                    }
+                    Kept::Granted | Kept::GrantedDespiteSignal => {}
+                }
             }
         }
-        standing
+        if gpc {
+            let capped = site.sales & !despite;
+            granted &= !capped;
+            refused |= capped;
+        }
+        let rules = regime.rules();
+        let objected = objected | refused;
+        let allowed = if rules.allowed_until_objection { site.allowable & !objected } else { 0 };
+        Self { granted, refused, objected, allowed, exceptions: rules.exceptions }
     }
 
+    /// Whether what needs these categories may happen.
+    pub(crate) fn opens(self, codes: u64) -> bool {
+        codes & !(self.granted | self.allowed) == 0
+    }
+
+    /// The decision of the visitor, or of their browser's signal; what the regime allows without one is none.
     pub(crate) fn decision(self, category: &Category) -> Decision {
         let bit = category.code.bit();
         if self.granted & bit != 0 {

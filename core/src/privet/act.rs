@@ -86,7 +86,7 @@ impl Privet {
         if visit.brought_newer_cookie() {
             return Err(Error::Conflict { what: "the device's decision" });
         }
-        let Some(token) = site.current_token(token, visit.now()) else { return Ok(Decided::StaleNotice) };
+        let Some(token) = site.current_token(token, visit.regime(), visit.now()) else { return Ok(Decided::StaleNotice) };
         let wanted = self.wanted(visit, answer)?;
         let before = visit.state();
         if wanted.grants_something() && before.as_ref().is_some_and(|s| s.pending) {
@@ -95,7 +95,7 @@ impl Privet {
                 return self.only_take_away(visit, &wanted, provenance, error).map(Decided::Done);
             }
         }
-        let before = visit.state().unwrap_or_else(|| ConsentState::new(site.regime, visit.now().day()));
+        let before = visit.state().unwrap_or_else(|| ConsentState::new(visit.regime(), visit.now().day()));
         if !wanted.grants_something() && (before.record.is_none() || before.pending) {
             return self.refuse_on_device(visit, wanted, &before).map(Decided::Done);
         }
@@ -133,7 +133,7 @@ impl Privet {
         let named =
             categories.iter().try_fold(0, |codes, id| visit.category(id).map(|c| codes | c.code.bit()))?;
         let codes = if categories.is_empty() { u64::MAX } else { named };
-        let before = visit.state().unwrap_or_else(|| ConsentState::new(site.regime, visit.now().day()));
+        let before = visit.state().unwrap_or_else(|| ConsentState::new(visit.regime(), visit.now().day()));
         let mut wanted = before.withdrawing(codes, visit.now().day());
         // Whoever withdraws what was never asked has refused it.
         refuse_unknown(&mut wanted, site, codes);
@@ -178,7 +178,7 @@ impl Privet {
                 visit.category(id)?;
             }
         }
-        let mut state = ConsentState::new(site.regime, visit.now().day());
+        let mut state = ConsentState::new(visit.regime(), visit.now().day());
         for category in site.catalogue.categories() {
             let signalled = visit.gpc() && category.sale_or_share;
             let kept = match answer {
@@ -349,7 +349,7 @@ fn granted_mask(state: &ConsentState) -> u64 {
 }
 
 fn refuse_unknown(state: &mut ConsentState, site: &SiteState, codes: u64) {
-    let standing = Standing::of(state, &site.catalogue, false);
+    let standing = Standing::of(Some(state), site, state.regime, false);
     for category in site.catalogue.categories() {
         if codes & category.code.bit() != 0 && standing.decision(category) == Decision::Unknown {
             state.set(Choice {

@@ -8,8 +8,10 @@ use super::pending::Pending;
 use super::{Inner, Privet, Resolver, Settings, SiteDecl, SiteRequest, SiteState};
 use crate::catalogue::Catalogue;
 use crate::clock::{Clock, SystemClock};
+use crate::consent::Regimes;
 use crate::contact::Touches;
 use crate::error::{Error, Result};
+use crate::legal::LegalFigures;
 use crate::ip::{CountryLookup, EpochKeys, Pseudonymizer, TrustedProxies};
 use crate::scope::Scope;
 use crate::store::{Keys, OpenInfo, Storage};
@@ -53,6 +55,7 @@ impl Builder {
                 insecure_dev: false,
                 enforcement: Enforcement::Enforce,
                 conversation_gap: Duration::from_secs(86_400),
+                figures: LegalFigures::default(),
             },
             last_seen_every: Duration::from_secs(60),
         }
@@ -183,6 +186,27 @@ impl Builder {
         self
     }
 
+    /// [`SiteDecl::regimes`] of the first site.
+    #[must_use]
+    pub fn regimes(mut self, regimes: Regimes) -> Self {
+        self.first = self.first.regimes(regimes);
+        self
+    }
+
+    /// [`SiteDecl::promises_gpc`] of the first site.
+    #[must_use]
+    pub fn promises_gpc(mut self, since: impl Into<String>) -> Self {
+        self.first = self.first.promises_gpc(since);
+        self
+    }
+
+    /// Other figures than those of the [table](crate::legal).
+    #[must_use]
+    pub fn legal_figures(mut self, figures: LegalFigures) -> Self {
+        self.settings.figures = figures;
+        self
+    }
+
     /// How coarse a contact's last-seen is; 60 s, if nothing is said. Coarser is less to write and to know.
     #[must_use]
     pub fn last_seen_every(mut self, every: Duration) -> Self {
@@ -232,7 +256,12 @@ impl Builder {
         };
         let mut sites = BTreeMap::new();
         for decl in self.sites() {
-            let site = SiteState::new(decl, self.settings.insecure_dev, &storage.key_ring)?;
+            let site = SiteState::new(
+                decl,
+                self.settings.insecure_dev,
+                &storage.key_ring,
+                &self.settings.figures,
+            )?;
             let scope = &decl.scope;
             for warning in site.catalogue.warnings() {
                 tracing::warn!(site = %scope, "{warning}");

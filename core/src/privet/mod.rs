@@ -31,6 +31,7 @@ use crate::contact::Touches;
 use crate::error::{Error, Result};
 use crate::ip::{ClientIp, Country, CountryLookup, EpochKeys, Pseudonymizer, TrustedProxies, country_of};
 use crate::key::Mac;
+use crate::legal::LegalFigures;
 use crate::retention::{RetentionRule, Rules, horizon};
 use crate::scope::{Scope, Tenant};
 use crate::store::{ConsentProof, Horizon, Keys, Ledger, Store};
@@ -91,6 +92,7 @@ struct Settings {
     insecure_dev: bool,
     enforcement: Enforcement,
     conversation_gap: Duration,
+    figures: LegalFigures,
 }
 
 impl fmt::Debug for Privet {
@@ -120,6 +122,18 @@ impl Privet {
     #[must_use]
     pub fn base_path(&self) -> &str {
         &self.0.settings.base_path
+    }
+
+    /// The figures with a legal origin that hold here.
+    #[must_use]
+    pub fn legal_figures(&self) -> &LegalFigures {
+        &self.0.settings.figures
+    }
+
+    /// Whether some site promises to honour Global Privacy Control, so that `/.well-known/gpc.json` is there.
+    #[must_use]
+    pub fn promises_gpc(&self) -> bool {
+        self.0.sites.values().any(|s| s.gpc_promise.is_some())
     }
 
     /// What happens to a cookie that the catalogue does not allow.

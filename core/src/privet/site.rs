@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SiteDecl;
-use crate::catalogue::{Catalogue, Language, OwnNames};
+use crate::catalogue::{Catalogue, Category, Language, OwnNames, category_id};
 use crate::clock::Timestamp;
 use crate::consent::cookie::CookieCodec;
-use crate::consent::{ConsentState, Notice, NoticeSnapshot, NoticeToken, Regime, Standing, TokenKey};
-use crate::error::Result;
+use crate::consent::{
+    ConsentState, Notice, NoticeSnapshot, NoticeToken, Regime, Regimes, Standing, TokenKey,
+};
+use crate::error::{Error, Result};
 use crate::key::KeyRing;
+use crate::legal::{Figure, LegalFigures};
 use crate::scope::Scope;
 use crate::visit::Visit;
 
@@ -31,20 +34,30 @@ pub(crate) struct SiteState {
     pub(crate) domain: Option<String>,
     pub(crate) secure: bool,
     pub(crate) public_origins: Vec<String>,
-    pub(crate) regime: Regime,
+    pub(crate) regimes: Regimes,
+    /// None where nobody's country has to be known.
+    pub(crate) one_regime: Option<Regime>,
+    pub(crate) gpc_promise: Option<String>,
     pub(crate) choice_life: Duration,
     pub(crate) codec: CookieCodec,
     pub(crate) token_key: TokenKey,
     pub(crate) notices: Vec<SiteNotice>,
-    /// Some category is a sale or sharing, on which Global Privacy Control bears.
-    pub(crate) sells: bool,
+    /// The categories that are a sale or sharing, on which Global Privacy Control bears.
+    pub(crate) sales: u64,
+    /// The categories that a regime may allow without a decision: all but contacts, which exist on a record.
+    pub(crate) allowable: u64,
     /// Every category.
     categories: u64,
 }
 
 impl SiteState {
-    pub(crate) fn new(decl: &SiteDecl, insecure_dev: bool, keys: &KeyRing) -> Result<Arc<Self>> {
-        let (scope, own) = (decl.scope.clone(), decl.own_cookies(insecure_dev));
+    pub(crate) fn new(
+        decl: &SiteDecl,
+        insecure_dev: bool,
+        keys: &KeyRing,
+        figures: &LegalFigures,
+    ) -> Result<Arc<Self>> {
+        let (scope, own) = (decl.scope.clone(), decl.own_cookies(insecure_dev, figures));
         let catalogue = decl.catalogue.with_own(&own)?;
         let notices = catalogue
             .languages()
@@ -52,9 +65,14 @@ impl SiteState {
             .filter_map(|l| Notice::of(&catalogue, l))
             .map(|notice| SiteNotice { snapshot: notice.snapshot(), notice })
             .collect();
+        audience_trackers_end(&catalogue, figures)?;
+        let codes = |wanted: fn(&Category) -> bool| {
+            catalogue.categories().iter().filter(|c| wanted(c)).fold(0, |all, c| all | c.code.bit())
+        };
         Ok(Arc::new(Self {
-            sells: catalogue.categories().iter().any(|c| c.sale_or_share),
-            categories: catalogue.categories().iter().fold(0, |all, c| all | c.code.bit()),
+            sales: codes(|c| c.sale_or_share),
+            allowable: codes(|c| c.id != category_id::CONTACTS),
+            categories: codes(|_| true),
             codec: CookieCodec::new(keys, &scope),
             token_key: TokenKey::new(keys, &scope),
             scope,
@@ -63,7 +81,9 @@ impl SiteState {
             domain: own.domain,
             secure: !insecure_dev,
             public_origins: decl.public_origins.clone(),
-            regime: Regime::default(),
+            one_regime: decl.regimes.is_opt_in().then_some(Regime::OptIn),
+            regimes: decl.regimes.clone(),
+            gpc_promise: decl.gpc_promise.clone(),
             choice_life: own.choice_life,
             notices,
         }))
@@ -92,8 +112,22 @@ impl SiteState {
     }
 
     /// The token of a form; none when it stands for something else than is asked today.
-    pub(crate) fn current_token(&self, text: &str, now: Timestamp) -> Option<NoticeToken> {
-        self.token_key.decode(text, now).filter(|t| t.material == self.material() && t.regime == self.regime)
+    pub(crate) fn current_token(&self, text: &str, regime: Regime, now: Timestamp) -> Option<NoticeToken> {
+        self.token_key.decode(text, now).filter(|t| t.material == self.material() && t.regime == regime)
+    }
+}
+
+/// What needs no consent in France as a measurement of the own audience has to end in time.
+fn audience_trackers_end(catalogue: &Catalogue, figures: &LegalFigures) -> Result<()> {
+    let longest = figures.get(Figure::AudienceTrackerLife);
+    let mut entries = catalogue.services().iter().flat_map(|s| &s.entries);
+    let too_long = entries.find(|e| !e.may_be_renewed() && e.lifetime.exactly().is_some_and(|d| d > longest));
+    match too_long {
+        Some(entry) => Err(Error::config(
+            format!("`{}` is to need no consent in France, and lives longer than {} days", entry.name, longest.as_secs() / 86_400),
+            "shorten its duration, or take `fr-audience-measurement` from its exceptions",
+        )),
+        None => Ok(()),
     }
 }
 
@@ -110,7 +144,7 @@ impl Visit {
         let site = self.site();
         site.token_key.encode(&NoticeToken {
             notice: notice.snapshot.id,
-            regime: site.regime,
+            regime: self.regime(),
             issued: self.now().floor_to(Duration::from_secs(60)),
             material: site.material(),
         })

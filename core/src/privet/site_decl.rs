@@ -1,11 +1,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use time::Date;
+use time::macros::format_description;
 use url::Url;
 
 use crate::catalogue::{Catalogue, MAX_COOKIE_LIFE, OwnCookies, OwnNames};
-use crate::consent::DEFAULT_CHOICE_LIFE;
+use crate::consent::Regimes;
 use crate::error::{Error, Result};
+use crate::legal::{Figure, LegalFigures};
 use crate::scope::Scope;
 use crate::visit::RequestHead;
 
@@ -20,7 +23,9 @@ pub struct SiteDecl {
     pub(super) tag: Option<String>,
     pub(super) public_origins: Vec<String>,
     pub(super) shared_domain: Option<String>,
-    pub(super) choice_life: Duration,
+    pub(super) choice_life: Option<Duration>,
+    pub(super) regimes: Regimes,
+    pub(super) gpc_promise: Option<String>,
 }
 
 impl SiteDecl {
@@ -32,7 +37,9 @@ impl SiteDecl {
             tag: None,
             public_origins: Vec::new(),
             shared_domain: None,
-            choice_life: DEFAULT_CHOICE_LIFE,
+            choice_life: None,
+            regimes: Regimes::opt_in(),
+            gpc_promise: None,
         }
     }
 
@@ -58,13 +65,28 @@ impl SiteDecl {
         self
     }
 
-    /// How long a choice is kept, the same for a yes and a no: 1 to 400 days; 180, if nothing is said.
+    /// How long a choice is kept, the same for a yes and a no: 1 to 400 days; [`Figure::ChoiceLife`], if nothing is
+    /// said.
     pub fn choice_life(mut self, life: Duration) -> Self {
-        self.choice_life = life;
+        self.choice_life = Some(life);
         self
     }
 
-    pub(super) fn own_cookies(&self, insecure_dev: bool) -> OwnCookies {
+    /// Which regime a visitor is under, by country; everybody is asked first, if nothing is said.
+    pub fn regimes(mut self, regimes: Regimes) -> Self {
+        self.regimes = regimes;
+        self
+    }
+
+    /// Promises in public to honour Global Privacy Control, since a day such as `2026-11-27`: `/.well-known/gpc.json`
+    /// then says so (W3C GPC, "GPC Support Resource"). privet honours the signal in any case; the promise is the
+    /// operator's, also for what happens outside of privet.
+    pub fn promises_gpc(mut self, since: impl Into<String>) -> Self {
+        self.gpc_promise = Some(since.into());
+        self
+    }
+
+    pub(super) fn own_cookies(&self, insecure_dev: bool, figures: &LegalFigures) -> OwnCookies {
         let prefix = match (&self.shared_domain, insecure_dev) {
             (_, true) => "",
             (Some(_), false) => "__Secure-",
@@ -73,7 +95,7 @@ impl SiteDecl {
         OwnCookies {
             names: OwnNames::new(prefix, self.tag.as_deref()),
             domain: self.shared_domain.clone(),
-            choice_life: self.choice_life,
+            choice_life: self.choice_life.unwrap_or(figures.get(Figure::ChoiceLife)),
         }
     }
 
@@ -81,7 +103,15 @@ impl SiteDecl {
         for origin in &self.public_origins {
             check_origin(origin)?;
         }
-        if !(MIN_CHOICE_LIFE..=MAX_COOKIE_LIFE).contains(&self.choice_life) {
+        self.regimes.check()?;
+        let is_day = |d: &String| Date::parse(d, format_description!("[year]-[month]-[day]")).is_ok();
+        if let Some(since) = self.gpc_promise.as_ref().filter(|d| !is_day(d)) {
+            return Err(Error::config(
+                format!("`{}` is no day", since.escape_default()),
+                "write the day of the promise like `2026-11-27`",
+            ));
+        }
+        if self.choice_life.is_some_and(|life| !(MIN_CHOICE_LIFE..=MAX_COOKIE_LIFE).contains(&life)) {
             return Err(Error::config(
                 "a choice is to be kept for less than a day or more than 400 days",
                 "set 180 days, as the default is, or another time in these bounds",

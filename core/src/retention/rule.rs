@@ -95,6 +95,12 @@ impl DataClass {
         }
     }
 
+    /// Day on which that was looked up, ISO 8601.
+    #[must_use]
+    pub const fn as_of(self) -> &'static str {
+        "2026-11-21"
+    }
+
     /// The shortest and the longest period that a tenant can set.
     #[must_use]
     pub const fn bounds(self) -> (Duration, Duration) {

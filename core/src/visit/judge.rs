@@ -7,7 +7,7 @@ use cookie::{Cookie, Expiration, SameSite as CookieSameSite};
 use time::OffsetDateTime;
 
 use super::violation::ViolationKind;
-use crate::catalogue::{Catalogue, CookieEntry, EntryGate, Lifetime, SameSite};
+use crate::catalogue::{Catalogue, CookieEntry, EntryGate, EntryId, Lifetime, SameSite};
 use crate::clock::Timestamp;
 
 /// An app computes `Expires` a little later than we look.
@@ -25,6 +25,8 @@ pub(super) struct Judge<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) is_own: &'a dyn Fn(&[u8]) -> bool,
     pub(super) is_open: &'a dyn Fn(EntryGate) -> bool,
+    /// Whether setting it would extend a life that visits must not extend.
+    pub(super) renews: &'a dyn Fn(EntryId) -> bool,
     pub(super) now: Timestamp,
     /// Whether cookies get `Secure`: everywhere but in development.
     pub(super) secure: bool,
@@ -55,6 +57,9 @@ impl Judge<'_> {
         };
         if !(self.is_open)(self.catalogue.entry_gate(id)) {
             return out(&name, ViolationKind::Refused);
+        }
+        if (self.renews)(id) {
+            return out(&name, ViolationKind::Renewed);
         }
         let entry = self.catalogue.entry(id);
         let before = cookie.clone();
@@ -262,6 +267,7 @@ mod tests {
             catalogue: &catalogue,
             is_own: &|n| n == b"__Host-privet",
             is_open: &is_open,
+            renews: &|_| false,
             now: at(),
             secure: true,
         };

@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::catalogue::{Catalogue, Category, CategoryCode, EntryGate, EntryId, category_id};
+use crate::catalogue::{Catalogue, Category, CategoryCode, EntryGate, EntryId, Gate, category_id};
 use crate::clock::Timestamp;
 use crate::consent::cookie::{ActiveSession, ContactCookie};
 use crate::consent::{ConsentState, Decision, RecordId, Regime, Standing};
@@ -50,6 +50,7 @@ struct Inner {
     site: Arc<SiteState>,
     now: Timestamp,
     gpc: bool,
+    regime: Regime,
     /// A later version of privet wrote the device's cookie: it must not be overwritten.
     newer: bool,
     state: Option<ConsentState>,
@@ -60,6 +61,8 @@ struct Inner {
     closed: Vec<(EntryId, Box<str>)>,
     /// Cookies that the browser sent and whose names are of a pattern, so that a withdrawal finds them.
     patterned: Vec<(EntryId, Box<str>)>,
+    /// Cookies that the browser sent and whose life visits must not extend.
+    unrenewable: Vec<EntryId>,
     flags: AtomicU8,
     live: Mutex<Live>,
 }
@@ -156,6 +159,26 @@ impl Visit {
         self.0.now
     }
 
+    /// Whether Global Privacy Control is honoured in this visit: the browser sends it, and the site has something that
+    /// it switches off and that the visitor has not granted in spite of it. It has to be shown (11 CCR 7025(c)(6)).
+    #[must_use]
+    pub fn signal_honoured(&self) -> bool {
+        self.0.gpc && self.standing().refused & self.0.site.sales != 0
+    }
+
+    /// Whether the visitor is to be asked: something is undecided, and the regime asks.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.flag(CONSENT_READ);
+        self.0.regime.rules().asks && !self.0.site.is_decided(self.standing())
+    }
+
+    /// When the site promised in public to honour Global Privacy Control, if it did.
+    #[must_use]
+    pub fn gpc_promise(&self) -> Option<&str> {
+        self.0.site.gpc_promise.as_deref()
+    }
+
     /// Whether the browser sent Global Privacy Control: the header `Sec-GPC` with exactly `1`.
     #[must_use]
     pub fn gpc(&self) -> bool {
@@ -165,7 +188,7 @@ impl Visit {
     /// The rule set that the visitor is under.
     #[must_use]
     pub fn regime(&self) -> Regime {
-        self.0.site.regime
+        self.0.regime
     }
 
     /// What the visitor decided. Reading it makes the response private to the visitor.
@@ -211,7 +234,7 @@ impl Visit {
 
     pub(crate) fn standing(&self) -> Standing {
         match &self.live().decided {
-            Some(state) => Standing::of(state, &self.0.site.catalogue, self.0.gpc),
+            Some(state) => Standing::of(Some(state), &self.0.site, self.0.regime, self.0.gpc),
             None => self.0.standing,
         }
     }
@@ -298,10 +321,9 @@ fn opens(site: &SiteState, gate: EntryGate, standing: Standing, session: Option<
     match gate {
         EntryGate::Open => true,
         EntryGate::Closed => false,
-        EntryGate::Category(bit) => standing.granted & bit != 0,
-        EntryGate::UnlessObjected(bit) => {
-            standing.granted & bit != 0
-                || (site.regime.rules().allowed_until_objection && standing.refused & bit == 0)
+        EntryGate::Category(bit) => standing.opens(bit),
+        EntryGate::UnlessObjected(bit, exceptions) => {
+            standing.opens(bit) || (exceptions.meet(standing.exceptions) && standing.objected & bit == 0)
         }
         EntryGate::Service(n) => session.is_some_and(|s| {
             site.catalogue.services().get(usize::from(n)).is_some_and(|service| s.holds(&service.id))
@@ -318,11 +340,33 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Whether the visitor grants a category now. A category that the catalogue does not have is never granted,
-    /// and said aloud.
+    /// Whether what needs a category may happen: the visitor grants it now, or is under a regime that allows it and has
+    /// not objected. A category that the catalogue does not have is never granted, and said aloud.
     #[must_use]
     pub fn allows(&self, category: &str) -> bool {
+        let code = self.visit.catalogue().category(category).map(|c| c.code);
         self.decision(category) == Decision::Granted
+            || code.is_some_and(|code| self.visit.standing().opens(code.bit()))
+    }
+
+    /// Whether a declared item of storage beside cookies, or a service, that stands on an exception from consent is open.
+    pub(crate) fn is_excepted(&self, gate: &Gate) -> bool {
+        let Gate::UnlessObjected { category, exceptions } = gate else { return false };
+        let standing = self.visit.standing();
+        exceptions.meet(standing.exceptions) && standing.objected & category.bit() == 0
+    }
+
+    /// Whether a gate is open in this visit, without a service's activation being looked at.
+    #[must_use]
+    pub fn opens(&self, gate: &Gate) -> bool {
+        match gate {
+            Gate::Exempt { .. } => true,
+            Gate::Activation { service } => self.visit.is_active(service),
+            Gate::Consent(code) => self.visit.standing().opens(code.bit()),
+            Gate::UnlessObjected { category, .. } => {
+                self.visit.standing().opens(category.bit()) || self.is_excepted(gate)
+            }
+        }
     }
 
     /// The decision about a category.
@@ -363,18 +407,11 @@ impl Consent {
     /// Content-Security-Policy.
     #[must_use]
     pub fn external_hosts(&self) -> Vec<&str> {
-        let standing = self.visit.standing();
-        let active = |id: &str| self.visit.is_active(id);
         self.visit
             .catalogue()
             .services()
             .iter()
-            .filter(|s| match &s.gate {
-                Some(crate::catalogue::Gate::Exempt { .. }) => true,
-                Some(crate::catalogue::Gate::Activation { service }) => active(service),
-                Some(gate) => gate.category().is_some_and(|c| standing.granted & c.bit() != 0),
-                None => false,
-            })
+            .filter(|s| s.gate.as_ref().is_some_and(|gate| self.opens(gate)))
             .flat_map(|s| s.external_hosts.iter().map(String::as_str))
             .collect()
     }

@@ -9,9 +9,9 @@ use super::violation::Enforcement;
 use super::{Inner, Live, Visit, opens};
 use crate::catalogue::{EntryGate, EntryId};
 use crate::clock::Timestamp;
-use crate::consent::Standing;
+use crate::consent::{Regime, Standing};
 use crate::consent::cookie::{ActiveSession, ContactCookie, ReadConsent};
-use crate::ip::{PeerHider, carries_address};
+use crate::ip::{Country, PeerHider, carries_address};
 use crate::privet::{Privet, SiteState};
 
 /// More than anything that was set here: servers commonly take 8 KiB of one header.
@@ -63,6 +63,7 @@ struct Cookies<'a> {
     /// Something needs more than a grant, or is not declared.
     needs_more: bool,
     patterned: Vec<(EntryId, Box<str>)>,
+    unrenewable: Vec<EntryId>,
 }
 
 impl<'a> Cookies<'a> {
@@ -85,6 +86,12 @@ impl<'a> Cookies<'a> {
             match site.catalogue.entry_gate(id) {
                 EntryGate::Open => continue,
                 EntryGate::Category(bit) => self.needs |= bit,
+                EntryGate::UnlessObjected(..) => {
+                    self.needs_more = true;
+                    if !site.catalogue.entry(id).may_be_renewed() {
+                        self.unrenewable.push(id);
+                    }
+                }
                 _ => self.needs_more = true,
             }
             if site.catalogue.entry(id).name.literal().is_none()
@@ -96,7 +103,7 @@ impl<'a> Cookies<'a> {
     }
 
     fn all_open(&self, standing: Standing) -> bool {
-        !self.needs_more && self.needs & !standing.granted == 0
+        !self.needs_more && standing.opens(self.needs)
     }
 }
 
@@ -123,7 +130,7 @@ impl Privet {
         if self.is_insecure_dev() && !client.is_local() {
             return Err(Refusal::PublicPeerInDevelopment);
         }
-        let brought = Brought::read(&site, &lines.cookies, now, lines.gpc);
+        let brought = Brought::read(&site, &lines.cookies, now, lines.gpc, || self.country_of(&client));
         let passes = self.enforcement() == Enforcement::Report || lines.cookies.all_open(brought.standing);
         let (closed, cookie) = if passes { (Vec::new(), None) } else { close(&site, head, &brought) };
         let rewrite = Rewrite {
@@ -135,6 +142,7 @@ impl Privet {
             privet: self.clone(),
             now,
             gpc: lines.gpc,
+            regime: brought.regime,
             newer: brought.newer,
             state: brought.state,
             standing: brought.standing,
@@ -142,10 +150,11 @@ impl Privet {
             contact: brought.contact,
             closed,
             patterned: lines.cookies.patterned,
+            unrenewable: lines.cookies.unrenewable,
             flags: AtomicU8::new(0),
             live: Mutex::new(Live {
                 client,
-                country: None,
+                country: brought.country,
                 decided: None,
                 activated: None,
                 contact: None,
@@ -220,12 +229,21 @@ struct Brought {
     newer: bool,
     state: Option<crate::consent::ConsentState>,
     standing: Standing,
+    regime: Regime,
+    /// If it had to be looked up.
+    country: Option<Country>,
     session: Option<ActiveSession>,
     contact: Option<ContactCookie>,
 }
 
 impl Brought {
-    fn read(site: &SiteState, cookies: &Cookies<'_>, now: Timestamp, gpc: bool) -> Self {
+    fn read(
+        site: &SiteState,
+        cookies: &Cookies<'_>,
+        now: Timestamp,
+        gpc: bool,
+        country: impl FnOnce() -> Country,
+    ) -> Self {
         let codec = &site.codec;
         let consent = match cookies.consent.value() {
             Some(value) => codec.decode_consent(value, now, site.choice_life),
@@ -236,9 +254,24 @@ impl Brought {
             ReadConsent::State(state) => Some(state),
             ReadConsent::Absent | ReadConsent::Newer => None,
         };
+        let decided = state.as_ref();
+        let regime = site.one_regime.or_else(|| {
+            // Where everything is decided, and was asked first, the regime of the decision stands: no look-up.
+            let regime = decided.map(|s| s.regime).filter(|r| r.rules().asks)?;
+            site.is_decided(Standing::of(decided, site, regime, gpc)).then_some(regime)
+        });
+        let (regime, country) = match regime {
+            Some(regime) => (regime, None),
+            None => {
+                let country = country();
+                (site.regimes.of_country(country), Some(country))
+            }
+        };
         Self {
             newer,
-            standing: state.as_ref().map(|s| Standing::of(s, &site.catalogue, gpc)).unwrap_or_default(),
+            standing: Standing::of(decided, site, regime, gpc),
+            regime,
+            country,
             state,
             session: cookies.active.value().and_then(|v| codec.decode_active(v, now)),
             contact: cookies.contact.value().and_then(|v| codec.decode_contact(v, now)),

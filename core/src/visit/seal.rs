@@ -113,6 +113,10 @@ impl Visit {
             catalogue: &site.catalogue,
             is_own: &|name| site.names.is_own(name),
             is_open: &|gate| self.opens(gate, standing, session.as_ref()),
+            renews: &|id| {
+                let granted = site.catalogue.entry(id).gate.category().is_some_and(|c| standing.opens(c.bit()));
+                !granted && self.0.unrenewable.contains(&id)
+            },
             now: privet.now(),
             secure: site.secure,
         };
@@ -156,15 +160,11 @@ impl Visit {
         if let Some(state) = &live.decided {
             let life = (state.day.start() + site.choice_life).since(self.0.now);
             lines.push(self.own_cookie(&site.names.consent, site.codec.encode_consent(state), Some(life)));
-            let before = self
-                .0
-                .state
-                .as_ref()
-                .map(|s| Standing::of(s, &site.catalogue, self.0.gpc))
-                .unwrap_or_default();
+            let before = Standing::of(self.0.state.as_ref(), site, self.0.regime, self.0.gpc);
             for category in site.catalogue.categories() {
-                let was = before.decision(category) == Decision::Granted;
-                if was && standing.decision(category) != Decision::Granted {
+                let bit = category.code.bit();
+                let objects = standing.objected & bit != 0 && before.objected & bit == 0;
+                if objects || (before.opens(bit) && !standing.opens(bit)) {
                     let gated = site.catalogue.cookies_of(category.code);
                     lines.extend(
                         gated.filter_map(|e| Some(expiries(e, e.name.literal()?, site.secure))).flatten(),
@@ -245,7 +245,7 @@ impl Visit {
         if !varies {
             head.append(ResponseHeader::Vary, Cow::Borrowed(b"Cookie"));
         }
-        if self.site().sells {
+        if self.site().sales != 0 {
             head.append(ResponseHeader::Vary, Cow::Borrowed(b"Sec-GPC"));
         }
         let mut kept = Vec::new();
@@ -273,7 +273,8 @@ impl Visit {
     }
 
     fn warn_without_banner(&self, head: &dyn ResponseHead, standing: Standing) {
-        if self.site().is_decided(standing) || self.has(BANNER_SHOWN) || head.status() != 200 {
+        let asks = self.0.regime.rules().asks && !self.site().is_decided(standing);
+        if !asks || self.has(BANNER_SHOWN) || head.status() != 200 {
             return;
         }
         let mut html = false;

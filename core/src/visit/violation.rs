@@ -28,6 +28,8 @@ pub enum ViolationKind {
     OutlivesDeclaration,
     /// Its attributes are not those declared: domain, path, SameSite, HttpOnly, Partitioned.
     Attributes,
+    /// The browser has it, and setting it anew would extend a life that visits must not extend.
+    Renewed,
     /// It has a name of privet's own cookies.
     Reserved,
     /// Its line cannot be read.
@@ -36,7 +38,10 @@ pub enum ViolationKind {
 
 impl ViolationKind {
     fn takes_out(self) -> bool {
-        matches!(self, Self::Undeclared | Self::Refused | Self::Reserved | Self::Unreadable)
+        matches!(
+            self,
+            Self::Undeclared | Self::Refused | Self::Renewed | Self::Reserved | Self::Unreadable
+        )
     }
 
     fn cure(self, name: &str) -> String {
@@ -54,6 +59,7 @@ impl ViolationKind {
             }
             Self::OutlivesDeclaration => "set it with the declared lifetime, or declare the longer one: visitors are then asked again".to_owned(),
             Self::Attributes => "set it with the declared attributes, or declare the ones it has".to_owned(),
+            Self::Renewed => "set it only when the request did not bring it: what needs no consent as a measurement of the audience ends 13 months after it was first set".to_owned(),
             Self::Reserved => "name it otherwise: privet sets the cookies of this name itself".to_owned(),
             Self::Unreadable => "set it with a name and value as RFC 6265 has them".to_owned(),
         }

@@ -15,6 +15,9 @@ use crate::request::{Method, Request, local_path};
 use crate::state::state_json;
 use crate::words;
 
+/// Where the promise to honour Global Privacy Control is read (W3C GPC, "GPC Support Resource").
+const GPC_PATH: &str = "/.well-known/gpc.json";
+
 /// The paths of privet's own routes, for a framework's router.
 #[must_use]
 pub fn paths(privet: &Privet) -> Vec<String> {
@@ -33,13 +36,18 @@ pub fn paths(privet: &Privet) -> Vec<String> {
         "/privet.css",
     ]
     .map(|route| format!("{base}{route}"))
-    .to_vec()
+    .into_iter()
+    .chain(privet.promises_gpc().then(|| GPC_PATH.to_owned()))
+    .collect()
 }
 
 /// Answers a request to one of privet's own routes.
 pub async fn respond(visit: &Visit, request: &Request) -> Reply {
     // These pages show the choice, or are not pages.
     visit.banner_shown();
+    if request.path == GPC_PATH {
+        return gpc_support(visit, request);
+    }
     let base = visit.privet().base_path();
     let Some(route) = request.path.strip_prefix(base) else { return not_found(visit, request) };
     match (request.method, route) {
@@ -63,6 +71,18 @@ pub async fn respond(visit: &Visit, request: &Request) -> Reply {
         (_, "/consent") => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD, POST"),
         (_, "/withdraw" | "/activate") => Reply::problem(405, "Method not allowed").header("allow", "POST"),
         _ => not_found(visit, request),
+    }
+}
+
+/// Only where it was promised: nobody finds a promise that the site did not make.
+fn gpc_support(visit: &Visit, request: &Request) -> Reply {
+    match (visit.gpc_promise(), request.method) {
+        (None, _) => not_found(visit, request),
+        (Some(since), Method::Get | Method::Head) => {
+            let promise = serde_json::json!({ "gpc": true, "lastUpdate": since });
+            Reply::json(200, &promise).header("cache-control", "public, max-age=86400")
+        }
+        (Some(_), _) => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::catalogue::declare::{GateDecl, RecipientDecl, ServiceDecl};
-use crate::catalogue::gate::{Gate, category_id};
+use crate::catalogue::gate::{Attestation, ConsentException, Exceptions, Gate, category_id};
 use crate::catalogue::lint::Rule;
 use crate::catalogue::own::{OWN_SERVICE, OwnNames};
 use crate::catalogue::text::Text;
@@ -117,6 +117,14 @@ impl Check<'_> {
         let gate = decl.gate.take().and_then(|g| self.gate(&at, &g));
         let entries = std::mem::take(&mut decl.entries);
         let entries: Vec<_> = entries.iter().filter_map(|e| self.entry(&decl, e, own, from_privet)).collect();
+        let forwarded = !decl.recipients.is_empty();
+        if let Some(gate) = &gate {
+            self.exception_is_not_shared(&at, gate, forwarded || !decl.third_party_access.is_empty());
+        }
+        for entry in &entries {
+            let at = format!("entry {}/{}", decl.id, entry.name);
+            self.exception_is_not_shared(&at, &entry.gate, forwarded || !entry.third_party_access.is_empty());
+        }
         Some(Service {
             id: decl.id,
             label,
@@ -186,6 +194,47 @@ impl Check<'_> {
             return None;
         };
         self.used_categories.insert(category.clone());
-        Some(if decl.consent.is_some() { Gate::Consent(code) } else { Gate::UnlessObjected(code) })
+        if decl.consent.is_some() {
+            return Some(Gate::Consent(code));
+        }
+        let exceptions = self.exceptions(at, decl);
+        Some(Gate::UnlessObjected { category: code, exceptions })
+    }
+
+    /// What a gate that is open until the visitor objects stands on; without any it needs consent everywhere.
+    fn exceptions(&mut self, at: &str, decl: &GateDecl) -> Exceptions {
+        if decl.exceptions.is_empty() {
+            self.find(
+                Rule::ExceptionMissing,
+                at,
+                "it is to be open unless the visitor objects, and names no exception, so that it needs consent everywhere",
+                "name what it stands on: `exceptions = [\"uk-statistics\"]`; or write `gate = { consent = \"…\" }`",
+            );
+        }
+        let missing: Vec<_> = Attestation::ALL.iter().filter(|a| !decl.attests.contains(a)).collect();
+        if decl.exceptions.contains(&ConsentException::FrAudienceMeasurement) && !missing.is_empty() {
+            let missing: Vec<_> = missing.iter().map(|a| a.as_str()).collect();
+            self.find(
+                Rule::ExceptionNotAttested,
+                at,
+                format!("`fr-audience-measurement` is claimed, and these are not attested: {}", missing.join(", ")),
+                "write them into `attests` if they are true, each of them; else ask for consent",
+            );
+        }
+        Exceptions::of(&decl.exceptions)
+    }
+
+    /// Statistics that need no consent are shared with nobody.
+    fn exception_is_not_shared(&mut self, at: &str, gate: &Gate, shared: bool) {
+        let Gate::UnlessObjected { exceptions, .. } = gate else { return };
+        let own_use = [ConsentException::UkStatistics, ConsentException::FrAudienceMeasurement];
+        if shared && exceptions.meet(Exceptions::of(&own_use)) {
+            self.find(
+                Rule::ExceptionShared,
+                at,
+                "statistics are to need no consent, and others can read them or receive them",
+                "share them with nobody, or write `gate = { consent = \"…\" }`",
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use super::*;
 use crate::scope::{Site, Tenant};
 
-const LIFE: Duration = crate::consent::DEFAULT_CHOICE_LIFE;
+const LIFE: Duration = crate::legal::Figure::ChoiceLife.built_in();
 
 fn keys() -> KeyRing {
     KeyRing::from_hex("9f1c0e6a5b7d48e2a3c4f5061728394a5b6c7d8e9fa0b1c2d3e4f50617283945").unwrap()
