@@ -94,7 +94,7 @@ fn broken(builder: &CatalogueBuilder) -> Rule {
 fn what_cannot_be_true_is_refused() {
     let one = |e: EntryDecl| broken(&shop().service(service(e)));
     assert_eq!(one(entry("a").gate(GateDecl::consent("analytics"))), Rule::UnknownCategory);
-    assert_eq!(one(entry("a").gate(GateDecl::unless_objected("analytics"))), Rule::UnknownCategory);
+    assert_eq!(one(entry("a").gate(GateDecl::unless_objected("analytics", []))), Rule::UnknownCategory);
     assert_eq!(one(entry("a").gate(GateDecl::consent("necessary"))), Rule::NecessaryIsNotAsked);
     assert_eq!(one(entry("a").gate(GateDecl::activation("chat"))), Rule::UnknownService);
     assert_eq!(one(entry("a").gate(GateDecl::exempt(Exemption::Auth, "  "))), Rule::ExemptUnjustified);

@@ -150,7 +150,12 @@ pub(crate) fn settings(visit: &Visit, notice: &SiteNotice, return_to: &str, stal
                 Decision::Unknown => words.state_unknown,
             };
             // What happens is what is shown, also where it happens without a grant.
-            Choice { category, granted: decision == Decision::Granted, on: consent.allows(&category.id), state }
+            Choice {
+                category,
+                granted: decision == Decision::Granted,
+                on: consent.allows(&category.id),
+                state,
+            }
         })
         .collect();
     rendered(&SettingsPage {

@@ -47,7 +47,8 @@ fn storage_json(visit: &Visit) -> Value {
                 _ => None,
             };
             let category = category.map(|c| &c.id);
-            if matches!(&e.gate, Gate::UnlessObjected { exceptions, .. } if exceptions.meet(rules.exceptions)) {
+            if matches!(&e.gate, Gate::UnlessObjected { exceptions, .. } if exceptions.meet(rules.exceptions))
+            {
                 json!([e.storage, e.name, category, service, true])
             } else {
                 json!([e.storage, e.name, category, service])

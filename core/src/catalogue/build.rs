@@ -67,11 +67,17 @@ pub(crate) struct OwnCookies {
     pub(crate) names: OwnNames,
     pub(crate) domain: Option<String>,
     pub(crate) choice_life: Duration,
+    pub(crate) accounts: bool,
 }
 
 impl Default for OwnCookies {
     fn default() -> Self {
-        Self { names: OwnNames::default(), domain: None, choice_life: Figure::ChoiceLife.built_in() }
+        Self {
+            names: OwnNames::default(),
+            domain: None,
+            choice_life: Figure::ChoiceLife.built_in(),
+            accounts: false,
+        }
     }
 }
 

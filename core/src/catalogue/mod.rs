@@ -53,8 +53,8 @@ pub use build::CatalogueBuilder;
 pub(crate) use check::MAX_CATEGORIES;
 pub use declare::{CategoryDecl, Controller, EntryDecl, GateDecl, RecipientDecl, ServiceDecl};
 pub use gate::{
-    Attestation, CategoryCode, ConsentException, Exceptions, Exemption, Gate, LegalBasis, SameSite, StorageKind, Trigger,
-    category_id,
+    Attestation, CategoryCode, ConsentException, Exceptions, Exemption, Gate, LegalBasis, SameSite,
+    StorageKind, Trigger, category_id,
 };
 pub use lifetime::{Lifetime, MAX_COOKIE_LIFE, TimeUnit};
 pub use lint::{CatalogueError, Finding, Rule, Severity};

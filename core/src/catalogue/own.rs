@@ -14,6 +14,9 @@ pub(crate) struct OwnNames {
     pub(crate) consent: String,
     pub(crate) active: String,
     pub(crate) contact: String,
+    pub(crate) account: String,
+    /// What all of them begin with.
+    pub(crate) common: String,
 }
 
 impl OwnNames {
@@ -23,11 +26,17 @@ impl OwnNames {
             None => format!("{prefix}privet{kind}"),
             Some(tag) => format!("{prefix}privet{kind}.{tag}"),
         };
-        Self { consent: name(""), active: name("-active"), contact: name("-contact") }
+        Self {
+            consent: name(""),
+            active: name("-active"),
+            contact: name("-contact"),
+            account: name("-account"),
+            common: format!("{prefix}privet"),
+        }
     }
 
     pub(crate) fn is_own(&self, name: &[u8]) -> bool {
-        [&self.consent, &self.active, &self.contact].iter().any(|own| own.as_bytes() == name)
+        [&self.consent, &self.active, &self.contact, &self.account].iter().any(|own| own.as_bytes() == name)
     }
 }
 
@@ -114,6 +123,21 @@ const CONTACT: Words = [
     ("it", "Un numero casuale che riconosce questo browser nell’elenco dei contatti."),
 ];
 
+const ACCOUNT: Words = [
+    ("en", "While you are signed in: what you decided for your account, on whichever device."),
+    (
+        "de",
+        "Solange Sie angemeldet sind: was Sie für Ihr Konto entschieden haben, auf welchem Gerät auch immer.",
+    ),
+    (
+        "fr",
+        "Tant que vous êtes connecté : ce que vous avez décidé pour votre compte, sur quelque appareil que ce soit.",
+    ),
+    ("nl", "Zolang u bent aangemeld: wat u voor uw account hebt besloten, op welk apparaat ook."),
+    ("es", "Mientras tenga la sesión iniciada: lo que decidió para su cuenta, en cualquier dispositivo."),
+    ("it", "Finché l’accesso è attivo: ciò che ha deciso per il suo account, su qualsiasi dispositivo."),
+];
+
 fn purpose(entry: EntryDecl, words: &Words) -> EntryDecl {
     words.iter().fold(entry, |e, (language, text)| e.purpose(language, *text))
 }
@@ -126,6 +150,7 @@ pub(super) struct OwnNeeds<'a> {
     pub(super) has_categories: bool,
     pub(super) has_activation: bool,
     pub(super) has_contacts: bool,
+    pub(super) has_accounts: bool,
 }
 
 pub(super) fn service(needs: &OwnNeeds<'_>) -> Option<ServiceDecl> {
@@ -148,6 +173,11 @@ pub(super) fn service(needs: &OwnNeeds<'_>) -> Option<ServiceDecl> {
     if needs.has_activation {
         own = own.entry(common(&needs.names.active, &ACTIVE).duration("session").trigger(Trigger::Gesture).gate(
             GateDecl::exempt(Exemption::RequestedService, "Written when the visitor starts a service, and only to serve it (CNIL on chatbots, 19 February 2021)."),
+        ));
+    }
+    if needs.has_accounts {
+        own = own.entry(common(&needs.names.account, &ACCOUNT).duration("session").trigger(Trigger::Server).gate(
+            GateDecl::exempt(Exemption::ChoiceMemory, "Keeps the choice of a signed-in person while they are signed in, and only that (CNIL, deliberation 2025-131)."),
         ));
     }
     if needs.has_contacts {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, everything, scope, start};
+use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
 use crate::catalogue::Language;
-use crate::consent::{Act, ConsentRecord, NoticeId, NoticeSnapshot};
+use crate::consent::{Act, ConsentRecord, Method, NoticeId, NoticeSnapshot};
 use crate::error::Error;
 use crate::key::Fingerprint;
 use crate::retention::DataClass;
@@ -241,4 +241,28 @@ pub async fn records_are_chained(store: &dyn Store) {
     );
     assert!(left.iter().all(|c| matches!(c.record, KeptRecord::Gone)));
     assert_eq!(store.unchained_records(&here.tenant).await.unwrap(), 0);
+}
+
+/// Rule 2: a line is found by its digest, at its latest record, in its own scope only.
+pub async fn a_line_is_found_by_its_digest(store: &dyn Store) {
+    let (here, there) = (scope("t", "a"), scope("t", "b"));
+    let f = Fixture::new(store, &here);
+    let line = digest(9);
+    assert_eq!(store.line_head(&here, line).await.unwrap(), None);
+    let mut refusal = f.record(&[], at(1));
+    (refusal.act, refusal.subject) = (Act::Refusal, line);
+    let refusal = f.append(refusal, None).await;
+    assert_eq!(store.line_head(&here, line).await.unwrap(), Some(refusal));
+    // Another device of the same account knows of no record, and speaks on the same line.
+    let mut grant = f.record(&[ANALYTICS], at(2));
+    grant.subject = line;
+    let grant = f.append(grant, None).await;
+    assert_eq!(store.line_head(&here, line).await.unwrap(), Some(grant.clone()));
+    assert!(store.holds(&f.proof(&grant, ANALYTICS), at(3)).await.unwrap());
+    let objection = grant.refusing(ANALYTICS.bit(), Act::Objection, Method::Signal, at(4)).unwrap();
+    let objection = f.append(objection, Some(grant.id)).await;
+    assert_eq!(store.line_head(&here, line).await.unwrap(), Some(objection));
+    assert!(!store.holds(&f.proof(&grant, ANALYTICS), at(5)).await.unwrap(), "objected");
+    assert_eq!(store.line_head(&there, line).await.unwrap(), None);
+    assert_eq!(store.line_head(&scope("u", "a"), line).await.unwrap(), None);
 }

@@ -68,6 +68,7 @@ macro_rules! store_tests {
             a_purge_wakes_no_withdrawn_grant
             records_are_chained
             a_line_is_a_history
+            a_line_is_found_by_its_digest
             proofs_are_checked_against_the_latest_record
             a_withdrawal_marks_the_contacts_of_its_line_only
             contacts_open_on_a_proof_only

@@ -1,4 +1,4 @@
-//! The three cookies that privet sets: their format, for edge workers and auditors.
+//! The cookies that privet sets: their format, for edge workers and auditors.
 //!
 //! Each value is base64url (RFC 4648, section 5) without padding. The last 16 bytes are a tag: the first 16
 //! bytes of HMAC-SHA256 (RFC 2104) over all bytes before them. The key of the tag is
@@ -28,6 +28,10 @@
 //! **Contact**, `__Host-privet-contact`, purpose `cookie/contact`: version `0x10` (1) · fence epoch (4) · last
 //! day of the choice, days since 1970 (2) · contact id (16) · tag (16).
 //!
+//! **Account**, `__Host-privet-account`, purpose `cookie/account`: 1 if the person decided since they signed in, else 0
+//! (1) · keyed digest of the account (16) · the bytes of a consent cookie up to its tag, with the decisions of the
+//! account, which may be none · tag (16).
+//!
 //! What does not fit exactly, has another tag, stands twice in one request or is past its time counts as
 //! absent. A consent cookie of a later version than one's own also counts as absent, and is not overwritten.
 
@@ -44,6 +48,7 @@ use crate::clock::{Day, Timestamp};
 use crate::contact::{ContactId, FenceEpoch, SessionId};
 use crate::key::{KeyRing, Mac, TAG_LEN};
 use crate::scope::Scope;
+use crate::store::SubjectDigest;
 
 const VERSION: u8 = 0x10;
 const VERSION_MASK: u8 = 0xf0;
@@ -57,16 +62,18 @@ pub(crate) const ACTIVE_LIFE: Duration = Duration::from_secs(86_400);
 /// More services than this are not kept active at once.
 pub(crate) const MAX_ACTIVE_SERVICES: usize = 16;
 
-const MAX_BODY: usize = 4 + 16 + 4 * MAX_CATEGORIES;
+const MAX_STATE: usize = 4 + 16 + 4 * MAX_CATEGORIES;
+const MAX_BODY: usize = 1 + 16 + MAX_STATE;
 const MAX_BYTES: usize = MAX_BODY + TAG_LEN;
 const MAX_TEXT: usize = MAX_BYTES.div_ceil(3) * 4;
 
-/// Enciphers nothing: encodes, decodes and authenticates the three cookies of one site.
+/// Enciphers nothing: encodes, decodes and authenticates the cookies of one site.
 #[derive(Clone, Debug)]
 pub(crate) struct CookieCodec {
     consent: Mac,
     active: Mac,
     contact: Mac,
+    account: Mac,
 }
 
 /// What a consent cookie turned out to be.
@@ -84,6 +91,16 @@ pub(crate) struct ActiveSession {
     pub(crate) id: SessionId,
     pub(crate) since: Timestamp,
     services: Vec<[u8; 3]>,
+}
+
+/// What a signed-in person decided, on whichever device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccountState {
+    /// The line of the account.
+    pub(crate) line: SubjectDigest,
+    /// Whether the person decided since they signed in: then the device's own choice does not count.
+    pub(crate) decided: bool,
+    pub(crate) state: ConsentState,
 }
 
 /// The contact that a browser is recognised as.
@@ -122,22 +139,17 @@ impl CookieCodec {
     pub(crate) fn new(keys: &KeyRing, scope: &Scope) -> Self {
         let mac =
             |purpose| keys.mac(purpose, &[scope.tenant.as_str().as_bytes(), scope.site.as_str().as_bytes()]);
-        Self { consent: mac("cookie/consent"), active: mac("cookie/active"), contact: mac("cookie/contact") }
+        Self {
+            consent: mac("cookie/consent"),
+            active: mac("cookie/active"),
+            contact: mac("cookie/contact"),
+            account: mac("cookie/account"),
+        }
     }
 
     pub(crate) fn encode_consent(&self, state: &ConsentState) -> String {
         let mut bytes = Vec::with_capacity(MAX_BYTES);
-        let flags =
-            if state.record.is_some() { HAS_RECORD } else { 0 } | if state.pending { PENDING } else { 0 };
-        bytes.extend([VERSION | flags, state.regime.rules().code]);
-        bytes.extend(day_bytes(state.day));
-        if let Some(record) = &state.record {
-            bytes.extend(record.as_bytes());
-        }
-        for choice in state.choices() {
-            bytes.push(choice.code.get() << 2 | choice.kept.bits());
-            bytes.extend(choice.fingerprint);
-        }
+        write_state(&mut bytes, state);
         seal(&self.consent, bytes)
     }
 
@@ -145,12 +157,35 @@ impl CookieCodec {
     pub(crate) fn decode_consent(&self, text: &[u8], now: Timestamp, choice_life: Duration) -> ReadConsent {
         let mut buffer = [0; MAX_BYTES];
         let Some(body) = open(&self.consent, text, &mut buffer) else { return ReadConsent::Absent };
-        let &[head, regime, d1, d2, ref rest @ ..] = body else { return ReadConsent::Absent };
-        if head & VERSION_MASK > VERSION {
+        if body[0] & VERSION_MASK > VERSION {
             return ReadConsent::Newer;
         }
-        read_state(head, regime, [d1, d2], rest, now, choice_life)
-            .map_or(ReadConsent::Absent, ReadConsent::State)
+        read_state(body, now, choice_life).map_or(ReadConsent::Absent, ReadConsent::State)
+    }
+
+    pub(crate) fn encode_account(&self, account: &AccountState) -> String {
+        let mut bytes = Vec::with_capacity(MAX_BYTES);
+        bytes.push(u8::from(account.decided));
+        bytes.extend(account.line.as_bytes());
+        write_state(&mut bytes, &account.state);
+        seal(&self.account, bytes)
+    }
+
+    pub(crate) fn decode_account(
+        &self,
+        text: &[u8],
+        now: Timestamp,
+        choice_life: Duration,
+    ) -> Option<AccountState> {
+        let mut buffer = [0; MAX_BYTES];
+        let (&decided, rest) = open(&self.account, text, &mut buffer)?.split_first()?;
+        let (line, state) = rest.split_first_chunk::<16>()?;
+        let state = read_state(state, now, choice_life)?;
+        (decided <= 1).then(|| AccountState {
+            line: SubjectDigest::from_bytes(*line),
+            decided: decided == 1,
+            state,
+        })
     }
 
     pub(crate) fn encode_active(&self, session: &ActiveSession) -> String {
@@ -197,18 +232,25 @@ impl CookieCodec {
     }
 }
 
-fn read_state(
-    head: u8,
-    regime: u8,
-    day: [u8; 2],
-    rest: &[u8],
-    now: Timestamp,
-    choice_life: Duration,
-) -> Option<ConsentState> {
+fn write_state(bytes: &mut Vec<u8>, state: &ConsentState) {
+    let flags = if state.record.is_some() { HAS_RECORD } else { 0 } | if state.pending { PENDING } else { 0 };
+    bytes.extend([VERSION | flags, state.regime.rules().code]);
+    bytes.extend(day_bytes(state.day));
+    if let Some(record) = &state.record {
+        bytes.extend(record.as_bytes());
+    }
+    for choice in state.choices() {
+        bytes.push(choice.code.get() << 2 | choice.kept.bits());
+        bytes.extend(choice.fingerprint);
+    }
+}
+
+fn read_state(body: &[u8], now: Timestamp, choice_life: Duration) -> Option<ConsentState> {
+    let &[head, regime, d1, d2, ref rest @ ..] = body else { return None };
     if head & VERSION_MASK != VERSION || head & !(VERSION_MASK | HAS_RECORD | PENDING) != 0 {
         return None;
     }
-    let mut state = ConsentState::new(Regime::from_code(regime)?, read_day(day));
+    let mut state = ConsentState::new(Regime::from_code(regime)?, read_day([d1, d2]));
     state.pending = head & PENDING != 0;
     let choices = if head & HAS_RECORD != 0 {
         let (id, choices) = rest.split_first_chunk::<16>()?;

@@ -87,7 +87,7 @@ pub(crate) fn standpoints(line: &[ConsentRecord], catalogue: &Catalogue, now: Ti
                 (Decision::Refused, None) => Status::ConsentRefused,
                 (Decision::Refused, Some(before)) if given(before) => match record.act {
                     Act::Revocation => Status::ConsentRevoked,
-                    Act::Grant | Act::Withdrawal => Status::ConsentWithdrawn,
+                    Act::Grant | Act::Withdrawal | Act::Objection | Act::Refusal => Status::ConsentWithdrawn,
                 },
                 (_, Some(before)) => before,
             };

@@ -12,6 +12,7 @@ use crate::catalogue::{CategoryCode, Language};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::key::random_bytes;
+use crate::privet::SiteState;
 use crate::scope::Scope;
 use crate::store::{ErasureCause, SubjectDigest};
 
@@ -63,6 +64,10 @@ pub enum Act {
     /// Somebody else than the visitor ended a granted category: an operator who erased the contact that hung on
     /// it.
     Revocation,
+    /// The visitor's browser objected for them, by Global Privacy Control: what is sold or shared ends.
+    Objection,
+    /// A signed-in person refused everything, and had granted nothing. A device that refuses leaves no record.
+    Refusal,
 }
 
 impl Act {
@@ -70,7 +75,7 @@ impl Act {
     #[must_use]
     pub const fn erasure_cause(self) -> ErasureCause {
         match self {
-            Self::Grant | Self::Withdrawal => ErasureCause::Withdrawal,
+            Self::Grant | Self::Withdrawal | Self::Objection | Self::Refusal => ErasureCause::Withdrawal,
             Self::Revocation => ErasureCause::Request,
         }
     }
@@ -82,6 +87,8 @@ impl Act {
             Self::Grant => 1,
             Self::Withdrawal => 2,
             Self::Revocation => 3,
+            Self::Objection => 4,
+            Self::Refusal => 5,
         }
     }
 
@@ -92,6 +99,8 @@ impl Act {
             1 => Some(Self::Grant),
             2 => Some(Self::Withdrawal),
             3 => Some(Self::Revocation),
+            4 => Some(Self::Objection),
+            5 => Some(Self::Refusal),
             _ => None,
         }
     }
@@ -108,6 +117,8 @@ pub enum Method {
     Script,
     /// A program on the server, without the visitor.
     Server,
+    /// A signal of the visitor's browser: Global Privacy Control.
+    Signal,
 }
 
 impl Method {
@@ -118,6 +129,7 @@ impl Method {
             Self::Form => 1,
             Self::Script => 2,
             Self::Server => 3,
+            Self::Signal => 4,
         }
     }
 
@@ -128,6 +140,7 @@ impl Method {
             1 => Some(Self::Form),
             2 => Some(Self::Script),
             3 => Some(Self::Server),
+            4 => Some(Self::Signal),
             _ => None,
         }
     }
@@ -218,5 +231,51 @@ impl ConsentRecord {
     pub fn grants(&self, category: CategoryCode, now: Timestamp) -> bool {
         now < self.until
             && self.decisions.iter().any(|d| d.category == category && d.decision == Decision::Granted)
+    }
+
+    /// The record of an act on the server that refuses some categories of this one, and leaves the others as they are.
+    pub(crate) fn refusing(&self, codes: u64, act: Act, method: Method, at: Timestamp) -> Result<Self> {
+        let mut decisions = self.decisions.clone();
+        for d in decisions.iter_mut().filter(|d| codes & d.category.bit() != 0) {
+            d.decision = Decision::Refused;
+        }
+        let still = decisions.iter().any(|d| d.decision == Decision::Granted);
+        Ok(Self {
+            id: RecordId::generate()?,
+            act,
+            at,
+            until: if still { self.until } else { at },
+            notice: NoticeId::NONE,
+            method,
+            gesture: false,
+            gpc: method == Method::Signal,
+            decisions,
+            ..self.clone()
+        })
+    }
+
+    /// The first record of a line that a browser's signal begins: it refuses, and grants nothing.
+    pub(crate) fn of_signal(
+        site: &SiteState,
+        subject: SubjectDigest,
+        regime: Regime,
+        at: Timestamp,
+        decisions: Vec<RecordedDecision>,
+    ) -> Result<Self> {
+        Ok(Self {
+            id: RecordId::generate()?,
+            scope: site.scope.clone(),
+            subject,
+            act: Act::Objection,
+            at,
+            until: at,
+            notice: NoticeId::NONE,
+            language: site.catalogue.languages()[0].clone(),
+            regime,
+            method: Method::Signal,
+            gesture: false,
+            gpc: true,
+            decisions,
+        })
     }
 }

@@ -212,7 +212,9 @@ impl Regimes {
         let own = self.by_country.iter().find(|(code, r)| **r == Regime::OptOut && !built_in(code));
         match own {
             Some((country, _)) if !self.may_opt_out() => Err(Error::config(
-                format!("visitors from {country} are to be under opt-out, and the operator is not established outside EU, EEA and UK"),
+                format!(
+                    "visitors from {country} are to be under opt-out, and the operator is not established outside EU, EEA and UK"
+                ),
                 "declare where it is with `established_in`, or leave them under opt-in",
             )),
             _ => Ok(()),
@@ -241,7 +243,8 @@ mod tests {
         let expected = [("FR", Regime::France), ("GB", Regime::Uk), ("US", Regime::OptOut)];
         assert_eq!(left, expected.map(|(c, r)| (c.to_owned(), r)));
         assert_eq!(outside.of_country(Country::Unknown), Regime::OptIn);
-        for territory in ["GP", "MQ", "RE", "YT", "GF", "MF", "PM", "PF", "NC", "AX", "GI", "JE", "PR", "GU"] {
+        for territory in ["GP", "MQ", "RE", "YT", "GF", "MF", "PM", "PF", "NC", "AX", "GI", "JE", "PR", "GU"]
+        {
             assert_eq!(outside.of(territory.parse().unwrap()), Regime::OptIn, "{territory}");
         }
         assert!(every_code().all(|c| Regimes::opt_in().of(c) == Regime::OptIn));

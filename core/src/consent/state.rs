@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::cookie::AccountState;
 use super::record::RecordId;
 use super::regime::Regime;
 use crate::catalogue::{Category, CategoryCode, Exceptions, MAX_CATEGORIES};
@@ -107,6 +108,12 @@ impl ConsentState {
         self.choices().any(|c| c.kept.is_granted())
     }
 
+    /// The same decisions with another record behind them.
+    pub(crate) fn standing_on(mut self, record: Option<RecordId>) -> Self {
+        self.record = record;
+        self
+    }
+
     /// The same state with one category unanswered; a plain refusal of `today` if nothing else is granted.
     pub(crate) fn without(&self, code: CategoryCode, today: Day) -> Self {
         let mut state = Self::new(self.regime, self.day);
@@ -166,42 +173,91 @@ pub(crate) struct Standing {
     pub(crate) exceptions: Exceptions,
 }
 
-impl Standing {
-    /// The decisions of a device under today's catalogue and the visitor's regime. A choice about something else
-    /// than is done today is unknown, and so is a grant that was made where nobody asks first. Global Privacy
-    /// Control refuses every sale that was not granted in spite of it, whoever asked before; and nothing else.
-    pub(crate) fn of(state: Option<&ConsentState>, site: &SiteState, regime: Regime, gpc: bool) -> Self {
-        let (mut granted, mut refused, mut objected, mut despite) = (0, 0, 0, 0);
-        if let Some(state) = state {
-            let counts = state.regime == regime || state.regime != Regime::OptOut;
-            for choice in state.choices() {
-                let Some(category) = site.catalogue.category_by_code(choice.code) else { continue };
-                if choice.kept == Kept::Refused {
-                    objected |= choice.code.bit();
+/// What a device or an account decided, as bit masks.
+#[derive(Clone, Copy, Default)]
+struct Decided {
+    granted: u64,
+    refused: u64,
+    /// Refused, whatever it was about.
+    objected: u64,
+    /// Granted in spite of Global Privacy Control.
+    despite: u64,
+}
+
+impl Decided {
+    /// A choice about something else than is done today is unknown, and so is a grant that was made where nobody
+    /// asks first.
+    fn of(state: Option<&ConsentState>, site: &SiteState, regime: Regime) -> Self {
+        let mut decided = Self::default();
+        let Some(state) = state else { return decided };
+        let counts = state.regime == regime || state.regime != Regime::OptOut;
+        for choice in state.choices() {
+            let Some(category) = site.catalogue.category_by_code(choice.code) else { continue };
+            let bit = choice.code.bit();
+            if choice.kept == Kept::Refused {
+                decided.objected |= bit;
+            }
+            if category.fingerprint() != choice.fingerprint {
+                continue;
+            }
+            match choice.kept {
+                Kept::Refused => decided.refused |= bit,
+                Kept::Granted if counts => decided.granted |= bit,
+                Kept::GrantedDespiteSignal if counts => {
+                    decided.granted |= bit;
+                    decided.despite |= bit;
                 }
-                if category.fingerprint() != choice.fingerprint {
-                    continue;
-                }
-                match choice.kept {
-                    Kept::Refused => refused |= choice.code.bit(),
-                    Kept::Granted if counts => granted |= choice.code.bit(),
-                    Kept::GrantedDespiteSignal if counts => {
-                        granted |= choice.code.bit();
-                        despite |= choice.code.bit();
-                    }
-                    Kept::Granted | Kept::GrantedDespiteSignal => {}
-                }
+                Kept::Granted | Kept::GrantedDespiteSignal => {}
             }
         }
-        if gpc {
-            let capped = site.sales & !despite;
-            granted &= !capped;
-            refused |= capped;
+        decided
+    }
+
+    /// The stricter of the two; where only one has decided, that counts.
+    fn and(self, other: Self) -> Self {
+        let refused = self.refused | other.refused;
+        Self {
+            granted: (self.granted | other.granted) & !refused,
+            refused,
+            objected: self.objected | other.objected,
+            despite: (self.despite | other.despite) & !refused,
         }
-        let rules = regime.rules();
-        let objected = objected | refused;
+    }
+
+    /// Global Privacy Control refuses every sale that was not granted in spite of it, whoever asked before, and
+    /// nothing else.
+    fn under(self, regime: Regime, gpc: bool, site: &SiteState) -> Standing {
+        let capped = if gpc { site.sales & !self.despite } else { 0 };
+        let (granted, refused) = (self.granted & !capped, self.refused | capped);
+        let (objected, rules) = (self.objected | refused, regime.rules());
         let allowed = if rules.allowed_until_objection { site.allowable & !objected } else { 0 };
-        Self { granted, refused, objected, allowed, exceptions: rules.exceptions }
+        Standing { granted, refused, objected, allowed, exceptions: rules.exceptions }
+    }
+}
+
+impl Standing {
+    /// The decisions of a device under today's catalogue, the visitor's regime, and their browser's signal.
+    pub(crate) fn of(state: Option<&ConsentState>, site: &SiteState, regime: Regime, gpc: bool) -> Self {
+        Decided::of(state, site, regime).under(regime, gpc, site)
+    }
+
+    /// The same of a device on which somebody may be signed in: the stricter of the two, until they decide for their
+    /// account.
+    pub(crate) fn of_both(
+        device: Option<&ConsentState>,
+        account: Option<&AccountState>,
+        site: &SiteState,
+        regime: Regime,
+        gpc: bool,
+    ) -> Self {
+        let decided = match account {
+            None => Decided::of(device, site, regime),
+            Some(account) => {
+                let of_account = Decided::of(Some(&account.state), site, regime);
+                if account.decided { of_account } else { of_account.and(Decided::of(device, site, regime)) }
+            }
+        };
+        decided.under(regime, gpc, site)
     }
 
     /// Whether what needs these categories may happen.

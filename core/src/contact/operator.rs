@@ -5,7 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use super::id::{ContactId, ConversationId};
 use super::model::{Contact, ContactPage, PageRequest, Removed};
 use crate::clock::Timestamp;
-use crate::consent::{Act, ConsentRecord, Decision, Method, NoticeId, RecordId, RecordedDecision};
+use crate::consent::{Act, ConsentRecord, Method};
 use crate::error::{Error, Result};
 use crate::privet::Privet;
 use crate::scope::Scope;
@@ -62,30 +62,7 @@ impl Privet {
         now: Timestamp,
     ) -> Result<Vec<Erasing>> {
         let code = crate::privet::contacts_code(self.site(scope)?);
-        let decisions: Vec<_> = latest
-            .decisions
-            .iter()
-            .map(|d| {
-                if d.category == code {
-                    RecordedDecision::new(code, Decision::Refused, d.fingerprint)
-                } else {
-                    *d
-                }
-            })
-            .collect();
-        let still = decisions.iter().any(|d| d.decision == Decision::Granted);
-        let record = ConsentRecord {
-            id: RecordId::generate()?,
-            act: Act::Revocation,
-            at: now,
-            until: if still { latest.until } else { now },
-            notice: NoticeId::NONE,
-            method: Method::Server,
-            gesture: false,
-            gpc: false,
-            decisions,
-            ..latest.clone()
-        };
+        let record = latest.refusing(code.bit(), Act::Revocation, Method::Server, now)?;
         let new = NewRecord::new(record, Some(latest.id));
         Ok(self.store().append_record(&new, code, Self::fence_until(now)).await?.erasing)
     }

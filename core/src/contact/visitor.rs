@@ -7,7 +7,7 @@ use super::seal::{Field, SubjectKey};
 use crate::catalogue::{CategoryCode, category_id};
 use crate::clock::Timestamp;
 use crate::consent::RecordId;
-use crate::consent::cookie::{ContactCookie, last_day};
+use crate::consent::cookie::{AccountState, ContactCookie, last_day};
 use crate::error::{Error, Result};
 use crate::key::Mac;
 use crate::privet::Privet;
@@ -360,14 +360,22 @@ impl Visit {
     async fn forget_grant(&self, category: &str, record: RecordId) -> Result<()> {
         let code = self.category(category)?.code;
         let latest = self.privet().store().latest_record(self.scope(), record).await?;
-        if let Some(mut state) = self.state() {
+        let of_account = self.account().filter(|a| a.state.record == Some(record));
+        let state = match &of_account {
+            Some(account) => Some(account.state.clone()),
+            None => self.device_state(),
+        };
+        if let Some(mut state) = state {
             let today = self.now().day();
             let ended = |c: CategoryCode| !latest.as_ref().is_some_and(|r| r.grants(c, self.now()));
             let codes: Vec<_> = state.choices().filter(|c| c.kept.is_granted()).map(|c| c.code).collect();
             for ended in codes.into_iter().filter(|c| *c == code || ended(*c)) {
                 state = state.without(ended, today);
             }
-            self.decide(state)?;
+            match of_account {
+                Some(account) => self.keep_account(Some(AccountState { state, ..account }))?,
+                None => self.decide_for_device(state)?,
+            }
         }
         self.expire_contact();
         Ok(())

@@ -13,7 +13,7 @@ use crate::consent::{
 };
 use crate::contact::Removed;
 use crate::error::{Error, Result};
-use crate::store::NewRecord;
+use crate::store::{NewRecord, SubjectDigest};
 use crate::visit::Visit;
 
 /// What a visitor answers to a notice.
@@ -86,7 +86,9 @@ impl Privet {
         if visit.brought_newer_cookie() {
             return Err(Error::Conflict { what: "the device's decision" });
         }
-        let Some(token) = site.current_token(token, visit.regime(), visit.now()) else { return Ok(Decided::StaleNotice) };
+        let Some(token) = site.current_token(token, visit.regime(), visit.now()) else {
+            return Ok(Decided::StaleNotice);
+        };
         let wanted = self.wanted(visit, answer)?;
         let before = visit.state();
         if wanted.grants_something() && before.as_ref().is_some_and(|s| s.pending) {
@@ -96,19 +98,23 @@ impl Privet {
             }
         }
         let before = visit.state().unwrap_or_else(|| ConsentState::new(visit.regime(), visit.now().day()));
-        if !wanted.grants_something() && (before.record.is_none() || before.pending) {
+        let nothing_held = !wanted.grants_something() && (before.record.is_none() || before.pending);
+        if nothing_held && (!visit.signed_in() || before.pending) {
             return self.refuse_on_device(visit, wanted, &before).map(Decided::Done);
         }
         let adds = granted_mask(&wanted) & !visit.standing().granted;
         let withdrawn = granted_mask(&before) & !granted_mask(&wanted);
         let act = if wanted.grants_something() && (adds != 0 || withdrawn == 0) {
             Act::Grant
+        } else if nothing_held {
+            // Of an account, so that it holds on its other devices.
+            Act::Refusal
         } else {
             Act::Withdrawal
         };
         let facts = Facts::of(visit, act, token.notice, provenance);
         match self.record(visit, &wanted, before.record, facts).await {
-            Err(error) if withdrawn != 0 && !error.is_misuse() => {
+            Err(error) if (withdrawn != 0 || nothing_held) && !error.is_misuse() => {
                 self.only_take_away(visit, &wanted, provenance, error).map(Decided::Done)
             }
             recorded => recorded.map(Decided::Done),
@@ -137,15 +143,17 @@ impl Privet {
         let mut wanted = before.withdrawing(codes, visit.now().day());
         // Whoever withdraws what was never asked has refused it.
         refuse_unknown(&mut wanted, site, codes);
-        if before.record.is_none() || before.pending {
+        let nothing_held = before.record.is_none() || before.pending;
+        if nothing_held && (!visit.signed_in() || before.pending) {
             return self.refuse_on_device(visit, wanted, &before);
         }
-        if granted_mask(&wanted) == granted_mask(&before) {
+        if !nothing_held && granted_mask(&wanted) == granted_mask(&before) {
             visit.decide(wanted)?;
             return Ok(Withdrawn::default());
         }
         let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
-        let facts = Facts::of(visit, Act::Withdrawal, notice, provenance);
+        let act = if nothing_held { Act::Refusal } else { Act::Withdrawal };
+        let facts = Facts::of(visit, act, notice, provenance);
         match self.record(visit, &wanted, before.record, facts).await {
             Err(error) if !error.is_misuse() => {
                 self.withdraw_on_device(visit, &before, codes, provenance, &error)
@@ -241,7 +249,10 @@ impl Privet {
         let record = ConsentRecord {
             id,
             scope: site.scope.clone(),
-            subject: self.keys().line_digest(&site.scope.tenant, id.as_bytes()).await?,
+            subject: match facts.account {
+                Some(line) => line,
+                None => self.keys().line_digest(&site.scope.tenant, id.as_bytes()).await?,
+            },
             act: facts.act,
             at: facts.at,
             until: site.lapses(state, facts.at),
@@ -270,6 +281,8 @@ impl Privet {
     ) -> Result<Withdrawn> {
         let before = visit.state().unwrap_or_else(|| ConsentState::new(wanted.regime, visit.now().day()));
         let (had, wants) = (granted_mask(&before), granted_mask(wanted));
+        // Whoever refuses everything has also refused what was not decided before.
+        let before = if wants == 0 { wanted.clone().standing_on(before.record) } else { before };
         let taken = self.withdraw_on_device(visit, &before, had & !wants, provenance, &error)?;
         if wants & !had == 0 { Ok(taken) } else { Err(error) }
     }
@@ -285,7 +298,11 @@ impl Privet {
         tracing::error!("a withdrawal took effect on the device and is not recorded yet: {error}");
         let mut state = before.withdrawing(codes, visit.now().day());
         state.pending = true;
-        state.record = before.record;
+        // An account that had granted nothing has no record to follow: the new one begins its line.
+        state.record = Some(match before.record {
+            Some(record) => record,
+            None => RecordId::generate()?,
+        });
         self.let_contact_go(visit, &state);
         self.keep_pending(PendingWithdrawal::of(visit, &state, Some(provenance)));
         visit.decide(state)?;
@@ -311,6 +328,8 @@ pub(super) struct Facts {
     pub(super) language: Language,
     pub(super) provenance: Provenance,
     pub(super) gpc: bool,
+    /// The line of the account that is signed in.
+    pub(super) account: Option<SubjectDigest>,
 }
 
 impl Facts {
@@ -319,7 +338,8 @@ impl Facts {
         let shown = site.notices.iter().find(|n| n.snapshot.id == notice).or(site.notices.first());
         let language =
             shown.map_or_else(|| site.catalogue.languages()[0].clone(), |n| n.notice.language.clone());
-        Self { act, at: visit.now(), notice, language, provenance, gpc: visit.gpc() }
+        let account = visit.account().map(|a| a.line);
+        Self { act, at: visit.now(), notice, language, provenance, gpc: visit.gpc(), account }
     }
 }
 

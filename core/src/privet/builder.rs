@@ -11,8 +11,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::consent::Regimes;
 use crate::contact::Touches;
 use crate::error::{Error, Result};
-use crate::legal::LegalFigures;
 use crate::ip::{CountryLookup, EpochKeys, Pseudonymizer, TrustedProxies};
+use crate::legal::LegalFigures;
 use crate::scope::Scope;
 use crate::store::{Keys, OpenInfo, Storage};
 use crate::visit::Enforcement;
@@ -193,6 +193,13 @@ impl Builder {
         self
     }
 
+    /// [`SiteDecl::account_consent`] of the first site.
+    #[must_use]
+    pub fn account_consent(mut self) -> Self {
+        self.first = self.first.account_consent();
+        self
+    }
+
     /// [`SiteDecl::promises_gpc`] of the first site.
     #[must_use]
     pub fn promises_gpc(mut self, since: impl Into<String>) -> Self {
@@ -256,12 +263,8 @@ impl Builder {
         };
         let mut sites = BTreeMap::new();
         for decl in self.sites() {
-            let site = SiteState::new(
-                decl,
-                self.settings.insecure_dev,
-                &storage.key_ring,
-                &self.settings.figures,
-            )?;
+            let site =
+                SiteState::new(decl, self.settings.insecure_dev, &storage.key_ring, &self.settings.figures)?;
             let scope = &decl.scope;
             for warning in site.catalogue.warnings() {
                 tracing::warn!(site = %scope, "{warning}");
@@ -293,6 +296,7 @@ impl Builder {
             touches: Touches::new(self.last_seen_every),
             violations: Default::default(),
             pending: Pending::default(),
+            objections: Default::default(),
             rules: Mutex::default(),
             anchored: Mutex::default(),
             banner_warned: AtomicBool::new(false),

@@ -1,7 +1,9 @@
 //! The handle: [`Privet`], made by a [`Builder`] that checks everything at `build()`.
 
+mod account;
 mod act;
 mod builder;
+mod objections;
 mod pending;
 mod proof;
 mod run;
@@ -36,6 +38,7 @@ use crate::retention::{RetentionRule, Rules, horizon};
 use crate::scope::{Scope, Tenant};
 use crate::store::{ConsentProof, Horizon, Keys, Ledger, Store};
 use crate::visit::{Enforcement, RequestHead, Violation, ViolationKind, Violations};
+use objections::Objections;
 use pending::Pending;
 
 /// A fence outlives every cookie (400 days) and buffer that could write for the erased.
@@ -75,6 +78,7 @@ struct Inner {
     touches: Touches,
     violations: Violations,
     pending: Pending,
+    objections: Objections,
     rules: Mutex<BTreeMap<Tenant, Arc<Rules>>>,
     /// The last link of each chain that this process wrote into the ledger.
     anchored: Mutex<BTreeMap<Tenant, u64>>,

@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::consent::{Act, ConsentState, Method, NoticeId, RecordId};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
+use crate::store::SubjectDigest;
 use crate::visit::Visit;
 
 /// So many are held in memory; the devices hold theirs in any case.
@@ -22,6 +23,7 @@ pub(super) struct PendingWithdrawal {
     at: Timestamp,
     provenance: Option<Provenance>,
     gpc: bool,
+    account: Option<SubjectDigest>,
 }
 
 impl PendingWithdrawal {
@@ -33,6 +35,7 @@ impl PendingWithdrawal {
             at: visit.now(),
             provenance,
             gpc: visit.gpc(),
+            account: visit.account().map(|a| a.line),
         })
     }
 }
@@ -174,7 +177,7 @@ impl Privet {
     }
 
     async fn record_withdrawal(&self, withdrawal: &PendingWithdrawal) -> Result<RecordId> {
-        let PendingWithdrawal { scope, follows, state, at, provenance, gpc } = withdrawal;
+        let PendingWithdrawal { scope, follows, state, at, provenance, gpc, account } = withdrawal;
         let site = self.site(scope)?;
         let latest = self.store().latest_record(scope, *follows).await?;
         let first = site.notices.first();
@@ -192,6 +195,7 @@ impl Privet {
                 .ok_or(Error::UnknownSite)?,
             provenance: provenance.unwrap_or(Provenance::new(Method::Form, false)),
             gpc: *gpc,
+            account: *account,
         };
         self.append(site, state, Some(*follows), facts).await.map(|(record, _)| record.id)
     }

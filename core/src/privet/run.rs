@@ -61,6 +61,7 @@ impl Privet {
             select(ticking, sweeping).await;
         }
         self.logged("recording what waits", self.record_pending().await);
+        self.logged("recording objections", self.record_objections().await);
         self.logged("writing activity", self.flush().await.map(drop));
         self.logged("anchoring consent", self.anchor_consent().await.map(drop));
     }
@@ -96,6 +97,7 @@ impl Privet {
         loop {
             self.logged("changing the day's keys", self.load_epoch_keys().await);
             self.logged("recording what waits", self.record_pending().await);
+            self.logged("recording objections", self.record_objections().await);
             if anchored.is_none_or(|at: Timestamp| self.now().since(at) >= ANCHOR_EVERY) {
                 anchored = Some(self.now());
                 self.logged("anchoring consent", self.anchor_consent().await.map(drop));

@@ -38,6 +38,7 @@ pub(crate) struct SiteState {
     /// None where nobody's country has to be known.
     pub(crate) one_regime: Option<Regime>,
     pub(crate) gpc_promise: Option<String>,
+    pub(crate) accounts: bool,
     pub(crate) choice_life: Duration,
     pub(crate) codec: CookieCodec,
     pub(crate) token_key: TokenKey,
@@ -84,6 +85,7 @@ impl SiteState {
             one_regime: decl.regimes.is_opt_in().then_some(Regime::OptIn),
             regimes: decl.regimes.clone(),
             gpc_promise: decl.gpc_promise.clone(),
+            accounts: decl.accounts,
             choice_life: own.choice_life,
             notices,
         }))
@@ -124,7 +126,11 @@ fn audience_trackers_end(catalogue: &Catalogue, figures: &LegalFigures) -> Resul
     let too_long = entries.find(|e| !e.may_be_renewed() && e.lifetime.exactly().is_some_and(|d| d > longest));
     match too_long {
         Some(entry) => Err(Error::config(
-            format!("`{}` is to need no consent in France, and lives longer than {} days", entry.name, longest.as_secs() / 86_400),
+            format!(
+                "`{}` is to need no consent in France, and lives longer than {} days",
+                entry.name,
+                longest.as_secs() / 86_400
+            ),
             "shorten its duration, or take `fr-audience-measurement` from its exceptions",
         )),
         None => Ok(()),

@@ -26,6 +26,7 @@ pub struct SiteDecl {
     pub(super) choice_life: Option<Duration>,
     pub(super) regimes: Regimes,
     pub(super) gpc_promise: Option<String>,
+    pub(super) accounts: bool,
 }
 
 impl SiteDecl {
@@ -40,6 +41,7 @@ impl SiteDecl {
             choice_life: None,
             regimes: Regimes::opt_in(),
             gpc_promise: None,
+            accounts: false,
         }
     }
 
@@ -78,6 +80,13 @@ impl SiteDecl {
         self
     }
 
+    /// Lets the choice of somebody who signs in hold for their account, on each device on which they are signed in: see
+    /// [`Privet::sign_in`](crate::Privet::sign_in).
+    pub fn account_consent(mut self) -> Self {
+        self.accounts = true;
+        self
+    }
+
     /// Promises in public to honour Global Privacy Control, since a day such as `2026-11-27`: `/.well-known/gpc.json`
     /// then says so (W3C GPC, "GPC Support Resource"). privet honours the signal in any case; the promise is the
     /// operator's, also for what happens outside of privet.
@@ -96,6 +105,7 @@ impl SiteDecl {
             names: OwnNames::new(prefix, self.tag.as_deref()),
             domain: self.shared_domain.clone(),
             choice_life: self.choice_life.unwrap_or(figures.get(Figure::ChoiceLife)),
+            accounts: self.accounts,
         }
     }
 

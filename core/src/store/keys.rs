@@ -17,7 +17,7 @@ use crate::clock::Day;
 use crate::contact::{ContactId, ConversationId, SessionId, SubjectKey};
 use crate::error::{Error, Result};
 use crate::key::{Derived, KeyRing, Mac, Secret, random_bytes};
-use crate::scope::Tenant;
+use crate::scope::{Scope, Tenant};
 
 /// Which key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,7 +174,7 @@ impl Keys {
         self.unwrap(name, &standing)
     }
 
-    async fn digest(&self, tenant: &Tenant, kind: &str, id: &[u8; 16]) -> Result<SubjectDigest> {
+    async fn digest(&self, tenant: &Tenant, kind: &str, id: &[u8]) -> Result<SubjectDigest> {
         let digest = |pepper: &Mac| SubjectDigest::from_bytes(pepper.tag(&[kind.as_bytes(), &[0], id]));
         if let Some(pepper) = self.peppers.lock().unwrap_or_else(PoisonError::into_inner).get(tenant) {
             return Ok(digest(pepper));
@@ -200,6 +200,12 @@ impl Keys {
         id: ConversationId,
     ) -> Result<SubjectDigest> {
         self.digest(tenant, "conversation", id.as_bytes()).await
+    }
+
+    /// The line of consent of an account, by the name that the app has for it.
+    pub(crate) async fn account_digest(&self, scope: &Scope, account: &str) -> Result<SubjectDigest> {
+        let name = [scope.site.as_str(), account].join("\0");
+        self.digest(&scope.tenant, "account", name.as_bytes()).await
     }
 
     pub(crate) async fn line_digest(

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::chain::{ChainLink, Chained};
 use super::types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, Horizon,
-    MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage,
+    MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
 };
 use crate::clock::Timestamp;
 use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
@@ -39,6 +39,9 @@ pub trait ConsentStore: fmt::Debug + Send + Sync {
 
     /// The latest record of the line that a record stands in.
     async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>>;
+
+    /// The latest record of a line, by its digest: what an account decided.
+    async fn line_head(&self, scope: &Scope, line: SubjectDigest) -> Result<Option<ConsentRecord>>;
 
     /// Every record of the line that a record stands in, the oldest first: the visitor's history.
     async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>>;
@@ -230,6 +233,10 @@ macro_rules! forward {
             async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
                 let $this = self;
                 $store.latest_record(scope, id).await
+            }
+            async fn line_head(&self, scope: &Scope, line: SubjectDigest) -> Result<Option<ConsentRecord>> {
+                let $this = self;
+                $store.line_head(scope, line).await
             }
             async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>> {
                 let $this = self;

@@ -96,8 +96,7 @@ impl Visit {
     pub fn granted<C: ConsentCategory>(&self) -> Result<Granted<C>> {
         self.still_open()?;
         let code = self.category(C::ID)?.code;
-        let consent = self.consent();
-        match (consent.decision(C::ID), consent.record()) {
+        match (self.consent().decision(C::ID), self.record_of(code)) {
             (Decision::Granted, Some(record)) => {
                 Ok(Granted { visit: self.clone(), record, code, category: PhantomData })
             }

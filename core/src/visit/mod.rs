@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalogue::{Catalogue, Category, CategoryCode, EntryGate, EntryId, Gate, category_id};
 use crate::clock::Timestamp;
-use crate::consent::cookie::{ActiveSession, ContactCookie};
+use crate::consent::cookie::{AccountState, ActiveSession, ContactCookie};
 use crate::consent::{ConsentState, Decision, RecordId, Regime, Standing};
 use crate::contact::SessionId;
 use crate::error::{Error, Result};
@@ -53,7 +53,9 @@ struct Inner {
     regime: Regime,
     /// A later version of privet wrote the device's cookie: it must not be overwritten.
     newer: bool,
-    state: Option<ConsentState>,
+    /// What the device itself decided.
+    device: Option<ConsentState>,
+    account: Option<AccountState>,
     standing: Standing,
     session: Option<ActiveSession>,
     contact: Option<ContactCookie>,
@@ -71,8 +73,10 @@ struct Inner {
 struct Live {
     client: ClientIp,
     country: Option<Country>,
-    /// The decision that was made in this visit.
+    /// The decision of the device that was made in this visit.
     decided: Option<ConsentState>,
+    /// Who signed in in this visit, or decided for their account; or that they signed out.
+    account: Option<Option<AccountState>>,
     activated: Option<ActiveSession>,
     contact: Option<ContactChange>,
     /// Set-Cookie lines made from the catalogue, with the category that each needs.
@@ -222,31 +226,90 @@ impl Visit {
         use_client(&self.live().client)
     }
 
-    /// The decisions that hold now: those of this visit, or else those the device brought.
-    pub(crate) fn state(&self) -> Option<ConsentState> {
-        self.live().decided.clone().or_else(|| self.0.state.clone())
+    fn account_of(&self, live: &Live) -> Option<AccountState> {
+        live.account.clone().unwrap_or_else(|| self.0.account.clone())
     }
 
-    /// Whether what the device keeps is not recorded yet.
+    pub(crate) fn account(&self) -> Option<AccountState> {
+        self.account_of(&self.live())
+    }
+
+    /// Whether somebody is signed in, so that what they decide holds for their account: see
+    /// [`Privet::sign_in`](crate::Privet::sign_in).
+    #[must_use]
+    pub fn signed_in(&self) -> bool {
+        self.flag(CONSENT_READ);
+        self.account().is_some()
+    }
+
+    /// The decisions of the device itself.
+    pub(crate) fn device_state(&self) -> Option<ConsentState> {
+        self.live().decided.clone().or_else(|| self.0.device.clone())
+    }
+
+    /// The decisions that a decision of this visit takes the place of: those of the account of somebody who is signed
+    /// in, or else those of the device.
+    pub(crate) fn state(&self) -> Option<ConsentState> {
+        match self.account() {
+            Some(account) => Some(account.state),
+            None => self.device_state(),
+        }
+    }
+
+    /// Whether a withdrawal waits to be recorded.
     pub(crate) fn is_pending(&self) -> bool {
-        self.live().decided.as_ref().or(self.0.state.as_ref()).is_some_and(|s| s.pending)
+        let live = self.live();
+        let state = match live.account.as_ref().unwrap_or(&self.0.account) {
+            Some(account) => Some(&account.state),
+            None => live.decided.as_ref().or(self.0.device.as_ref()),
+        };
+        state.is_some_and(|s| s.pending)
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        match &self.live().decided {
-            Some(state) => Standing::of(Some(state), &self.0.site, self.0.regime, self.0.gpc),
-            None => self.0.standing,
+        let live = self.live();
+        if live.decided.is_none() && live.account.is_none() {
+            return self.0.standing;
         }
+        let device = live.decided.as_ref().or(self.0.device.as_ref());
+        let account = live.account.as_ref().unwrap_or(&self.0.account);
+        Standing::of_both(device, account.as_ref(), &self.0.site, self.0.regime, self.0.gpc)
+    }
+
+    /// The record that a granted category stands on: the account's, where the account grants it.
+    pub(crate) fn record_of(&self, code: CategoryCode) -> Option<RecordId> {
+        let grants = |s: &ConsentState| s.choices().any(|c| c.code == code && c.kept.is_granted());
+        let (account, device) = (self.account().map(|a| a.state), self.device_state());
+        let states = if code == crate::privet::contacts_code(&self.0.site) {
+            // A contact is the device's, as long as the device itself grants it.
+            [device, account]
+        } else {
+            [account, device]
+        };
+        states.into_iter().flatten().find(grants).and_then(|s| s.record)
     }
 
     pub(crate) fn brought_newer_cookie(&self) -> bool {
         self.0.newer
     }
 
+    /// Keeps what was decided: for the account of somebody who is signed in, or else on the device.
     pub(crate) fn decide(&self, state: ConsentState) -> Result<()> {
+        match self.account() {
+            Some(account) => self.keep_account(Some(AccountState { decided: true, state, ..account })),
+            None => self.decide_for_device(state),
+        }
+    }
+
+    pub(crate) fn decide_for_device(&self, state: ConsentState) -> Result<()> {
         self.still_open()?;
-        let mut live = self.live();
-        live.decided = Some(state);
+        self.live().decided = Some(state);
+        Ok(())
+    }
+
+    pub(crate) fn keep_account(&self, account: Option<AccountState>) -> Result<()> {
+        self.still_open()?;
+        self.live().account = Some(account);
         Ok(())
     }
 
@@ -400,7 +463,8 @@ impl Consent {
     /// The record that proves what was granted.
     #[must_use]
     pub fn record(&self) -> Option<RecordId> {
-        self.visit.state().and_then(|s| s.record)
+        let account = self.visit.account().and_then(|a| a.state.record);
+        account.or_else(|| self.visit.device_state().and_then(|s| s.record))
     }
 
     /// Hosts that the page may load something from: those of services whose gate is open. For a

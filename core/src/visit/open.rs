@@ -9,8 +9,8 @@ use super::violation::Enforcement;
 use super::{Inner, Live, Visit, opens};
 use crate::catalogue::{EntryGate, EntryId};
 use crate::clock::Timestamp;
+use crate::consent::cookie::{AccountState, ActiveSession, ContactCookie, ReadConsent};
 use crate::consent::{Regime, Standing};
-use crate::consent::cookie::{ActiveSession, ContactCookie, ReadConsent};
 use crate::ip::{Country, PeerHider, carries_address};
 use crate::privet::{Privet, SiteState};
 
@@ -58,6 +58,7 @@ struct Cookies<'a> {
     consent: Once<'a>,
     active: Once<'a>,
     contact: Once<'a>,
+    account: Once<'a>,
     /// Categories that have to be granted.
     needs: u64,
     /// Something needs more than a grant, or is not declared.
@@ -70,14 +71,20 @@ impl<'a> Cookies<'a> {
     fn read(&mut self, site: &SiteState, line: &'a [u8]) {
         for pair in pairs(line) {
             let own = &site.names;
-            if pair.name == own.consent.as_bytes() {
-                self.consent.add(pair.value());
-                continue;
-            } else if pair.name == own.active.as_bytes() {
-                self.active.add(pair.value());
-                continue;
-            } else if pair.name == own.contact.as_bytes() {
-                self.contact.add(pair.value());
+            // Most names are not ours: that is seen at once.
+            if pair.name.starts_with(own.common.as_bytes()) {
+                if pair.name == own.consent.as_bytes() {
+                    self.consent.add(pair.value());
+                    continue;
+                } else if pair.name == own.active.as_bytes() {
+                    self.active.add(pair.value());
+                    continue;
+                } else if pair.name == own.contact.as_bytes() {
+                    self.contact.add(pair.value());
+                } else if site.accounts && pair.name == own.account.as_bytes() {
+                    self.account.add(pair.value());
+                    continue;
+                }
             }
             let Some(id) = site.catalogue.find_cookie(pair.name) else {
                 self.needs_more = true;
@@ -144,7 +151,8 @@ impl Privet {
             gpc: lines.gpc,
             regime: brought.regime,
             newer: brought.newer,
-            state: brought.state,
+            device: brought.state,
+            account: brought.account,
             standing: brought.standing,
             session: brought.session,
             contact: brought.contact,
@@ -156,6 +164,7 @@ impl Privet {
                 client,
                 country: brought.country,
                 decided: None,
+                account: None,
                 activated: None,
                 contact: None,
                 set: Vec::new(),
@@ -228,6 +237,7 @@ fn close(
 struct Brought {
     newer: bool,
     state: Option<crate::consent::ConsentState>,
+    account: Option<AccountState>,
     standing: Standing,
     regime: Regime,
     /// If it had to be looked up.
@@ -255,10 +265,12 @@ impl Brought {
             ReadConsent::Absent | ReadConsent::Newer => None,
         };
         let decided = state.as_ref();
+        let account = cookies.account.value().and_then(|v| codec.decode_account(v, now, site.choice_life));
+        let standing = |regime| Standing::of_both(decided, account.as_ref(), site, regime, gpc);
         let regime = site.one_regime.or_else(|| {
             // Where everything is decided, and was asked first, the regime of the decision stands: no look-up.
             let regime = decided.map(|s| s.regime).filter(|r| r.rules().asks)?;
-            site.is_decided(Standing::of(decided, site, regime, gpc)).then_some(regime)
+            site.is_decided(standing(regime)).then_some(regime)
         });
         let (regime, country) = match regime {
             Some(regime) => (regime, None),
@@ -269,9 +281,10 @@ impl Brought {
         };
         Self {
             newer,
-            standing: Standing::of(decided, site, regime, gpc),
+            standing: standing(regime),
             regime,
             country,
+            account,
             state,
             session: cookies.active.value().and_then(|v| codec.decode_active(v, now)),
             contact: cookies.contact.value().and_then(|v| codec.decode_contact(v, now)),

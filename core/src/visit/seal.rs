@@ -12,9 +12,9 @@ use super::head::{ResponseHead, ResponseHeader};
 use super::judge::{Judge, same_site};
 use super::violation::{Enforcement, ViolationKind};
 use super::{BANNER_SHOWN, CLOSED, CONSENT_READ, ContactChange, Live, SEALED, Visit};
-use crate::catalogue::{CookieEntry, StorageKind};
+use crate::catalogue::{CookieEntry, Exceptions, StorageKind};
 use crate::clock::Day;
-use crate::consent::{Decision, Standing};
+use crate::consent::{Decision, Kept, Standing};
 
 /// Closes a visit when it is dropped: for adapters, whose request may end without an answer when the client goes
 /// away or a handler panics.
@@ -114,7 +114,8 @@ impl Visit {
             is_own: &|name| site.names.is_own(name),
             is_open: &|gate| self.opens(gate, standing, session.as_ref()),
             renews: &|id| {
-                let granted = site.catalogue.entry(id).gate.category().is_some_and(|c| standing.opens(c.bit()));
+                let granted =
+                    site.catalogue.entry(id).gate.category().is_some_and(|c| standing.opens(c.bit()));
                 !granted && self.0.unrenewable.contains(&id)
             },
             now: privet.now(),
@@ -149,7 +150,8 @@ impl Visit {
 
     /// The lines that privet adds.
     fn own_lines(&self, live: &mut Live, standing: Standing) -> Vec<String> {
-        let changed = live.decided.is_some() || live.activated.is_some() || live.contact.is_some();
+        let decided = live.decided.is_some() || live.account.is_some();
+        let changed = decided || live.activated.is_some() || live.contact.is_some();
         if !changed && live.set.is_empty() && self.0.closed.is_empty() {
             return Vec::new();
         }
@@ -160,23 +162,16 @@ impl Visit {
         if let Some(state) = &live.decided {
             let life = (state.day.start() + site.choice_life).since(self.0.now);
             lines.push(self.own_cookie(&site.names.consent, site.codec.encode_consent(state), Some(life)));
-            let before = Standing::of(self.0.state.as_ref(), site, self.0.regime, self.0.gpc);
-            for category in site.catalogue.categories() {
-                let bit = category.code.bit();
-                let objects = standing.objected & bit != 0 && before.objected & bit == 0;
-                if objects || (before.opens(bit) && !standing.opens(bit)) {
-                    let gated = site.catalogue.cookies_of(category.code);
-                    lines.extend(
-                        gated.filter_map(|e| Some(expiries(e, e.name.literal()?, site.secure))).flatten(),
-                    );
-                    for (id, name) in &self.0.patterned {
-                        let entry = site.catalogue.entry(*id);
-                        if entry.gate.category() == Some(category.code) {
-                            lines.extend(expiries(entry, name, site.secure));
-                        }
-                    }
-                }
+        }
+        match &live.account {
+            Some(Some(account)) => {
+                lines.push(self.own_cookie(&site.names.account, site.codec.encode_account(account), None));
             }
+            Some(None) => lines.extend(self.own_expiries(&site.names.account)),
+            None => {}
+        }
+        if decided {
+            lines.extend(self.expiries_after(self.0.standing, standing));
         }
         if let Some(active) = &live.activated {
             lines.push(self.own_cookie(&site.names.active, site.codec.encode_active(active), None));
@@ -190,15 +185,7 @@ impl Visit {
                     Some(life),
                 ));
             }
-            Some(ContactChange::Expire) => {
-                let entry = site
-                    .catalogue
-                    .find_cookie(site.names.contact.as_bytes())
-                    .map(|id| site.catalogue.entry(id));
-                lines.extend(
-                    entry.map(|e| expiries(e, &site.names.contact, site.secure)).into_iter().flatten(),
-                );
-            }
+            Some(ContactChange::Expire) => lines.extend(self.own_expiries(&site.names.contact)),
             _ => {}
         }
         // A contact that is let go is both withdrawn and expired.
@@ -213,6 +200,35 @@ impl Visit {
             }
         }
         lines
+    }
+
+    /// What a decision closed: every declared variant of every cookie behind it.
+    fn expiries_after(&self, before: Standing, after: Standing) -> Vec<String> {
+        let site = &self.0.site;
+        let mut lines = Vec::new();
+        for category in site.catalogue.categories() {
+            let bit = category.code.bit();
+            let objects =
+                after.exceptions != Exceptions::NONE && after.objected & !before.objected & bit != 0;
+            if !objects && (!before.opens(bit) || after.opens(bit)) {
+                continue;
+            }
+            let gated = site.catalogue.cookies_of(category.code);
+            lines.extend(gated.filter_map(|e| Some(expiries(e, e.name.literal()?, site.secure))).flatten());
+            for (id, name) in &self.0.patterned {
+                let entry = site.catalogue.entry(*id);
+                if entry.gate.category() == Some(category.code) {
+                    lines.extend(expiries(entry, name, site.secure));
+                }
+            }
+        }
+        lines
+    }
+
+    fn own_expiries(&self, name: &str) -> Vec<String> {
+        let site = &self.0.site;
+        let entry = site.catalogue.find_cookie(name.as_bytes()).map(|id| site.catalogue.entry(id));
+        entry.map(|e| expiries(e, name, site.secure)).unwrap_or_default()
     }
 
     fn contact_is_granted(&self, standing: Standing) -> bool {
@@ -290,6 +306,22 @@ impl Visit {
             && let Some(contact) = self.contact()
         {
             self.0.privet.touches().note(self.scope(), contact.id, contact.epoch, self.0.now);
+            self.note_objection();
+        }
+    }
+}
+
+impl Visit {
+    /// A contact's browser sends Global Privacy Control, and something that it switches off was granted before.
+    fn note_objection(&self) {
+        let sales = self.site().sales;
+        if !self.0.gpc || sales == 0 {
+            return;
+        }
+        let Some(state) = self.device_state() else { return };
+        let sold = state.choices().any(|c| c.kept == Kept::Granted && c.code.bit() & sales != 0);
+        if let (true, Some(record)) = (sold, state.record) {
+            self.0.privet.note_objection(self.scope(), record);
         }
     }
 }

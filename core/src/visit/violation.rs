@@ -38,10 +38,7 @@ pub enum ViolationKind {
 
 impl ViolationKind {
     fn takes_out(self) -> bool {
-        matches!(
-            self,
-            Self::Undeclared | Self::Refused | Self::Renewed | Self::Reserved | Self::Unreadable
-        )
+        matches!(self, Self::Undeclared | Self::Refused | Self::Renewed | Self::Reserved | Self::Unreadable)
     }
 
     fn cure(self, name: &str) -> String {

@@ -206,6 +206,11 @@ impl ConsentStore for SqliteStore {
             .await
     }
 
+    async fn line_head(&self, scope: &Scope, line: SubjectDigest) -> Result<Option<ConsentRecord>> {
+        let scope = scope.clone();
+        self.db.read(move |c| latest_of_line(c, &scope, line)).await
+    }
+
     async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>> {
         let scope = scope.clone();
         self.db

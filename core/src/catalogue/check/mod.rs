@@ -171,6 +171,7 @@ impl<'a> Check<'a> {
                     || waits(s.gate.as_ref())
                     || s.entries.iter().any(|e| waits(e.gate.as_ref()))
             }),
+            has_accounts: own.accounts && !categories.is_empty(),
             has_contacts: categories.iter().any(|c| c.id == category_id::CONTACTS),
         })
     }

@@ -217,7 +217,10 @@ impl Check<'_> {
             self.find(
                 Rule::ExceptionNotAttested,
                 at,
-                format!("`fr-audience-measurement` is claimed, and these are not attested: {}", missing.join(", ")),
+                format!(
+                    "`fr-audience-measurement` is claimed, and these are not attested: {}",
+                    missing.join(", ")
+                ),
                 "write them into `attests` if they are true, each of them; else ask for consent",
             );
         }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::scope::{Scope, Tenant};
 use crate::store::chain::{ChainLink, Chained, KeptRecord};
 use crate::store::traits::ConsentStore;
-use crate::store::types::{AppendedRecord, ConsentProof, NewRecord, joining_line};
+use crate::store::types::{AppendedRecord, ConsentProof, NewRecord, SubjectDigest, joining_line};
 
 #[async_trait]
 impl ConsentStore for MemoryStore {
@@ -80,6 +80,11 @@ impl ConsentStore for MemoryStore {
 
     async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
         Ok(self.locked().latest(scope, id).cloned())
+    }
+
+    async fn line_head(&self, scope: &Scope, line: SubjectDigest) -> Result<Option<ConsentRecord>> {
+        let tables = self.locked();
+        Ok(tables.records.iter().rfind(|r| r.scope == *scope && r.subject == line).cloned())
     }
 
     async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>> {
