@@ -18,6 +18,7 @@
 //! - [`contact`]: contacts, conversations, messages.
 //! - [`ip`]: the visitor's address: found, used, and gone.
 //! - [`retention`]: how long things are kept; [`legal`]: figures with a legal origin.
+//! - [`rights`]: what people can ask for about their own data.
 //! - [`store`]: what a store must do; with [`conformance`] (feature `conformance`) to show that one does.
 //!
 //! # What it does not do
@@ -45,6 +46,7 @@ pub mod key;
 pub mod legal;
 mod privet;
 pub mod retention;
+pub mod rights;
 pub mod scope;
 pub mod store;
 pub mod visit;

@@ -66,6 +66,12 @@ CREATE TABLE contacts (
     consent       BLOB    NOT NULL,
     consent_line  BLOB    NOT NULL,
     consent_until INTEGER NOT NULL,
+    -- the fingerprint of what the consent was about
+    material      BLOB    NOT NULL,
+    -- frozen, and until when; null while it is not
+    frozen_until  INTEGER,
+    -- the basis it is kept on since the consent was withdrawn; null while it stands on consent
+    kept_on       INTEGER,
     -- why it is being erased; null while it is there
     erasing       INTEGER,
     PRIMARY KEY (tenant, site, id)
@@ -73,6 +79,7 @@ CREATE TABLE contacts (
 CREATE INDEX contacts_recent ON contacts (tenant, site, last_seen DESC, id DESC);
 CREATE INDEX contacts_line ON contacts (tenant, site, consent_line);
 CREATE INDEX contacts_until ON contacts (tenant, consent_until);
+CREATE INDEX contacts_frozen ON contacts (tenant, site, frozen_until) WHERE frozen_until IS NOT NULL;
 CREATE INDEX contacts_erasing ON contacts (tenant, site, id) WHERE erasing IS NOT NULL;
 
 CREATE TABLE conversations (

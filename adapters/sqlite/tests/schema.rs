@@ -34,7 +34,7 @@ fn ip_07_there_is_no_place_for_an_address() {
         ),
         (
             "contacts",
-            "tenant site id subject epoch country created last_seen conversations consent consent_line consent_until erasing",
+            "tenant site id subject epoch country created last_seen conversations consent consent_line consent_until material frozen_until kept_on erasing",
         ),
         (
             "conversations",

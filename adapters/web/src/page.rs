@@ -2,7 +2,7 @@
 
 use askama::Template;
 use privet::Visit;
-use privet::catalogue::{Language, Statement, StatementItem, category_id};
+use privet::catalogue::{Language, Statement, StatementItem};
 use privet::consent::{Decision, Notice, NoticeCategory, SiteNotice};
 
 use crate::assets::{script_path, style_path};
@@ -46,7 +46,8 @@ struct SettingsPage<'a> {
     choices: Vec<Choice<'a>>,
     decided: bool,
     grants: bool,
-    contact_granted: bool,
+    /// What a withdrawal does to what is held, where something may be.
+    told_first: Option<&'a str>,
     pending: bool,
     gpc: bool,
     choices_link: bool,
@@ -167,7 +168,7 @@ pub(crate) fn settings(visit: &Visit, notice: &SiteNotice, return_to: &str, stal
         notice: &notice.notice,
         decided: !visit.asks(),
         grants: choices.iter().any(|c| c.granted),
-        contact_granted: choices.iter().any(|c| c.granted && c.category.id == category_id::CONTACTS),
+        told_first: choices.iter().filter(|c| c.granted).find_map(|c| c.category.on_withdrawal.as_deref()),
         choices,
         pending: consent.pending(),
         gpc: visit.signal_honoured(),

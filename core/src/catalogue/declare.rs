@@ -104,6 +104,17 @@ pub struct CategoryDecl {
     pub(crate) purpose: Text,
     #[serde(default)]
     pub(crate) sale_or_share: bool,
+    pub(crate) on_withdrawal: Option<KeepDecl>,
+}
+
+/// What becomes of data that privet holds on a consent, when that is withdrawn: it is erased, unless this says on what
+/// other basis it is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeepDecl {
+    pub(crate) keep: LegalBasis,
+    #[serde(default)]
+    pub(crate) reason: Text,
 }
 
 impl CategoryDecl {
@@ -129,6 +140,24 @@ impl CategoryDecl {
     text_setter! {
         /// What the visitor agrees to, in plain words (GDPR Art. 7(2), 12(1)).
         purpose
+    }
+
+    /// Keeps what privet holds under `contacts` when the consent is withdrawn, on another basis, for a reason that the
+    /// visitor reads before they consent; without it, it is erased (GDPR Art. 17(1)(b)).
+    #[must_use]
+    pub fn keep_on_withdrawal(
+        mut self,
+        basis: LegalBasis,
+        language: &str,
+        reason: impl Into<String>,
+    ) -> Self {
+        let mut kept = self.on_withdrawal.take().unwrap_or(KeepDecl { keep: basis, reason: Text::default() });
+        kept.keep = basis;
+        if let Ok(language) = Language::new(language) {
+            kept.reason.set(Some(language), reason.into());
+        }
+        self.on_withdrawal = Some(kept);
+        self
     }
 
     /// Marks the category as sale or sharing of data, which Global Privacy Control switches off.

@@ -290,6 +290,33 @@ pub enum LegalBasis {
 }
 
 impl LegalBasis {
+    /// The stable number that stores keep.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Consent => 1,
+            Self::Contract => 2,
+            Self::LegalObligation => 3,
+            Self::VitalInterests => 4,
+            Self::PublicTask => 5,
+            Self::LegitimateInterests => 6,
+        }
+    }
+
+    /// The basis that a store kept.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Consent),
+            2 => Some(Self::Contract),
+            3 => Some(Self::LegalObligation),
+            4 => Some(Self::VitalInterests),
+            5 => Some(Self::PublicTask),
+            6 => Some(Self::LegitimateInterests),
+            _ => None,
+        }
+    }
+
     /// Where the basis stands.
     #[must_use]
     pub fn article(self) -> &'static str {

@@ -95,6 +95,8 @@ rules! {
     BadField = Error "bad-field",
     /// A recipient's country is no ISO 3166-1 code.
     BadCountry = Error "bad-country",
+    /// What is held on a consent is to be kept after its withdrawal on no other basis (GDPR Art. 17(1)(b)).
+    BadKeep = Error "bad-keep",
     /// More categories than the device's cookie has room for.
     TooManyCategories = Error "too-many-categories",
     /// A gesture of the visitor that does not start the service (CNIL on chatbots, 19 February 2021).

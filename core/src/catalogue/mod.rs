@@ -90,6 +90,8 @@ pub struct Category {
     pub purpose: Text,
     /// Whether Global Privacy Control switches it off.
     pub sale_or_share: bool,
+    /// On which other basis, and why, what privet holds on this consent is kept when it is withdrawn; else it is erased.
+    pub kept_on_withdrawal: Option<(LegalBasis, Text)>,
     material: [u8; 32],
 }
 

@@ -15,8 +15,6 @@ pub(crate) struct OwnNames {
     pub(crate) active: String,
     pub(crate) contact: String,
     pub(crate) account: String,
-    /// What all of them begin with.
-    pub(crate) common: String,
 }
 
 impl OwnNames {
@@ -31,7 +29,6 @@ impl OwnNames {
             active: name("-active"),
             contact: name("-contact"),
             account: name("-account"),
-            common: format!("{prefix}privet"),
         }
     }
 

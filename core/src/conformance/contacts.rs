@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how a case fails")]
 
 use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
+use crate::catalogue::LegalBasis;
 use crate::clock::Timestamp;
+use crate::consent::Act;
 use crate::contact::{Contact, ContactId, FenceEpoch, Owner, Removed};
 use crate::error::Error;
 use crate::ip::CountryCode;
+use crate::retention::DataClass;
 use crate::scope::Scope;
-use crate::store::{ContactCursor, ContactTouch, ErasureCause, Store};
+use crate::store::{ContactCursor, ContactTouch, ErasingKind, ErasureCause, NewRecord, Store};
 
 fn touch(scope: &Scope, contact: &Contact, to: Timestamp) -> ContactTouch {
     ContactTouch {
@@ -241,4 +244,91 @@ pub async fn a_contact_goes_with_the_line_it_speaks_on(store: &dyn Store) {
     assert_eq!((seen.consent, seen.consent_until), (anew.id, anew.until));
     let (_, erasing) = f.append_counting(f.record(&[], at(3)), Some(anew.id)).await;
     assert_eq!(erasing, 1);
+}
+
+/// Rule 13: what stands on a consent to something else is hidden and untouched, comes back with a consent to what is asked
+/// today, and else ends in time.
+pub async fn contacts_on_another_consent_are_frozen(store: &dyn Store) {
+    let scope = scope("t", "s");
+    let f = Fixture::new(store, &scope);
+    let (stale, proof) = f.contact(1, at(10)).await;
+    let (kept_fresh, _) = f.contact(2, at(10)).await;
+    f.say(&f.by_contact(&stale, &proof), &f.message(1, 1, at(11))).await.unwrap();
+    let material = CONTACTS.get();
+    assert_eq!(kept_fresh.material, [material; 3]);
+    let until = at(1_000);
+    let all = async |current: &[[u8; 3]], until| {
+        let mut after = None;
+        while let Some(last) = store.freeze_contacts(&scope, current, until, after, 1).await.unwrap() {
+            after = Some(last);
+        }
+    };
+    let there = async |id| store.contact(&scope, id, &everything(at(20))).await.unwrap();
+    all(&[[material; 3], [9; 3]], until).await;
+    assert_eq!(store.contacts(&scope, None, 9, &everything(at(20))).await.unwrap().len(), 2, "covered");
+    all(&[[9; 3]], until).await;
+    assert_eq!(store.contacts(&scope, None, 9, &everything(at(20))).await.unwrap(), []);
+    assert_eq!(there(stale.id).await, None);
+    let touch = ContactTouch {
+        scope: scope.clone(),
+        id: stale.id,
+        epoch: stale.epoch,
+        at: at(30),
+        gone_before: at(0),
+    };
+    assert_eq!(store.touch_contacts(&[touch]).await.unwrap(), 0);
+    let owner = f.by_contact(&stale, &proof);
+    let message = f.message(1, 77, at(31));
+    let refused = store.record_message(&scope, &owner, &message, at(0), &everything(at(31))).await;
+    assert!(matches!(refused, Err(Error::NotFound { .. } | Error::Conflict { .. })), "{refused:?}");
+    // Frozen once, the time of its end stands.
+    all(&[[9; 3]], at(5_000)).await;
+    let gone = store.purge_step(&scope.tenant, DataClass::Contacts, 9, &everything(at(999)), at(9_000)).await;
+    assert_eq!(gone.unwrap(), 0);
+    // Its visitor agrees to what is asked today.
+    let mut anew = f.record(&[CONTACTS], at(40));
+    for d in &mut anew.decisions {
+        d.fingerprint = [9; 3];
+    }
+    f.append(anew, Some(proof.record)).await;
+    assert_eq!(there(stale.id).await.map(|c| (c.material, c.frozen_until)), Some(([9; 3], None)));
+    all(&[[9; 3]], until).await;
+    assert!(there(stale.id).await.is_some());
+    // Thawed as it was, when the site asks for that again.
+    assert_eq!(there(kept_fresh.id).await, None);
+    all(&[[material; 3], [9; 3]], until).await;
+    assert!(there(kept_fresh.id).await.is_some());
+    all(&[[9; 3]], until).await;
+    let due = store.purge_step(&scope.tenant, DataClass::Contacts, 9, &everything(until), at(9_000)).await;
+    assert_eq!(due.unwrap(), 1);
+    assert_eq!(
+        store.erasing(Some(&scope.tenant), 9).await.unwrap()[0].kind,
+        ErasingKind::Contact(kept_fresh.id)
+    );
+}
+
+/// A line that ends its consent on a site that keeps contacts on another basis: they stay, nothing is written to them, and
+/// an erasure on request takes them all the same.
+pub async fn contacts_may_be_kept_on_another_basis(store: &dyn Store) {
+    let scope = scope("t", "s");
+    let f = Fixture::new(store, &scope);
+    let (contact, proof) = f.contact(1, at(10)).await;
+    let mut withdrawal = f.record(&[], at(20));
+    withdrawal.act = Act::Withdrawal;
+    let new = NewRecord::new(withdrawal, Some(proof.record)).keeping(Some(LegalBasis::LegalObligation));
+    let appended = store.append_record(&new, CONTACTS, at(9_000)).await.unwrap();
+    assert_eq!(appended.erasing, []);
+    let later = everything(at(10) + 2 * LIFE);
+    let kept = store.contact(&scope, contact.id, &later).await.unwrap().unwrap();
+    assert_eq!(kept.kept_on, Some(LegalBasis::LegalObligation));
+    assert_eq!(store.contacts(&scope, None, 9, &later).await.unwrap(), [kept]);
+    assert_eq!(store.freeze_contacts(&scope, &[[9; 3]], at(30), None, 9).await.unwrap(), Some(contact.id));
+    assert!(store.contact(&scope, contact.id, &later).await.unwrap().is_some(), "it stands on no consent");
+    let owner = f.by_contact(&contact, &proof);
+    let refused =
+        store.record_message(&scope, &owner, &f.message(1, 1, at(21)), at(0), &everything(at(21))).await;
+    assert!(matches!(refused, Err(Error::NotGranted { .. })), "{refused:?}");
+    let marked = store.begin_contact_erasure(&scope, contact.id, at(9_000)).await.unwrap();
+    assert_eq!(marked.map(|e| e.kind), Some(ErasingKind::Contact(contact.id)));
+    assert_eq!(store.contact(&scope, contact.id, &later).await.unwrap(), None);
 }

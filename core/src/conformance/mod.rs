@@ -78,6 +78,8 @@ macro_rules! store_tests {
             last_seen_never_moves_back
             touches_reach_only_who_is_there
             pages_are_complete_and_in_order
+            contacts_on_another_consent_are_frozen
+            contacts_may_be_kept_on_another_basis
             erased_contacts_stay_erased
             erasure_goes_in_bounded_steps
             messages_are_numbered_and_stored_once

@@ -143,7 +143,10 @@ impl Notice {
                 code: c.code,
                 label: catalogue.category_label(c.code, language),
                 purpose: c.purpose.get(language).to_owned(),
-                on_withdrawal: (c.id == category_id::CONTACTS).then(|| words.contact_erased.clone()),
+                on_withdrawal: (c.id == category_id::CONTACTS).then(|| match &c.kept_on_withdrawal {
+                    Some((basis, reason)) => format!("{} ({})", reason.get(language), basis.article()),
+                    None => words.contact_erased.clone(),
+                }),
                 services: catalogue
                     .services()
                     .iter()

@@ -226,6 +226,12 @@ pub struct ConsentRecord {
 }
 
 impl ConsentRecord {
+    /// What a category was about when this was recorded.
+    #[must_use]
+    pub fn fingerprint_of(&self, category: CategoryCode) -> Option<[u8; 3]> {
+        self.decisions.iter().find(|d| d.category == category).map(|d| d.fingerprint)
+    }
+
     /// Whether the record grants a category at an instant, if it is the latest of its line.
     #[must_use]
     pub fn grants(&self, category: CategoryCode, now: Timestamp) -> bool {

@@ -2,8 +2,9 @@ use serde::Serialize;
 
 use super::id::{ContactId, ConversationId, FenceEpoch, MessageId};
 use super::page_url::PageUrl;
+use crate::catalogue::{CategoryCode, LegalBasis};
 use crate::clock::Timestamp;
-use crate::consent::RecordId;
+use crate::consent::{ConsentRecord, RecordId};
 use crate::error::{Error, Result};
 use crate::ip::CountryCode;
 use crate::key::Mac;
@@ -99,6 +100,13 @@ pub struct Contact {
     pub consent: RecordId,
     /// When that consent lapses.
     pub consent_until: Timestamp,
+    /// The fingerprint of what that consent was about.
+    pub material: [u8; 3],
+    /// Until when it is frozen, since the site asks for something else today than its visitor agreed to: it is shown to
+    /// nobody, nothing is written to it, and then it is erased, unless the visitor agrees anew.
+    pub frozen_until: Option<Timestamp>,
+    /// On which other basis it is kept since the consent was withdrawn.
+    pub kept_on: Option<LegalBasis>,
 }
 
 impl Contact {
@@ -122,7 +130,19 @@ impl Contact {
             conversations: 0,
             consent,
             consent_until,
+            material: [0; 3],
+            frozen_until: None,
+            kept_on: None,
         }
+    }
+
+    /// Stands on a record from now on, which grants contacts: the code given.
+    pub(crate) fn stand_on(&mut self, record: &ConsentRecord, contacts: CategoryCode) {
+        self.consent = record.id;
+        self.consent_until = record.until;
+        self.material = record.fingerprint_of(contacts).unwrap_or_default();
+        self.frozen_until = None;
+        self.kept_on = None;
     }
 }
 

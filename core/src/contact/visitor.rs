@@ -251,6 +251,30 @@ impl Visitor {
         Ok(all)
     }
 
+    /// Every conversation with every message, the oldest first.
+    pub(crate) async fn whole_conversations(&self) -> Result<Vec<(Conversation, Vec<Message>)>> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let Some(owner) = self.owner().await? else { return Ok(Vec::new()) };
+        let horizon = privet.horizon(&visit.scope().tenant, visit.now()).await?;
+        let mut all = Vec::new();
+        let conversations = privet.store().conversations(visit.scope(), owner, u16::MAX, &horizon).await?;
+        for conversation in conversations.into_iter().rev() {
+            let (mut messages, mut after) = (Vec::new(), 0);
+            loop {
+                let page = privet.read_messages(visit.scope(), &conversation, after, visit.now()).await?;
+                let more = page.len() == usize::from(SHOWN_MESSAGES);
+                after = page.last().map_or(after, |m| m.number);
+                messages.extend(page);
+                if !more {
+                    break;
+                }
+            }
+            all.push((conversation, messages));
+        }
+        Ok(all)
+    }
+
     async fn owner(&self) -> Result<Option<Owner>> {
         let visit = &self.visit;
         if let Some(contact) = visit.contact() {
@@ -389,10 +413,21 @@ impl Privet {
         conversation: &Conversation,
         now: Timestamp,
     ) -> Result<Vec<Message>> {
+        let latest = conversation.messages.saturating_sub(SHOWN_MESSAGES.into());
+        self.read_messages(scope, conversation, latest, now).await
+    }
+
+    /// Up to [`SHOWN_MESSAGES`] after a number.
+    async fn read_messages(
+        &self,
+        scope: &Scope,
+        conversation: &Conversation,
+        after: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Message>> {
         let horizon = self.horizon(&scope.tenant, now).await?;
         let subject = self.subject_of(scope, conversation).await?;
-        let latest = conversation.messages.saturating_sub(SHOWN_MESSAGES.into());
-        let stored = self.store().messages(scope, conversation.id, latest, SHOWN_MESSAGES, &horizon).await?;
+        let stored = self.store().messages(scope, conversation.id, after, SHOWN_MESSAGES, &horizon).await?;
         let Some(key) = self.keys().existing_subject_key(&scope.tenant, subject).await? else {
             // An erasure took the key; its rows are on their way.
             return Ok(Vec::new());

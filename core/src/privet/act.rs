@@ -13,7 +13,7 @@ use crate::consent::{
 };
 use crate::contact::Removed;
 use crate::error::{Error, Result};
-use crate::store::{NewRecord, SubjectDigest};
+use crate::store::{Horizon, NewRecord, SubjectDigest};
 use crate::visit::Visit;
 
 /// What a visitor answers to a notice.
@@ -228,6 +228,11 @@ impl Privet {
             // It may stand on another line than the one that ends here, if the device lost its cookie in between.
             Some(contact) => {
                 let (now, scope) = (visit.now(), visit.scope());
+                if let Some(there) = self.store().contact(scope, contact.id, &Horizon::unlimited(now)).await?
+                    && there.kept_on.is_some()
+                {
+                    return visit.decide(state).map(|()| Withdrawn { pending: false, removed });
+                }
                 let left = self.store().begin_contact_erasure(scope, contact.id, Self::fence_until(now));
                 removed += self.erase_now(left.await?.as_slice()).await;
             }
@@ -264,7 +269,7 @@ impl Privet {
             gpc: facts.gpc,
             decisions: decisions(state),
         };
-        let new = NewRecord::new(record, follows);
+        let new = NewRecord::new(record, follows).keeping(site.keeps);
         let fence_until = Self::fence_until(self.now());
         let appended = self.store().append_record(&new, contacts_code(site), fence_until).await?;
         let removed = self.erase_now(&appended.erasing).await;

@@ -72,7 +72,7 @@ impl Privet {
             return Ok(());
         }
         let objection = latest.refusing(site.sales, Act::Objection, Method::Signal, now)?;
-        let new = NewRecord::new(objection, Some(latest.id));
+        let new = NewRecord::new(objection, Some(latest.id)).keeping(site.keeps);
         let appended =
             self.store().append_record(&new, super::contacts_code(site), Self::fence_until(now)).await?;
         self.erase_now(&appended.erasing).await;

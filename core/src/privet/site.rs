@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SiteDecl;
-use crate::catalogue::{Catalogue, Category, Language, OwnNames, category_id};
+use crate::catalogue::{Catalogue, Category, Language, LegalBasis, OwnNames, category_id};
 use crate::clock::Timestamp;
 use crate::consent::cookie::CookieCodec;
 use crate::consent::{
@@ -39,6 +39,8 @@ pub(crate) struct SiteState {
     pub(crate) one_regime: Option<Regime>,
     pub(crate) gpc_promise: Option<String>,
     pub(crate) accounts: bool,
+    /// The basis on which contacts are kept when their consent is withdrawn; none where they are erased.
+    pub(crate) keeps: Option<LegalBasis>,
     pub(crate) choice_life: Duration,
     pub(crate) codec: CookieCodec,
     pub(crate) token_key: TokenKey,
@@ -67,6 +69,8 @@ impl SiteState {
             .map(|notice| SiteNotice { snapshot: notice.snapshot(), notice })
             .collect();
         audience_trackers_end(&catalogue, figures)?;
+        let kept = catalogue.category(category_id::CONTACTS).and_then(|c| c.kept_on_withdrawal.as_ref());
+        let keeps = kept.map(|(basis, _)| *basis);
         let codes = |wanted: fn(&Category) -> bool| {
             catalogue.categories().iter().filter(|c| wanted(c)).fold(0, |all, c| all | c.code.bit())
         };
@@ -86,6 +90,7 @@ impl SiteState {
             regimes: decl.regimes.clone(),
             gpc_promise: decl.gpc_promise.clone(),
             accounts: decl.accounts,
+            keeps,
             choice_life: own.choice_life,
             notices,
         }))

@@ -4,9 +4,11 @@ use std::time::Duration;
 use futures_timer::Delay;
 
 use super::rule::DataClass;
+use crate::catalogue::category_id;
 use crate::clock::Timestamp;
 use crate::contact::Removed;
 use crate::error::Result;
+use crate::legal::Figure;
 use crate::privet::Privet;
 use crate::scope::Tenant;
 
@@ -46,6 +48,9 @@ impl Privet {
         let mut report = SweepReport::default();
         // Somebody who was here in time must not be gone for what is only buffered.
         self.flush().await?;
+        if let Err(error) = self.freeze_contacts(now).await {
+            tracing::error!("contacts on a consent to something else could not be frozen: {error}");
+        }
         let mut failed = self.erase_marked(None).await.map(|removed| report.removed += removed);
         for tenant in self.store().tenants().await? {
             if let Err(error) = self.sweep_tenant(&tenant, now, &mut report).await {
@@ -58,6 +63,21 @@ impl Privet {
             tracing::info!(?report, "swept");
         }
         failed.map(|()| report)
+    }
+
+    /// Freezes the contacts of each site whose visitors agreed to something else than is asked today.
+    async fn freeze_contacts(&self, now: Timestamp) -> Result<()> {
+        let until = now + self.legal_figures().get(Figure::FrozenLife);
+        for scope in self.scopes() {
+            let Some(contacts) = self.catalogue(scope)?.category(category_id::CONTACTS) else { continue };
+            let current = [contacts.fingerprint()];
+            let mut after = None;
+            while let Some(last) = self.store().freeze_contacts(scope, &current, until, after, STEP).await? {
+                after = Some(last);
+                Delay::new(PAUSE).await;
+            }
+        }
+        Ok(())
     }
 
     async fn sweep_tenant(&self, tenant: &Tenant, now: Timestamp, report: &mut SweepReport) -> Result<()> {

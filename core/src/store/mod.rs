@@ -20,6 +20,8 @@
 //! 10. What a unit acknowledged is durable.
 //! 11. A store that was opened with one installation key refuses another.
 //! 12. Each record gets its [`ChainLink`] in the same transaction; a purge takes records and leaves their links.
+//! 13. A contact whose consent was about something else than is asked today is frozen: hidden and untouched, until it
+//!     stands on a consent to what is asked today, or is purged.
 
 mod chain;
 mod keys;
@@ -35,8 +37,8 @@ pub use memory::MemoryStore;
 pub use traits::{ConsentStore, ContactStore, ConversationStore, RetentionStore, Store};
 pub use types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasingKind,
-    ErasureCause, Horizon, MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
-    joining_line,
+    ErasureCause, Horizon, MessageToStore, NEVER_LAPSES, NewRecord, OpenInfo, OwnerProof, StoredMessage,
+    SubjectDigest, joining_line,
 };
 
 pub(crate) use keys::Keys;

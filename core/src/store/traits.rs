@@ -83,6 +83,18 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
         horizon: &Horizon,
     ) -> Result<Vec<Contact>>;
 
+    /// Freezes contacts of a site whose consent was about something else than what these fingerprints stand for, until
+    /// `until`, and thaws those that are frozen and whose consent is about it; those kept on another basis stay as they
+    /// are. Goes through up to `max` contacts after an id; answers the last one it saw, none at the end.
+    async fn freeze_contacts(
+        &self,
+        scope: &Scope,
+        current: &[[u8; 3]],
+        until: Timestamp,
+        after: Option<ContactId>,
+        max: u32,
+    ) -> Result<Option<ContactId>>;
+
     /// Marks a contact for erasure: from the commit on it is hidden and fenced until `fence_until`. None
     /// when there is no such contact.
     async fn begin_contact_erasure(
@@ -277,6 +289,10 @@ macro_rules! forward {
             async fn contacts(&self, scope: &Scope, after: Option<ContactCursor>, limit: u16, horizon: &Horizon) -> Result<Vec<Contact>> {
                 let $this = self;
                 $store.contacts(scope, after, limit, horizon).await
+            }
+            async fn freeze_contacts(&self, scope: &Scope, current: &[[u8; 3]], until: Timestamp, after: Option<ContactId>, max: u32) -> Result<Option<ContactId>> {
+                let $this = self;
+                $store.freeze_contacts(scope, current, until, after, max).await
             }
             async fn begin_contact_erasure(&self, scope: &Scope, id: ContactId, fence_until: Timestamp) -> Result<Option<Erasing>> {
                 let $this = self;

@@ -3,7 +3,7 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{CategoryCode, category_id};
+use crate::catalogue::{CategoryCode, LegalBasis, category_id};
 use crate::clock::Timestamp;
 use crate::consent::{Act, ConsentRecord, Decision, RecordId};
 use crate::contact::{
@@ -94,7 +94,12 @@ pub struct NewRecord {
     pub record: ConsentRecord,
     /// The record that the device held until now. The new one joins its line; one that is gone begins a line.
     pub follows: Option<RecordId>,
+    /// On which other basis the contacts of the line are kept if it no longer grants them; else they are erased.
+    pub keeps: Option<LegalBasis>,
 }
+
+/// When the consent of a contact lapses that is kept on another basis: never.
+pub const NEVER_LAPSES: Timestamp = Timestamp::from_millis(253_402_300_799_000);
 
 /// What became of it.
 #[derive(Clone, Debug)]
@@ -119,7 +124,14 @@ impl NewRecord {
     /// A record that begins a line, or follows another one.
     #[must_use]
     pub fn new(record: ConsentRecord, follows: Option<RecordId>) -> Self {
-        Self { record, follows }
+        Self { record, follows, keeps: None }
+    }
+
+    /// With the basis on which contacts are kept that it no longer grants.
+    #[must_use]
+    pub fn keeping(mut self, basis: Option<LegalBasis>) -> Self {
+        self.keeps = basis;
+        self
     }
 }
 
@@ -188,7 +200,15 @@ impl Horizon {
     /// Rule 7 for a contact.
     #[must_use]
     pub fn shows_contact(&self, contact: &Contact) -> bool {
-        contact.last_seen >= self.contacts && contact.consent_until > self.now
+        contact.frozen_until.is_none() && !self.ends_contact(contact)
+    }
+
+    /// Whether a contact is to be purged. One that is frozen is hidden before.
+    #[must_use]
+    pub fn ends_contact(&self, contact: &Contact) -> bool {
+        contact.last_seen < self.contacts
+            || contact.consent_until <= self.now
+            || contact.frozen_until.is_some_and(|until| until <= self.now)
     }
 
     /// Rule 7 for a conversation, beside what holds for the contact it belongs to.

@@ -55,7 +55,7 @@ struct Inner {
     newer: bool,
     /// What the device itself decided.
     device: Option<ConsentState>,
-    account: Option<AccountState>,
+    account: Option<Box<AccountState>>,
     standing: Standing,
     session: Option<ActiveSession>,
     contact: Option<ContactCookie>,
@@ -76,7 +76,7 @@ struct Live {
     /// The decision of the device that was made in this visit.
     decided: Option<ConsentState>,
     /// Who signed in in this visit, or decided for their account; or that they signed out.
-    account: Option<Option<AccountState>>,
+    account: Option<Option<Box<AccountState>>>,
     activated: Option<ActiveSession>,
     contact: Option<ContactChange>,
     /// Set-Cookie lines made from the catalogue, with the category that each needs.
@@ -227,7 +227,7 @@ impl Visit {
     }
 
     fn account_of(&self, live: &Live) -> Option<AccountState> {
-        live.account.clone().unwrap_or_else(|| self.0.account.clone())
+        live.account.as_ref().unwrap_or(&self.0.account).as_deref().cloned()
     }
 
     pub(crate) fn account(&self) -> Option<AccountState> {
@@ -273,7 +273,7 @@ impl Visit {
         }
         let device = live.decided.as_ref().or(self.0.device.as_ref());
         let account = live.account.as_ref().unwrap_or(&self.0.account);
-        Standing::of_both(device, account.as_ref(), &self.0.site, self.0.regime, self.0.gpc)
+        Standing::of_both(device, account.as_deref(), &self.0.site, self.0.regime, self.0.gpc)
     }
 
     /// The record that a granted category stands on: the account's, where the account grants it.
@@ -309,7 +309,7 @@ impl Visit {
 
     pub(crate) fn keep_account(&self, account: Option<AccountState>) -> Result<()> {
         self.still_open()?;
-        self.live().account = Some(account);
+        self.live().account = Some(account.map(Box::new));
         Ok(())
     }
 
@@ -407,9 +407,10 @@ impl Consent {
     /// not objected. A category that the catalogue does not have is never granted, and said aloud.
     #[must_use]
     pub fn allows(&self, category: &str) -> bool {
-        let code = self.visit.catalogue().category(category).map(|c| c.code);
-        self.decision(category) == Decision::Granted
-            || code.is_some_and(|code| self.visit.standing().opens(code.bit()))
+        match self.visit.catalogue().category(category) {
+            Some(found) => self.visit.standing().opens(found.code.bit()),
+            None => self.decision(category) == Decision::Granted,
+        }
     }
 
     /// Whether a declared item of storage beside cookies, or a service, that stands on an exception from consent is open.

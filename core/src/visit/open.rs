@@ -71,20 +71,17 @@ impl<'a> Cookies<'a> {
     fn read(&mut self, site: &SiteState, line: &'a [u8]) {
         for pair in pairs(line) {
             let own = &site.names;
-            // Most names are not ours: that is seen at once.
-            if pair.name.starts_with(own.common.as_bytes()) {
-                if pair.name == own.consent.as_bytes() {
-                    self.consent.add(pair.value());
-                    continue;
-                } else if pair.name == own.active.as_bytes() {
-                    self.active.add(pair.value());
-                    continue;
-                } else if pair.name == own.contact.as_bytes() {
-                    self.contact.add(pair.value());
-                } else if site.accounts && pair.name == own.account.as_bytes() {
-                    self.account.add(pair.value());
-                    continue;
-                }
+            if pair.name == own.consent.as_bytes() {
+                self.consent.add(pair.value());
+                continue;
+            } else if pair.name == own.active.as_bytes() {
+                self.active.add(pair.value());
+                continue;
+            } else if pair.name == own.contact.as_bytes() {
+                self.contact.add(pair.value());
+            } else if pair.name == own.account.as_bytes() && site.accounts {
+                self.account.add(pair.value());
+                continue;
             }
             let Some(id) = site.catalogue.find_cookie(pair.name) else {
                 self.needs_more = true;
@@ -237,7 +234,7 @@ fn close(
 struct Brought {
     newer: bool,
     state: Option<crate::consent::ConsentState>,
-    account: Option<AccountState>,
+    account: Option<Box<AccountState>>,
     standing: Standing,
     regime: Regime,
     /// If it had to be looked up.
@@ -265,8 +262,9 @@ impl Brought {
             ReadConsent::Absent | ReadConsent::Newer => None,
         };
         let decided = state.as_ref();
-        let account = cookies.account.value().and_then(|v| codec.decode_account(v, now, site.choice_life));
-        let standing = |regime| Standing::of_both(decided, account.as_ref(), site, regime, gpc);
+        let account = cookies.account.value();
+        let account = account.and_then(|v| codec.decode_account(v, now, site.choice_life)).map(Box::new);
+        let standing = |regime| Standing::of_both(decided, account.as_deref(), site, regime, gpc);
         let regime = site.one_regime.or_else(|| {
             // Where everything is decided, and was asked first, the regime of the decision stands: no look-up.
             let regime = decided.map(|s| s.regime).filter(|r| r.rules().asks)?;

@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use privet::catalogue::{CategoryCode, Language};
 use privet::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use privet::store::{
-    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NewRecord, Salt,
-    SubjectDigest, joining_line,
+    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NEVER_LAPSES, NewRecord,
+    Salt, SubjectDigest, joining_line,
 };
 use privet::{Result, Scope, Tenant, Timestamp};
 use rusqlite::types::Type;
@@ -125,7 +125,7 @@ fn append(
     insert(c, &r)?;
     let erasing = if r.grants(contacts, r.at) {
         c.prepare_cached(
-            "UPDATE contacts SET consent = ?4, consent_until = ?5
+            "UPDATE contacts SET consent = ?4, consent_until = ?5, material = ?6, frozen_until = NULL, kept_on = NULL
              WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND erasing IS NULL",
         )?
         .execute(params![
@@ -133,7 +133,21 @@ fn append(
             scope.site.as_str(),
             r.subject.as_bytes(),
             r.id.as_bytes(),
-            ms(r.until)
+            ms(r.until),
+            r.fingerprint_of(contacts).unwrap_or_default(),
+        ])?;
+        Vec::new()
+    } else if let Some(basis) = new.keeps {
+        c.prepare_cached(
+            "UPDATE contacts SET kept_on = ?4, consent_until = ?5, frozen_until = NULL
+             WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND erasing IS NULL",
+        )?
+        .execute(params![
+            scope.tenant.as_str(),
+            scope.site.as_str(),
+            r.subject.as_bytes(),
+            basis.code(),
+            ms(NEVER_LAPSES),
         ])?;
         Vec::new()
     } else {

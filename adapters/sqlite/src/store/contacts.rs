@@ -15,7 +15,8 @@ fn open(c: &Connection, proof: &ConsentProof, contact: &Contact) -> UnitResult<C
     check_fence(c, &scope.tenant, contact.subject, contact.epoch)?;
     let sql = format!(
         "SELECT {CONTACT} FROM contacts
-         WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND consent_until > ?4 AND erasing IS NULL LIMIT 1"
+         WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND consent_until > ?4
+           AND erasing IS NULL AND frozen_until IS NULL AND kept_on IS NULL LIMIT 1"
     );
     let line =
         params![scope.tenant.as_str(), scope.site.as_str(), record.subject.as_bytes(), ms(contact.created)];
@@ -24,8 +25,8 @@ fn open(c: &Connection, proof: &ConsentProof, contact: &Contact) -> UnitResult<C
     }
     c.prepare_cached(
         "INSERT OR IGNORE INTO contacts
-         (tenant, site, id, subject, epoch, country, created, last_seen, conversations, consent, consent_line, consent_until)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11)",
+         (tenant, site, id, subject, epoch, country, created, last_seen, conversations, consent, consent_line, consent_until, material)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         scope.tenant.as_str(),
@@ -39,6 +40,7 @@ fn open(c: &Connection, proof: &ConsentProof, contact: &Contact) -> UnitResult<C
         record.id.as_bytes(),
         record.subject.as_bytes(),
         ms(record.until),
+        record.fingerprint_of(proof.category()).unwrap_or_default(),
     ])?;
     let everything = Horizon::unlimited(contact.created);
     Ok(shown_contact(c, scope, contact.id, &everything)?.ok_or(privet::Error::Fenced)?)
@@ -47,7 +49,7 @@ fn open(c: &Connection, proof: &ConsentProof, contact: &Contact) -> UnitResult<C
 fn touch(c: &Connection, touches: &[ContactTouch]) -> UnitResult<u64> {
     let mut statement = c.prepare_cached(
         "UPDATE contacts SET last_seen = ?5
-         WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND epoch = ?4 AND erasing IS NULL
+         WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND epoch = ?4 AND erasing IS NULL AND frozen_until IS NULL
            AND last_seen < ?5 AND last_seen >= ?6 AND consent_until > ?5",
     )?;
     let mut moved = 0;
@@ -76,7 +78,8 @@ fn page(
     let (seen, id) = after.map_or((i64::MAX, [0xff; 16]), |a| (ms(a.last_seen), *a.id.as_bytes()));
     let sql = format!(
         "SELECT {CONTACT} FROM contacts
-         WHERE tenant = ?1 AND site = ?2 AND (last_seen, id) < (?3, ?4) AND last_seen >= ?5 AND consent_until > ?6 AND erasing IS NULL
+         WHERE tenant = ?1 AND site = ?2 AND (last_seen, id) < (?3, ?4) AND last_seen >= ?5 AND consent_until > ?6
+           AND erasing IS NULL AND frozen_until IS NULL
          ORDER BY last_seen DESC, id DESC LIMIT ?7"
     );
     let mut statement = c.prepare_cached(&sql)?;
@@ -93,6 +96,37 @@ fn page(
         read_contact,
     )?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn freeze(
+    c: &Connection,
+    scope: &Scope,
+    current: &[[u8; 3]],
+    until: Timestamp,
+    after: Option<ContactId>,
+    max: u32,
+) -> UnitResult<Option<ContactId>> {
+    let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
+    let from = after.map_or([0; 16], |id| *id.as_bytes());
+    let seen: Vec<([u8; 16], [u8; 3], bool, bool)> = c
+        .prepare_cached(
+            "SELECT id, material, frozen_until IS NOT NULL, kept_on IS NOT NULL FROM contacts
+             WHERE tenant = ?1 AND site = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+        )?
+        .query_map(params![tenant, site, from, max], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut set = c.prepare_cached(
+        "UPDATE contacts SET frozen_until = ?4 WHERE tenant = ?1 AND site = ?2 AND id = ?3",
+    )?;
+    for (id, material, frozen, kept) in &seen {
+        let fits = current.contains(material);
+        if !kept && fits == *frozen {
+            set.execute(params![tenant, site, id, (!fits).then_some(ms(until))])?;
+        }
+    }
+    Ok(seen.last().map(|(id, ..)| ContactId::from_bytes(*id)))
 }
 
 /// Touches in one transaction at most: nobody waits long behind it.
@@ -128,6 +162,18 @@ impl ContactStore for SqliteStore {
     ) -> Result<Vec<Contact>> {
         let (scope, horizon) = (scope.clone(), *horizon);
         self.db.read(move |c| page(c, &scope, after, limit, &horizon)).await
+    }
+
+    async fn freeze_contacts(
+        &self,
+        scope: &Scope,
+        current: &[[u8; 3]],
+        until: Timestamp,
+        after: Option<ContactId>,
+        max: u32,
+    ) -> Result<Option<ContactId>> {
+        let (scope, current) = (scope.clone(), current.to_vec());
+        self.db.write(Priority::Housekeeping, move |c| freeze(c, &scope, &current, until, after, max)).await
     }
 
     async fn begin_contact_erasure(

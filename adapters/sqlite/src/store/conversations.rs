@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use privet::catalogue::CategoryCode;
 use privet::consent::ConsentRecord;
 use privet::contact::{Author, Channel, ContactId, Conversation, ConversationId, MessageId, Owner, Sealed};
 use privet::store::{
@@ -136,9 +137,15 @@ fn count_conversations(c: &Connection, scope: &Scope, contact: ContactId, by: i6
 
 /// A contact that speaks on another line of consent than before goes over to it: a withdrawal of that line has to
 /// erase it.
-fn stand_on(c: &Connection, scope: &Scope, contact: ContactId, record: &ConsentRecord) -> UnitResult<()> {
+fn stand_on(
+    c: &Connection,
+    scope: &Scope,
+    contact: ContactId,
+    record: &ConsentRecord,
+    contacts: CategoryCode,
+) -> UnitResult<()> {
     c.prepare_cached(
-        "UPDATE contacts SET consent = ?4, consent_line = ?5, consent_until = ?6
+        "UPDATE contacts SET consent = ?4, consent_line = ?5, consent_until = ?6, material = ?7, frozen_until = NULL, kept_on = NULL
          WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND consent_line <> ?5",
     )?
     .execute(params![
@@ -147,7 +154,8 @@ fn stand_on(c: &Connection, scope: &Scope, contact: ContactId, record: &ConsentR
         contact.as_bytes(),
         record.id.as_bytes(),
         record.subject.as_bytes(),
-        ms(record.until)
+        ms(record.until),
+        record.fingerprint_of(contacts).unwrap_or_default(),
     ])?;
     Ok(())
 }
@@ -166,7 +174,7 @@ fn record_message(
             check_fence(c, &scope.tenant, *subject, *epoch)?;
             let contact = shown_contact(c, scope, *id, horizon)?.filter(|contact| contact.epoch == *epoch);
             contact.ok_or(Error::NotFound { what: "contact" })?;
-            stand_on(c, scope, *id, &record)?;
+            stand_on(c, scope, *id, &record, proof.category())?;
             (Owner::Contact(*id), None)
         }
         OwnerProof::Session { session, subject } => (Owner::Session(*session), Some(*subject)),
@@ -271,7 +279,7 @@ fn adopt(c: &Connection, adoption: &Adoption, horizon: &Horizon) -> UnitResult<(
     check_fence(c, &scope.tenant, *subject, *epoch)?;
     let there = shown_contact(c, scope, *contact, horizon)?.filter(|found| found.epoch == *epoch);
     there.ok_or(Error::NotFound { what: "contact" })?;
-    stand_on(c, scope, *contact, &record)?;
+    stand_on(c, scope, *contact, &record, proof.category())?;
     let mine =
         shown(c, scope, *conversation, horizon)?.filter(|found| found.owner == Owner::Session(*session));
     mine.ok_or(Error::NotFound { what: "conversation" })?;

@@ -8,7 +8,7 @@ mod retention;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use privet::catalogue::Language;
+use privet::catalogue::{Language, LegalBasis};
 use privet::consent::{Act, ConsentRecord, Method, NoticeId, RecordId, RecordedDecision, Regime};
 use privet::contact::{Contact, ContactId, FenceEpoch};
 use privet::ip::CountryCode;
@@ -186,8 +186,7 @@ fn check_fence(c: &Connection, tenant: &Tenant, subject: SubjectDigest, epoch: F
     if fenced { Err(Error::Fenced.into()) } else { Ok(()) }
 }
 
-const CONTACT: &str =
-    "id, epoch, subject, country, created, last_seen, conversations, consent, consent_until";
+const CONTACT: &str = "id, epoch, subject, country, created, last_seen, conversations, consent, consent_until, material, frozen_until, kept_on";
 
 fn read_contact(row: &Row<'_>) -> rusqlite::Result<Contact> {
     Ok(Contact {
@@ -200,6 +199,12 @@ fn read_contact(row: &Row<'_>) -> rusqlite::Result<Contact> {
         conversations: row.get(6)?,
         consent: RecordId::from_bytes(row.get(7)?),
         consent_until: time(row, 8)?,
+        material: row.get(9)?,
+        frozen_until: row.get::<_, Option<i64>>(10)?.map(Timestamp::from_millis),
+        kept_on: row
+            .get::<_, Option<u8>>(11)?
+            .map(|code| LegalBasis::from_code(code).ok_or_else(|| unreadable(11, "kept_on")))
+            .transpose()?,
     })
 }
 

@@ -61,6 +61,11 @@ fn purge_contacts(
         let due = "site = ?1 AND id IN (SELECT id FROM contacts WHERE tenant = ?4 AND site = ?1 AND consent_until <= ?2 AND erasing IS NULL LIMIT ?3)";
         taken +=
             u32::try_from(mark_contacts(c, tenant, due, &values, cause, fence_until)?.len()).unwrap_or(0);
+        let left = max - taken;
+        let values: [&dyn ToSql; 4] = [&site.as_str(), &now, &left, &tenant.as_str()];
+        let due = "site = ?1 AND id IN (SELECT id FROM contacts WHERE tenant = ?4 AND site = ?1 AND frozen_until <= ?2 AND erasing IS NULL LIMIT ?3)";
+        taken +=
+            u32::try_from(mark_contacts(c, tenant, due, &values, cause, fence_until)?.len()).unwrap_or(0);
         if taken >= max {
             break;
         }

@@ -1,6 +1,7 @@
 //! The routes: from a request to an answer.
 
 mod act;
+mod me;
 mod receipt;
 mod statement;
 
@@ -32,6 +33,7 @@ pub fn paths(privet: &Privet) -> Vec<String> {
         "/cookies.md",
         "/cookies.json",
         "/receipt",
+        "/me",
         "/privet.js",
         "/privet.css",
     ]
@@ -58,6 +60,7 @@ pub async fn respond(visit: &Visit, request: &Request) -> Reply {
         (Method::Get | Method::Head, "/cookies.md") => statement::markdown(visit, request),
         (Method::Get | Method::Head, "/cookies.json") => statement::json(visit, request),
         (Method::Get | Method::Head, "/receipt") => receipt::receipt(visit, request).await,
+        (Method::Get | Method::Head, "/me") => me::me(visit, request).await,
         (Method::Get | Method::Head, "/privet.js") => assets::script(request),
         (Method::Get | Method::Head, "/privet.css") => assets::style(request),
         (Method::Post, "/consent") => act::consent(visit, request).await,
@@ -65,8 +68,8 @@ pub async fn respond(visit: &Visit, request: &Request) -> Reply {
         (Method::Post, "/activate") => act::activate(visit, request),
         (
             _,
-            "" | "/" | "/banner" | "/cookies" | "/cookies.md" | "/cookies.json" | "/receipt" | "/privet.js"
-            | "/privet.css",
+            "" | "/" | "/banner" | "/cookies" | "/cookies.md" | "/cookies.json" | "/receipt" | "/me"
+            | "/privet.js" | "/privet.css",
         ) => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD"),
         (_, "/consent") => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD, POST"),
         (_, "/withdraw" | "/activate") => Reply::problem(405, "Method not allowed").header("allow", "POST"),

@@ -19,6 +19,8 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Datenschutz-Einstellungen",
     choices_link: "Ihre Wahl zum Datenschutz",
     signal_honoured: "Widerspruch beachtet",
+    own_data: "Was über Sie gespeichert ist",
+    own_data_first: "Laden Sie es vorher herunter, wenn Sie es behalten möchten:",
     receipt_link: "Ihr Beleg (JSON)",
     back: "Zurück zur Seite",
     stale_title: "Der Hinweis hat sich geändert",

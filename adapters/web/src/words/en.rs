@@ -19,6 +19,8 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Privacy settings",
     choices_link: "Your Privacy Choices",
     signal_honoured: "Opt-out request honoured",
+    own_data: "What is held about you",
+    own_data_first: "Download it first, if you want to keep it:",
     receipt_link: "Your receipt (JSON)",
     back: "Back to the site",
     stale_title: "The notice has changed",

@@ -19,6 +19,8 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Ajustes de privacidad",
     choices_link: "Sus opciones de privacidad",
     signal_honoured: "Oposición respetada",
+    own_data: "Lo que se guarda sobre usted",
+    own_data_first: "Descárguelo antes, si quiere conservarlo:",
     receipt_link: "Su recibo (JSON)",
     back: "Volver al sitio",
     stale_title: "El aviso ha cambiado",

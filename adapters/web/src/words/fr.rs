@@ -19,6 +19,8 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Paramètres de confidentialité",
     choices_link: "Vos choix de confidentialité",
     signal_honoured: "Refus pris en compte",
+    own_data: "Ce qui est conservé sur vous",
+    own_data_first: "Téléchargez-le d’abord, si vous voulez le garder :",
     receipt_link: "Votre reçu (JSON)",
     back: "Retour au site",
     stale_title: "L’avis a changé",

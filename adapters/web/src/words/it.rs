@@ -19,6 +19,8 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Impostazioni sulla privacy",
     choices_link: "Le sue scelte sulla privacy",
     signal_honoured: "Opposizione rispettata",
+    own_data: "Ciò che è conservato su di lei",
+    own_data_first: "Lo scarichi prima, se vuole conservarlo:",
     receipt_link: "La sua ricevuta (JSON)",
     back: "Torna al sito",
     stale_title: "L’avviso è cambiato",

@@ -19,6 +19,8 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Privacy-instellingen",
     choices_link: "Uw privacykeuzes",
     signal_honoured: "Bezwaar gehonoreerd",
+    own_data: "Wat over u wordt bewaard",
+    own_data_first: "Download het eerst, als u het wilt bewaren:",
     receipt_link: "Uw ontvangstbewijs (JSON)",
     back: "Terug naar de site",
     stale_title: "De melding is gewijzigd",

@@ -2,8 +2,8 @@
 
 use super::{Check, MAX_CATEGORIES, USEFUL_CATEGORIES};
 use crate::catalogue::Category;
-use crate::catalogue::declare::CategoryDecl;
-use crate::catalogue::gate::{CategoryCode, category_id};
+use crate::catalogue::declare::{CategoryDecl, KeepDecl};
+use crate::catalogue::gate::{CategoryCode, LegalBasis, category_id};
 use crate::catalogue::lint::Rule;
 use crate::catalogue::text::Text;
 
@@ -51,6 +51,10 @@ impl Check<'_> {
                 label,
                 purpose,
                 sale_or_share: decl.sale_or_share,
+                kept_on_withdrawal: decl
+                    .on_withdrawal
+                    .as_ref()
+                    .and_then(|keep| self.keep(&at, &decl.id, keep)),
                 material: [0; 32],
             });
         }
@@ -73,6 +77,29 @@ impl Check<'_> {
             );
         }
         categories
+    }
+
+    /// A basis that outlives the consent, for data that privet holds.
+    fn keep(&mut self, at: &str, id: &str, decl: &KeepDecl) -> Option<(LegalBasis, Text)> {
+        if id != category_id::CONTACTS {
+            self.find(
+                Rule::BadKeep,
+                at,
+                "privet holds nothing under this category that it could keep",
+                "take `on_withdrawal` away; what the app itself holds is the app's to end",
+            );
+            return None;
+        }
+        if decl.keep == LegalBasis::Consent {
+            self.find(
+                Rule::BadKeep,
+                at,
+                "what was held on consent is to be kept on consent after that was withdrawn",
+                "name another basis, or take `on_withdrawal` away: then it is erased",
+            );
+            return None;
+        }
+        Some((decl.keep, self.text(at, "on_withdrawal.reason", decl.reason.clone())))
     }
 
     pub(super) fn code(&mut self, at: &str, decl: &CategoryDecl) -> Option<CategoryCode> {

@@ -12,7 +12,9 @@ use crate::error::Result;
 use crate::scope::{Scope, Tenant};
 use crate::store::chain::{ChainLink, Chained, KeptRecord};
 use crate::store::traits::ConsentStore;
-use crate::store::types::{AppendedRecord, ConsentProof, NewRecord, SubjectDigest, joining_line};
+use crate::store::types::{
+    AppendedRecord, ConsentProof, NEVER_LAPSES, NewRecord, SubjectDigest, joining_line,
+};
 
 #[async_trait]
 impl ConsentStore for MemoryStore {
@@ -58,8 +60,13 @@ impl ConsentStore for MemoryStore {
         for id in of_line {
             if record.grants(contacts, record.at) {
                 if let Some(row) = tables.contacts.get_mut(&(scope.clone(), id)) {
-                    row.value.consent = record.id;
-                    row.value.consent_until = record.until;
+                    row.value.stand_on(&record, contacts);
+                }
+            } else if let Some(basis) = new.keeps {
+                if let Some(row) = tables.contacts.get_mut(&(scope.clone(), id)) {
+                    row.value.kept_on = Some(basis);
+                    row.value.consent_until = NEVER_LAPSES;
+                    row.value.frozen_until = None;
                 }
             } else {
                 let cause = record.act.erasure_cause();

@@ -1,5 +1,7 @@
 //! Contacts.
 
+use std::ops::Bound;
+
 use async_trait::async_trait;
 
 use super::{MemoryStore, Row};
@@ -22,10 +24,12 @@ impl ContactStore for MemoryStore {
         if let Some(there) = tables.live_of_line(scope, proof.record, contact.created) {
             return Ok(there);
         }
-        let until = tables.record(scope, proof.record).map_or(contact.created, |r| r.until);
+        let record = tables.record(scope, proof.record).cloned();
         let row = tables.contacts.entry((scope.clone(), contact.id)).or_insert_with(|| {
-            let value =
-                Contact { consent: proof.record, consent_until: until, conversations: 0, ..contact.clone() };
+            let mut value = Contact { conversations: 0, ..contact.clone() };
+            if let Some(record) = &record {
+                value.stand_on(record, proof.category);
+            }
             Row::new(value, None)
         });
         Ok(row.value.clone())
@@ -37,8 +41,10 @@ impl ContactStore for MemoryStore {
         for t in touches {
             let Some(row) = tables.contacts.get_mut(&(t.scope.clone(), t.id)) else { continue };
             let contact = &mut row.value;
-            let there =
-                row.erasing.is_none() && contact.last_seen >= t.gone_before && contact.consent_until > t.at;
+            let there = row.erasing.is_none()
+                && contact.frozen_until.is_none()
+                && contact.last_seen >= t.gone_before
+                && contact.consent_until > t.at;
             if there && contact.epoch == t.epoch && contact.last_seen < t.at {
                 contact.last_seen = t.at;
                 moved += 1;
@@ -70,6 +76,36 @@ impl ContactStore for MemoryStore {
         all.sort_by_key(|c| std::cmp::Reverse((c.last_seen, c.id)));
         all.truncate(limit.into());
         Ok(all)
+    }
+
+    async fn freeze_contacts(
+        &self,
+        scope: &Scope,
+        current: &[[u8; 3]],
+        until: Timestamp,
+        after: Option<ContactId>,
+        max: u32,
+    ) -> Result<Option<ContactId>> {
+        let mut tables = self.locked();
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = match after {
+            Bound::Excluded(id) => Bound::Excluded((scope.clone(), id)),
+            _ => Bound::Included((scope.clone(), ContactId::from_bytes([0; 16]))),
+        };
+        let mut last = None;
+        let rows = tables.contacts.range_mut((from, Bound::Unbounded)).take_while(|((s, _), _)| s == scope);
+        for ((_, id), row) in rows.take(max as usize) {
+            last = Some(*id);
+            let contact = &mut row.value;
+            if contact.kept_on.is_some() {
+                continue;
+            }
+            contact.frozen_until = match contact.frozen_until {
+                _ if current.contains(&contact.material) => None,
+                frozen => frozen.or(Some(until)),
+            };
+        }
+        Ok(last)
     }
 
     async fn begin_contact_erasure(

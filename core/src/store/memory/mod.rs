@@ -87,6 +87,8 @@ impl Tables {
         let mut rows = self.contacts.iter().filter(|((s, _), row)| s == scope && row.erasing.is_none());
         let found = rows.find(|(_, row)| {
             row.value.consent_until > now
+                && row.value.kept_on.is_none()
+                && row.value.frozen_until.is_none()
                 && self.record(scope, row.value.consent).is_some_and(|r| r.subject == line)
         });
         found.map(|(_, row)| row.value.clone())
@@ -101,8 +103,7 @@ impl Tables {
         if line != Some(record.subject)
             && let Some(row) = self.contacts.get_mut(&(scope.clone(), id))
         {
-            row.value.consent = record.id;
-            row.value.consent_until = record.until;
+            row.value.stand_on(&record, proof.category);
         }
     }
 

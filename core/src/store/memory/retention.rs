@@ -54,7 +54,7 @@ impl RetentionStore for MemoryStore {
                     .contacts
                     .iter()
                     .filter(|((s, _), row)| {
-                        s.tenant == *tenant && row.erasing.is_none() && !horizon.shows_contact(&row.value)
+                        s.tenant == *tenant && row.erasing.is_none() && horizon.ends_contact(&row.value)
                     })
                     .map(|(k, _)| k.clone())
                     .take(max)
