@@ -172,7 +172,7 @@ fn con_08_what_lapsed_is_hidden_and_then_erased() {
 /// else's is.
 #[test]
 fn rec_07_ones_own_data_has_the_history_of_consent() {
-    let (privet, clock) = common::installation(|b| b.account_consent());
+    let (privet, clock) = common::installation(privet::Builder::account_consent);
     let mut browser = Browser::default();
     let data = |browser: &Browser| block_on(browser.open(&privet).0.visitor().data()).unwrap();
     assert!(data(&browser).is_nothing(), "said, rather than an error");

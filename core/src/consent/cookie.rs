@@ -261,12 +261,11 @@ fn read_state(body: &[u8], now: Timestamp, choice_life: Duration) -> Option<Cons
     };
     let (choices, rest) = choices.as_chunks::<4>();
     let mut last = 0;
-    for &[head, f1, f2, f3] in choices {
+    for (place, &[head, f1, f2, f3]) in choices.iter().enumerate() {
         let code = CategoryCode::new(head >> 2).filter(|c| c.get() > last)?;
         last = code.get();
-        state
-            .set(Choice { code, kept: Kept::from_bits(head & 3)?, fingerprint: [f1, f2, f3] })
-            .then_some(())?;
+        let choice = Choice { code, kept: Kept::from_bits(head & 3)?, fingerprint: [f1, f2, f3] };
+        state.put(place, choice).then_some(())?;
     }
     // A grant without a record proves nothing; a record without a grant is an identifier for nothing.
     let sound = state.record.is_some() == (state.grants_something() || state.pending);

@@ -99,6 +99,11 @@ impl ConsentState {
         }
     }
 
+    /// Puts a choice in a place, for one who has the choices in the order of their codes; false when there is none.
+    pub(crate) fn put(&mut self, place: usize, choice: Choice) -> bool {
+        self.choices.get_mut(place).map(|free| *free = Some(choice)).is_some()
+    }
+
     /// In the order of their codes.
     pub(crate) fn choices(&self) -> impl Iterator<Item = &Choice> {
         self.choices.iter().map_while(Option::as_ref)

@@ -53,7 +53,9 @@ pub(crate) const APP: &[Scenario] = &[
     // Routes that privet does not have yet, or has only where the app promises it: nobody answers them.
     ("the notice under Art. 13", &[get("/privacy/notice").with(&[PEOPLE])]),
     ("the notice under Art. 13, as JSON", &[get("/privacy/notice.json")]),
-    ("what is held about me", &[ACCEPT, get("/privacy/me")]),
+    ("what is held about me", &[ACCEPT, ASK, get("/privacy/me")]),
+    ("what is held about me, as CSV", &[ACCEPT, ASK, get("/privacy/me?format=csv")]),
+    ("what is held of a visit", &[REJECT, ASK, get("/privacy/me")]),
     ("what is held about me, as if it were a file", &[ACCEPT, get("/privacy/me.css")]),
     ("erase me", &[ACCEPT, post("/privacy/me/erase", &[SAME, FORM], "")]),
     ("the promise to honour GPC, which this app does not make", &[get("/.well-known/gpc.json")]),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
 
 mod app;
+mod lab;
 mod routes;
 mod seen;
 mod step;
@@ -32,6 +33,8 @@ enum Adapter {
     Of(Framework),
     /// The one of the guide, which has privet's routes alone.
     OfTheGuide,
+    /// The laboratory in place of the shop.
+    InTheLab(Framework),
 }
 
 const AXUM: Adapter = Adapter::Of(Framework::Axum);
@@ -46,6 +49,7 @@ impl Side {
         let mut client = Client::new(match adapter {
             Adapter::Of(framework) => Site::open(framework, storage, clock.clone()).await,
             Adapter::OfTheGuide => Site::in_the_guide(storage, clock.clone()).await,
+            Adapter::InTheLab(framework) => privet_tests::lab::open(framework, storage, clock.clone()).await,
         });
         let held = client.token().await;
         Self { client, clock, held }
@@ -133,7 +137,11 @@ fn shown(answer: &Answered) -> String {
 
 /// Both answers to the last step, after it was made sure that those before it are alike.
 async fn both(drawn: &mut Drawn, other: Adapter, (name, steps): &Scenario) -> (Answered, Answered) {
-    let mut axum = Side::open(AXUM).await;
+    let mut axum = Side::open(match other {
+        Adapter::InTheLab(_) => Adapter::InTheLab(Framework::Axum),
+        Adapter::Of(_) | Adapter::OfTheGuide => AXUM,
+    })
+    .await;
     let mut other = Side::open(other).await;
     let mut answers = None;
     for (at, step) in steps.iter().enumerate() {
@@ -169,6 +177,16 @@ async fn axum_and_actix_web_answer_alike() {
     let names: BTreeSet<_> = scenarios().map(|(name, _)| name).collect();
     assert!(scenarios().count() >= 190, "{}", scenarios().count());
     assert_eq!(names.len(), scenarios().count(), "each has a name of its own");
+}
+
+/// What regimes, the browser's signal and accounts change is the same on both.
+#[tokio::test]
+async fn the_laboratory_answers_alike_on_both() {
+    for scenario in lab::LAB {
+        let mut drawn = Drawn::default();
+        let (one, two) = both(&mut drawn, Adapter::InTheLab(Framework::ActixWeb), scenario).await;
+        assert_alike(&mut drawn, scenario.0, scenario.1.len(), &one, &two);
+    }
 }
 
 /// The adapter that the guide teaches is one.
