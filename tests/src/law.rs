@@ -9,8 +9,24 @@ fn root() -> PathBuf {
 
 /// The musts of the groups that are built: id and what it demands.
 pub fn musts() -> BTreeMap<String, String> {
+    lines_of(|section| section != "[browser]")
+}
+
+/// What is left to show in a browser of a must whose rest is shown: id and what.
+pub fn for_browsers() -> BTreeMap<String, String> {
+    lines_of(|section| section == "[browser]")
+}
+
+fn lines_of(wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(root().join("tests/law.toml")).expect("law.toml");
+    let mut section = "";
     text.lines()
+        .filter(|line| {
+            if line.starts_with('[') {
+                section = line;
+            }
+            wanted(section)
+        })
         .filter_map(|line| line.strip_prefix('"')?.split_once("\" = \""))
         .map(|(id, demand)| (id.to_owned(), demand.trim_end_matches('"').to_owned()))
         .collect()
@@ -71,13 +87,16 @@ fn id_of(name: &str) -> Option<String> {
 
 /// The matrix, for people.
 pub fn matrix() -> String {
-    let (musts, tests) = (musts(), tests());
+    let (musts, tests, for_browsers) = (musts(), tests(), for_browsers());
     let mut out = String::from("Musts of the groups that are built, and the tests that carry their ids\n");
     for (id, demand) in &musts {
         out.push_str(&format!("\n{id}  {demand}\n"));
         match tests.get(id) {
             Some(tests) => tests.iter().for_each(|t| out.push_str(&format!("       {t}\n"))),
             None => out.push_str("       NO TEST\n"),
+        }
+        if let Some(left) = for_browsers.get(id) {
+            out.push_str(&format!("       browser, later: {left}\n"));
         }
     }
     out.push_str("\nOther ids that tests carry already: ");
