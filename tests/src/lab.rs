@@ -138,11 +138,15 @@ pub const COOKIES: [&str; 5] = [
 const PAGE: &str = "<!doctype html><html lang=\"en\"><title>Lab</title><body><h1>Lab</h1></body></html>";
 
 pub async fn open(framework: Framework, storage: Storage, clock: impl Clock + 'static) -> Site {
-    let privet = installation(storage, clock).await;
+    on(framework, &installation(storage, clock).await)
+}
+
+/// The laboratory's pages around an installation of the test's own.
+pub fn on(framework: Framework, privet: &Privet) -> Site {
     match framework {
-        Framework::Axum => Site::Axum(privet_axum::testing::in_process(on_axum(&privet), &privet)),
+        Framework::Axum => Site::Axum(privet_axum::testing::in_process(on_axum(privet), privet)),
         Framework::ActixWeb => {
-            Site::ActixWeb(privet_actix_web::testing::in_process(on_actix_web(&privet), &privet))
+            Site::ActixWeb(privet_actix_web::testing::in_process(on_actix_web(privet), privet))
         }
     }
 }

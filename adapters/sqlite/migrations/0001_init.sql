@@ -53,6 +53,17 @@ CREATE UNIQUE INDEX consent_records_id ON consent_records (tenant, site, id);
 CREATE INDEX consent_records_line ON consent_records (tenant, site, subject, seq);
 CREATE INDEX consent_records_until ON consent_records (tenant, until);
 
+-- How often, per day (days since 1970, UTC), something was shown or refused that leaves no record.
+CREATE TABLE consent_counts (
+    tenant TEXT    NOT NULL,
+    site   TEXT    NOT NULL,
+    day    INTEGER NOT NULL,
+    kind   INTEGER NOT NULL,
+    notice BLOB    NOT NULL,
+    count  INTEGER NOT NULL,
+    PRIMARY KEY (tenant, site, day, kind, notice)
+) WITHOUT ROWID;
+
 CREATE TABLE contacts (
     tenant        TEXT    NOT NULL,
     site          TEXT    NOT NULL,

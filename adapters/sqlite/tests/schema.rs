@@ -27,6 +27,7 @@ fn ip_07_there_is_no_place_for_an_address() {
     let db = Connection::open(folder.path().join("privet.db")).unwrap();
     let expected = [
         ("_privet_migrations", "version"),
+        ("consent_counts", "tenant site day kind notice count"),
         ("consent_links", "tenant segment seq until digest hash"),
         (
             "consent_records",

@@ -3,7 +3,7 @@
 use askama::Template;
 use privet::Visit;
 use privet::catalogue::{Language, Statement, StatementItem};
-use privet::consent::{Decision, Notice, NoticeCategory, SiteNotice};
+use privet::consent::{CountKind, Decision, Notice, NoticeCategory, SiteNotice};
 
 use crate::assets::{script_path, style_path};
 use crate::state::state_json;
@@ -104,6 +104,7 @@ fn rendered(page: &impl Template) -> String {
 
 /// The banner of a visitor who has not decided; empty for one who has.
 pub(crate) fn banner(visit: &Visit, notice: &SiteNotice, return_to: &str) -> String {
+    visit.notice_shown(notice, CountKind::BannerShown);
     let base = visit.privet().base_path();
     rendered(&BannerPage {
         lang: notice.notice.language.as_str(),
@@ -133,6 +134,7 @@ pub(crate) fn embed(visit: &Visit, notice: &SiteNotice, return_to: &str) -> Stri
 }
 
 pub(crate) fn settings(visit: &Visit, notice: &SiteNotice, return_to: &str, stale: bool) -> String {
+    visit.notice_shown(notice, CountKind::SettingsShown);
     let base = visit.privet().base_path();
     let language = &notice.notice.language;
     let words = words::of(language);

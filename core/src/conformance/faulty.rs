@@ -4,8 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_timer::Delay;
 
-use crate::clock::Timestamp;
-use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::clock::{Day, Timestamp};
+use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, Owner};
 use crate::error::{Error, Result};
 use crate::retention::{DataClass, RetentionRule};

@@ -15,6 +15,7 @@
 mod consent;
 mod contacts;
 mod conversations;
+mod counts;
 mod faulty;
 mod fixture;
 mod retention;
@@ -22,6 +23,7 @@ mod retention;
 pub use consent::*;
 pub use contacts::*;
 pub use conversations::*;
+pub use counts::*;
 pub use faulty::FaultyStore;
 pub use fixture::Fixture;
 pub use retention::*;
@@ -96,6 +98,8 @@ macro_rules! store_tests {
             rules_are_the_tenants_own
             fences_end
             erasures_share_a_step
+            counts_add_up
+            counts_end
         );
     };
     (@cases $make:expr, $run:expr; $($case:ident)*) => {

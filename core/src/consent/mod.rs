@@ -2,9 +2,10 @@
 //!
 //! A device keeps its decisions in one cookie ([format](cookie)); a grant or withdrawal is also a
 //! [`ConsentRecord`] in the store, tied to the [`NoticeSnapshot`] that was shown. A plain refusal leaves no
-//! record: it would need an identifier before there is consent.
+//! record: it would need an identifier before there is consent. It is [counted](ConsentCount), as are showings.
 
 pub mod cookie;
+mod count;
 mod notice;
 mod receipt;
 mod record;
@@ -13,6 +14,7 @@ mod state;
 mod token;
 mod words;
 
+pub use count::{ConsentCount, CountKind};
 pub use notice::{
     Notice, NoticeCategory, NoticeEntry, NoticeId, NoticeRecipient, NoticeService, NoticeSnapshot,
 };

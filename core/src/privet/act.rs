@@ -8,8 +8,8 @@ use crate::catalogue::{CategoryCode, Language, category_id};
 use crate::clock::Timestamp;
 use crate::consent::cookie::{ContactCookie, last_day};
 use crate::consent::{
-    Act, Choice, ConsentRecord, ConsentState, Decision, Kept, Method, NoticeId, RecordId, RecordedDecision,
-    Standing,
+    Act, Choice, ConsentRecord, ConsentState, CountKind, Decision, Kept, Method, NoticeId, RecordId,
+    RecordedDecision, Standing,
 };
 use crate::contact::Removed;
 use crate::error::{Error, Result};
@@ -100,7 +100,7 @@ impl Privet {
         let before = visit.state().unwrap_or_else(|| ConsentState::new(visit.regime(), visit.now().day()));
         let nothing_held = !wanted.grants_something() && (before.record.is_none() || before.pending);
         if nothing_held && (!visit.signed_in() || before.pending) {
-            return self.refuse_on_device(visit, wanted, &before).map(Decided::Done);
+            return self.refuse_on_device(visit, wanted, &before, token.notice).map(Decided::Done);
         }
         let adds = granted_mask(&wanted) & !visit.standing().granted;
         let withdrawn = granted_mask(&before) & !granted_mask(&wanted);
@@ -143,15 +143,15 @@ impl Privet {
         let mut wanted = before.withdrawing(codes, visit.now().day());
         // Whoever withdraws what was never asked has refused it.
         refuse_unknown(&mut wanted, site, codes);
+        let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
         let nothing_held = before.record.is_none() || before.pending;
         if nothing_held && (!visit.signed_in() || before.pending) {
-            return self.refuse_on_device(visit, wanted, &before);
+            return self.refuse_on_device(visit, wanted, &before, notice);
         }
         if !nothing_held && granted_mask(&wanted) == granted_mask(&before) {
             visit.decide(wanted)?;
             return Ok(Withdrawn::default());
         }
-        let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
         let act = if nothing_held { Act::Refusal } else { Act::Withdrawal };
         let facts = Facts::of(visit, act, notice, provenance);
         match self.record(visit, &wanted, before.record, facts).await {
@@ -162,12 +162,13 @@ impl Privet {
         }
     }
 
-    /// A refusal of a device that granted nothing, or whose withdrawal still waits: no new record.
+    /// A refusal of a device that granted nothing, or whose withdrawal still waits: no new record. The former is counted.
     fn refuse_on_device(
         &self,
         visit: &Visit,
         mut wanted: ConsentState,
         before: &ConsentState,
+        notice: NoticeId,
     ) -> Result<Withdrawn> {
         wanted.pending = before.pending;
         wanted.record = before.record;
@@ -176,6 +177,9 @@ impl Privet {
         }
         let pending = wanted.pending;
         visit.decide(wanted)?;
+        if !pending {
+            visit.site().count(visit.now().day(), CountKind::Refusal, notice);
+        }
         Ok(Withdrawn { pending, removed: Removed::default() })
     }
 

@@ -3,6 +3,7 @@
 mod account;
 mod act;
 mod builder;
+mod counts;
 mod objections;
 mod pending;
 mod proof;

@@ -63,6 +63,7 @@ impl Privet {
         self.logged("recording what waits", self.record_pending().await);
         self.logged("recording objections", self.record_objections().await);
         self.logged("writing activity", self.flush().await.map(drop));
+        self.logged("writing counts", self.flush_counts().await);
         self.logged("anchoring consent", self.anchor_consent().await.map(drop));
     }
 
@@ -102,6 +103,7 @@ impl Privet {
                 anchored = Some(self.now());
                 self.logged("anchoring consent", self.anchor_consent().await.map(drop));
             }
+            self.logged("writing counts", self.flush_counts().await);
             let flushed = self.flush().await;
             // After a failure nobody hurries.
             let hurries = flushed.is_ok();

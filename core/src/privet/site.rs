@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SiteDecl;
+use super::counts::Counts;
 use crate::catalogue::{Catalogue, Category, Language, LegalBasis, OwnNames, category_id};
 use crate::clock::Timestamp;
 use crate::consent::cookie::CookieCodec;
@@ -45,6 +46,7 @@ pub(crate) struct SiteState {
     pub(crate) codec: CookieCodec,
     pub(crate) token_key: TokenKey,
     pub(crate) notices: Vec<SiteNotice>,
+    pub(super) counts: Counts,
     /// The categories that are a sale or sharing, on which Global Privacy Control bears.
     pub(crate) sales: u64,
     /// The categories that a regime may allow without a decision: all but contacts, which exist on a record.
@@ -93,6 +95,7 @@ impl SiteState {
             keeps,
             choice_life: own.choice_life,
             notices,
+            counts: Counts::default(),
         }))
     }
 

@@ -30,6 +30,8 @@ pub enum DataClass {
     Messages,
     /// Consent records, from when their decisions lapsed on.
     ConsentRecords,
+    /// Daily counts of showings and plain refusals, from the end of their day on.
+    ConsentCounts,
 }
 
 impl DataClass {
@@ -41,6 +43,7 @@ impl DataClass {
         Self::Conversations,
         Self::Contacts,
         Self::ConsentRecords,
+        Self::ConsentCounts,
     ];
 
     /// Its name, as settings and stores have it.
@@ -53,6 +56,7 @@ impl DataClass {
             Self::SupportConversations => "support-conversations",
             Self::Messages => "messages",
             Self::ConsentRecords => "consent-records",
+            Self::ConsentCounts => "consent-counts",
         }
     }
 
@@ -75,6 +79,8 @@ impl DataClass {
             // EDPB Guidelines 05/2020, para 107: proof no longer than needed after the processing ended. Three
             // years are a common limitation of claims.
             Self::ConsentRecords => days(1095),
+            // They name nobody; CNIL gives what is learnt of an audience 25 months.
+            Self::ConsentCounts => days(760),
         }
     }
 
@@ -91,6 +97,9 @@ impl DataClass {
             Self::SupportConversations => "GDPR Art. 12(3): a month for an answer (looked up 2026-11-21)",
             Self::ConsentRecords => {
                 "EDPB Guidelines 05/2020, para 107: proof as long as strictly needed; three years as a common limitation of claims (looked up 2026-11-21)"
+            }
+            Self::ConsentCounts => {
+                "CNIL, guidelines 2020-091: 25 months for what is learnt of an audience (looked up 2026-11-21)"
             }
         }
     }
@@ -109,6 +118,7 @@ impl DataClass {
             Self::SessionConversations => (HOUR, days(7)),
             Self::SupportConversations => (HOUR, days(395)),
             Self::ConsentRecords => (days(30), days(3650)),
+            Self::ConsentCounts => (DAY, days(760)),
         }
     }
 }

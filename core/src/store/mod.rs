@@ -22,6 +22,7 @@
 //! 12. Each record gets its [`ChainLink`] in the same transaction; a purge takes records and leaves their links.
 //! 13. A contact whose consent was about something else than is asked today is frozen: hidden and untouched, until it
 //!     stands on a consent to what is asked today, or is purged.
+//! 14. Daily counts add up, whoever writes them, and name nobody.
 
 mod chain;
 mod keys;

@@ -8,8 +8,8 @@ use super::types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, Horizon,
     MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
 };
-use crate::clock::Timestamp;
-use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::clock::{Day, Timestamp};
+use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, Owner};
 use crate::error::Result;
 use crate::retention::{DataClass, RetentionRule};
@@ -57,6 +57,12 @@ pub trait ConsentStore: fmt::Debug + Send + Sync {
 
     /// How many records of a tenant stand beside the chain, which no unit of work leaves.
     async fn unchained_records(&self, tenant: &Tenant) -> Result<u64>;
+
+    /// Adds to the daily counts, to each what is there already: all of them or none.
+    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()>;
+
+    /// The daily counts of a site from a day to a day, both included, by day, kind and notice.
+    async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>>;
 }
 
 /// Contacts.
@@ -186,8 +192,8 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
     async fn set_rule(&self, tenant: &Tenant, rule: &RetentionRule) -> Result<()>;
 
     /// Takes up to `max` things of a class that have passed the horizon: subjects (contacts, a visit's
-    /// conversations) and conversations are marked for erasure, and contacts fenced until `fence_until`; messages
-    /// and records are deleted. How many it took; fewer than `max` means there are no more.
+    /// conversations) and conversations are marked for erasure, and contacts fenced until `fence_until`; messages,
+    /// records and counts are deleted. How many it took; fewer than `max` means there are no more.
     async fn purge_step(
         &self,
         tenant: &Tenant,
@@ -269,6 +275,14 @@ macro_rules! forward {
             async fn unchained_records(&self, tenant: &Tenant) -> Result<u64> {
                 let $this = self;
                 $store.unchained_records(tenant).await
+            }
+            async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
+                let $this = self;
+                $store.add_consent_counts(counts).await
+            }
+            async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {
+                let $this = self;
+                $store.consent_counts(scope, from, to).await
             }
         }
 

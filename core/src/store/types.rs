@@ -179,6 +179,8 @@ pub struct Horizon {
     pub messages: Timestamp,
     /// A consent record whose decisions lapsed before this is gone.
     pub records: Timestamp,
+    /// A count of a day before this one's is gone.
+    pub counts: Timestamp,
 }
 
 impl Horizon {
@@ -194,6 +196,7 @@ impl Horizon {
             support: never,
             messages: never,
             records: never,
+            counts: never,
         }
     }
 
@@ -233,6 +236,7 @@ impl Horizon {
             DataClass::SupportConversations => self.support = boundary,
             DataClass::Messages => self.messages = boundary,
             DataClass::ConsentRecords => self.records = boundary,
+            DataClass::ConsentCounts => self.counts = boundary,
         }
         self
     }

@@ -37,6 +37,7 @@ const CONSENT_READ: u8 = 1;
 const BANNER_SHOWN: u8 = 2;
 const SEALED: u8 = 4;
 const CLOSED: u8 = 8;
+const SHOWING_COUNTED: u8 = 16;
 
 /// One request's privacy context. A clone is the same visit.
 ///
@@ -205,6 +206,11 @@ impl Visit {
     /// Says that the answer shows the choice, or need not, so that nobody is warned about its absence.
     pub fn banner_shown(&self) {
         self.flag(BANNER_SHOWN);
+    }
+
+    /// True once per visit.
+    pub(crate) fn first_showing(&self) -> bool {
+        self.0.flags.fetch_or(SHOWING_COUNTED, Ordering::Relaxed) & SHOWING_COUNTED == 0
     }
 
     /// The country that the visitor is likely in. It is looked up when it is asked for, and kept nowhere. Asking

@@ -1,17 +1,17 @@
 use async_trait::async_trait;
 use privet::catalogue::{CategoryCode, Language};
-use privet::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use privet::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use privet::store::{
     AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NEVER_LAPSES, NewRecord,
     Salt, SubjectDigest, joining_line,
 };
-use privet::{Result, Scope, Tenant, Timestamp};
+use privet::{Day, Result, Scope, Tenant, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    RECORD, SqliteStore, column, held, latest_of_line, mark_contacts, ms, read_record, record, site_scope,
-    time, write_decisions,
+    RECORD, SqliteStore, column, counts, held, latest_of_line, mark_contacts, ms, read_record, record,
+    site_scope, time, write_decisions,
 };
 use crate::db::{Priority, UnitResult};
 
@@ -278,5 +278,15 @@ impl ConsentStore for SqliteStore {
                 Ok(u64::try_from(count).unwrap_or(0))
             })
             .await
+    }
+
+    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
+        let counts = counts.to_vec();
+        self.db.write(Priority::Housekeeping, move |c| counts::add(c, &counts)).await
+    }
+
+    async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {
+        let scope = scope.clone();
+        self.db.read(move |c| counts::read(c, &scope, from, to)).await
     }
 }

@@ -3,6 +3,7 @@
 mod consent;
 mod contacts;
 mod conversations;
+mod counts;
 mod retention;
 
 use std::path::PathBuf;

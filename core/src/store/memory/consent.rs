@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Tables};
 use crate::catalogue::CategoryCode;
-use crate::clock::Timestamp;
-use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::clock::{Day, Timestamp};
+use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::error::Result;
 use crate::scope::{Scope, Tenant};
 use crate::store::chain::{ChainLink, Chained, KeptRecord};
@@ -130,6 +130,24 @@ impl ConsentStore for MemoryStore {
 
     async fn unchained_records(&self, _: &Tenant) -> Result<u64> {
         Ok(0)
+    }
+
+    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
+        let mut tables = self.locked();
+        for c in counts {
+            let counted = tables.counts.entry((c.scope.clone(), c.day, c.kind, c.notice)).or_default();
+            *counted = counted.saturating_add(c.count);
+        }
+        Ok(())
+    }
+
+    async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {
+        let tables = self.locked();
+        let of_site =
+            tables.counts.iter().filter(|((s, day, ..), _)| s == scope && (from..=to).contains(day));
+        Ok(of_site
+            .map(|((s, day, kind, id), n)| ConsentCount::new(s.clone(), *day, *kind, *id, *n))
+            .collect())
     }
 }
 

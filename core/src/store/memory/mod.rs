@@ -15,8 +15,8 @@ use super::traits::Store;
 use super::types::{
     ConsentProof, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, StoredMessage, SubjectDigest,
 };
-use crate::clock::Timestamp;
-use crate::consent::{ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::clock::{Day, Timestamp};
+use crate::consent::{ConsentRecord, CountKind, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, FenceEpoch, Owner, Removed};
 use crate::error::{Error, Result};
 use crate::key::Fingerprint;
@@ -38,6 +38,7 @@ struct Tables {
     /// In order; what hides the person goes with the record.
     links: BTreeMap<(Tenant, u64), (ChainLink, RecordId)>,
     salts: BTreeMap<(Tenant, RecordId), Salt>,
+    counts: BTreeMap<(Scope, Day, CountKind, NoticeId), u64>,
     contacts: BTreeMap<(Scope, ContactId), Row<Contact>>,
     conversations: BTreeMap<(Scope, ConversationId), Row<Conversation>>,
     messages: BTreeMap<(Scope, ConversationId, u32), StoredMessage>,

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use crate::clock::Timestamp;
-use crate::consent::ConsentRecord;
+use crate::clock::{Day, Timestamp};
+use crate::consent::{ConsentRecord, CountKind, NoticeId};
 use crate::contact::{Conversation, Owner};
 use crate::error::Result;
 use crate::retention::{DataClass, RetentionRule};
@@ -22,6 +22,7 @@ impl RetentionStore for MemoryStore {
             .map(|(s, _)| &s.tenant)
             .chain(tables.conversations.keys().map(|(s, _)| &s.tenant))
             .chain(tables.records.iter().map(|r| &r.scope.tenant))
+            .chain(tables.counts.keys().map(|(s, ..)| &s.tenant))
             .cloned()
             .collect();
         all.sort();
@@ -98,6 +99,14 @@ impl RetentionStore for MemoryStore {
                 for id in &due {
                     tables.salts.remove(&(tenant.clone(), *id));
                 }
+                due.len()
+            }
+            DataClass::ConsentCounts => {
+                let due = |(s, day, ..): &(Scope, Day, CountKind, NoticeId)| {
+                    s.tenant == *tenant && *day < horizon.counts.day()
+                };
+                let due: Vec<_> = tables.counts.keys().filter(|k| due(k)).take(max).cloned().collect();
+                tables.counts.retain(|k, _| !due.contains(k));
                 due.len()
             }
         };
