@@ -337,3 +337,77 @@ fn errors_are_placed_in_the_text() {
         other => panic!("{other}"),
     }
 }
+
+/// STM-02: a word such as persistent is no duration, and neither is one without exact length.
+#[test]
+fn stm_02_a_duration_is_a_real_one() {
+    let with = |duration: &str| {
+        let gated = entry("a").duration(duration).gate(GateDecl::consent("analytics"));
+        let category = CategoryDecl::new("analytics").purpose("en", "Counts.");
+        shop().category(category).service(service(gated)).build()
+    };
+    for word in [
+        "",
+        "persistent",
+        "Persistent",
+        "forever",
+        "unlimited",
+        "until deleted",
+        "13 months",
+        "1 year",
+        "0 days",
+    ] {
+        assert!(with(word).is_err(), "{word}");
+    }
+    for (duration, told) in [("session", "session"), ("24 hours", "1 day"), ("395 days", "395 days")] {
+        let catalogue = with(duration).unwrap();
+        let statement = catalogue.statement(&catalogue.languages()[0]);
+        let items: Vec<_> =
+            statement.groups.iter().flat_map(|g| &g.items).filter(|i| i.name == "a").collect();
+        assert_eq!(items.iter().map(|i| i.duration.as_str()).collect::<Vec<_>>(), [told]);
+    }
+}
+
+/// STM-03: what is called necessary cannot wait for consent, and what waits for consent stands under its category.
+#[test]
+fn stm_03_nothing_is_called_what_its_gate_denies() {
+    let necessary = entry("a").gate(GateDecl::consent("necessary"));
+    assert_eq!(broken(&shop().service(service(necessary))), Rule::NecessaryIsNotAsked);
+    let asked = CategoryDecl::new("necessary").purpose("en", "All of it.");
+    assert!(shop().category(asked).build().is_err());
+    let catalogue =
+        shop()
+            .category(CategoryDecl::new("analytics").purpose("en", "Counts."))
+            .service(service(entry("counted").gate(GateDecl::consent("analytics"))).entry(
+                entry("kept").gate(GateDecl::exempt(Exemption::Auth, "Sign-in cannot work without it.")),
+            ))
+            .build()
+            .unwrap();
+    let statement = catalogue.statement(&catalogue.languages()[0]);
+    let of = |name: &str| {
+        let mut groups = statement.groups.iter().filter(|g| g.items.iter().any(|i| i.name == name));
+        let group = groups.next().unwrap();
+        assert!(groups.next().is_none(), "{name} stands once");
+        let item = group.items.iter().find(|i| i.name == name).unwrap();
+        (group.kind, group.id.clone(), item.justification.clone())
+    };
+    assert_eq!(of("counted"), ("consent", Some("analytics".to_owned()), None));
+    assert_eq!(of("kept"), ("necessary", None, Some("Sign-in cannot work without it.".to_owned())));
+}
+
+/// STM-07: content of others is announced with its sources, and who receives something is declared by name.
+#[test]
+fn stm_07_external_sources_are_named() {
+    let toml = |hosts: &str| {
+        format!(
+            "[controller]\nname = \"S\"\ncontact = \"c\"\n[[category]]\nid = \"analytics\"\npurpose = \"x\"\n[[service]]\nid = \"v\"\nprovider = \"V\"\npurpose = \"x\"\nlegal_basis = \"consent\"\nexternal_content = true\n{hosts}\ngate = {{ consent = \"analytics\" }}\n"
+        )
+    };
+    let found = findings(Catalogue::from_toml(&toml("")).unwrap_err());
+    assert_eq!(names(&found, Severity::Error), [(Rule::ExternalSourceUnnamed, "service v")]);
+    let catalogue = Catalogue::from_toml(&toml("external_hosts = [\"video.example\"]")).unwrap();
+    let statement = catalogue.statement(&catalogue.languages()[0]);
+    assert!(statement.groups.iter().any(|g| g.external_hosts == ["video.example"]));
+    let nobody = toml("external_hosts = [\"video.example\"]\nrecipients = [\"nobody\"]");
+    assert!(Catalogue::from_toml(&nobody).is_err());
+}

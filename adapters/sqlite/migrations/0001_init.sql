@@ -15,6 +15,16 @@ CREATE TABLE notices (
     PRIMARY KEY (tenant, site, id)
 ) WITHOUT ROWID;
 
+CREATE TABLE statements (
+    tenant TEXT    NOT NULL,
+    site   TEXT    NOT NULL,
+    number INTEGER NOT NULL,
+    since  INTEGER NOT NULL,
+    hash   BLOB    NOT NULL,
+    body   TEXT    NOT NULL,
+    PRIMARY KEY (tenant, site, number)
+) WITHOUT ROWID;
+
 -- Appended, never changed. A segment is a month; `seq` counts per tenant, through all segments.
 CREATE TABLE consent_records (
     tenant    TEXT    NOT NULL,

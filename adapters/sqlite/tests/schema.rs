@@ -46,6 +46,7 @@ fn ip_07_there_is_no_place_for_an_address() {
         ("meta", "key value"),
         ("notices", "tenant site id language body"),
         ("retention_rules", "tenant class period_ms"),
+        ("statements", "tenant site number since hash body"),
     ];
     let expected: Vec<_> = expected
         .iter()

@@ -2,7 +2,9 @@
 
 use askama::Template;
 use privet::Visit;
-use privet::catalogue::{Language, Statement, StatementItem};
+use privet::catalogue::{
+    Catalogue, Language, MaterialChange, Statement, StatementDiff, StatementItem, StatementVersion,
+};
 use privet::consent::{CountKind, Decision, Notice, NoticeCategory, SiteNotice};
 
 use crate::assets::{script_path, style_path};
@@ -59,6 +61,8 @@ struct SettingsPage<'a> {
 
 struct Choice<'a> {
     category: &'a NoticeCategory,
+    /// What is new since the visitor decided about it.
+    news: Vec<String>,
     granted: bool,
     on: bool,
     state: &'static str,
@@ -72,6 +76,7 @@ struct StatementPage<'a> {
     style: String,
     words: &'a Words,
     statement: &'a Statement,
+    version: Option<(u32, String)>,
     groups: Vec<Group<'a>>,
 }
 
@@ -81,6 +86,70 @@ pub(crate) struct Group<'a> {
     pub(crate) purpose: Option<&'a str>,
     pub(crate) items: &'a [StatementItem],
     pub(crate) external_hosts: &'a [String],
+}
+
+#[derive(Template)]
+#[template(path = "versions.html")]
+struct VersionsPage<'a> {
+    lang: &'a str,
+    base: &'a str,
+    style: String,
+    words: &'a Words,
+    rows: &'a [VersionRow],
+}
+
+/// A version of the statement, as it is shown.
+pub(crate) struct VersionRow {
+    number: u32,
+    date: String,
+    first: bool,
+    added: Vec<String>,
+    removed: Vec<String>,
+    changed: Vec<String>,
+    /// The categories that visitors are asked about again.
+    asked: Vec<String>,
+    reasons: Vec<String>,
+}
+
+impl VersionRow {
+    pub(crate) fn new(
+        version: &StatementVersion,
+        diff: Option<StatementDiff>,
+        catalogue: &Catalogue,
+        language: &Language,
+    ) -> Self {
+        let first = diff.is_none();
+        let diff = diff.unwrap_or_default();
+        let asks: Vec<_> = diff.material.iter().filter(|c| c.kind.asks_anew()).collect();
+        let mut asked: Vec<_> = asks
+            .iter()
+            .map(|change| match catalogue.category(&change.category) {
+                Some(category) => catalogue.category_label(category.code, language),
+                None => change.category.clone(),
+            })
+            .collect();
+        asked.dedup();
+        Self {
+            number: version.number,
+            date: version.date(),
+            first,
+            added: diff.added.into_iter().chain(diff.recipients_added).collect(),
+            removed: diff.removed.into_iter().chain(diff.recipients_removed).collect(),
+            changed: diff.changed.into_iter().map(|c| c.name).collect(),
+            asked,
+            reasons: asks.iter().map(|c| told(c, catalogue, words::of(language))).collect(),
+        }
+    }
+}
+
+/// A change in the visitor's words, with recipients by their names.
+fn told(change: &MaterialChange, catalogue: &Catalogue, words: &Words) -> String {
+    let id = change.subject.split(" (").next().unwrap_or_default();
+    let subject = match catalogue.recipient(id) {
+        Ok(recipient) => format!("{} ({})", recipient.name, recipient.country),
+        Err(_) => change.subject.clone(),
+    };
+    format!("{} {subject}", words.change(change.kind)).trim_end().to_owned()
 }
 
 #[derive(Template)]
@@ -153,8 +222,10 @@ pub(crate) fn settings(visit: &Visit, notice: &SiteNotice, return_to: &str, stal
                 Decision::Unknown => words.state_unknown,
             };
             // What happens is what is shown, also where it happens without a grant.
+            let news = consent.news(&category.id);
             Choice {
                 category,
+                news: news.iter().map(|c| told(c, visit.catalogue(), words)).collect(),
                 granted: decision == Decision::Granted,
                 on: consent.allows(&category.id),
                 state,
@@ -199,7 +270,7 @@ pub(crate) fn groups<'a>(statement: &'a Statement, words: &Words) -> Vec<Group<'
         .collect()
 }
 
-pub(crate) fn statement(base: &str, statement: &Statement) -> String {
+pub(crate) fn statement(base: &str, statement: &Statement, latest: Option<&StatementVersion>) -> String {
     let words = words::of(&statement.language);
     rendered(&StatementPage {
         lang: statement.language.as_str(),
@@ -207,7 +278,18 @@ pub(crate) fn statement(base: &str, statement: &Statement) -> String {
         style: style_path(base),
         words,
         statement,
+        version: latest.map(|v| (v.number, v.date())),
         groups: groups(statement, words),
+    })
+}
+
+pub(crate) fn versions(base: &str, language: &Language, rows: &[VersionRow]) -> String {
+    rendered(&VersionsPage {
+        lang: language.as_str(),
+        base,
+        style: style_path(base),
+        words: words::of(language),
+        rows,
     })
 }
 

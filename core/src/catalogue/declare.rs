@@ -104,6 +104,7 @@ pub struct CategoryDecl {
     pub(crate) purpose: Text,
     #[serde(default)]
     pub(crate) sale_or_share: bool,
+    pub(crate) purpose_version: Option<u16>,
     pub(crate) on_withdrawal: Option<KeepDecl>,
 }
 
@@ -160,6 +161,13 @@ impl CategoryDecl {
         self
     }
 
+    /// Raise it when the purpose becomes another one: visitors are then asked anew. 1, if nothing is said.
+    #[must_use]
+    pub fn purpose_version(mut self, version: u16) -> Self {
+        self.purpose_version = Some(version);
+        self
+    }
+
     /// Marks the category as sale or sharing of data, which Global Privacy Control switches off.
     #[must_use]
     pub fn sale_or_share(mut self) -> Self {
@@ -179,6 +187,7 @@ pub struct ServiceDecl {
     pub(crate) provider: String,
     #[serde(default)]
     pub(crate) purpose: Text,
+    pub(crate) purpose_version: Option<u16>,
     pub(crate) legal_basis: Option<LegalBasis>,
     /// The gate of what the service does beside its entries: embeds, scripts, server-side work.
     pub(crate) gate: Option<GateDecl>,
@@ -213,6 +222,13 @@ impl ServiceDecl {
     text_setter! {
         /// What the service is for.
         purpose
+    }
+
+    /// Raise it when the purpose becomes another one: visitors are then asked anew. 1, if nothing is said.
+    #[must_use]
+    pub fn purpose_version(mut self, version: u16) -> Self {
+        self.purpose_version = Some(version);
+        self
     }
 
     /// Why the service may process personal data.

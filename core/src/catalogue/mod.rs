@@ -48,6 +48,7 @@ mod pattern;
 mod preset;
 mod statement;
 mod text;
+mod version;
 
 pub use build::CatalogueBuilder;
 pub(crate) use check::MAX_CATEGORIES;
@@ -58,10 +59,12 @@ pub use gate::{
 };
 pub use lifetime::{Lifetime, MAX_COOKIE_LIFE, TimeUnit};
 pub use lint::{CatalogueError, Finding, Rule, Severity};
+pub use material::{ChangeKind, Material, MaterialChange, MaterialEntry, MaterialRecipient, MaterialService};
 pub use pattern::NamePattern;
 pub use preset::Preset;
 pub use statement::{Statement, StatementGroup, StatementItem, StatementRecipient};
 pub use text::{Language, Text};
+pub use version::{ChangedEntry, NewStatement, StatementDiff, StatementVersion};
 
 pub(crate) use build::OwnCookies;
 pub(crate) use index::{EntryGate, EntryId};
@@ -92,7 +95,10 @@ pub struct Category {
     pub sale_or_share: bool,
     /// On which other basis, and why, what privet holds on this consent is kept when it is withdrawn; else it is erased.
     pub kept_on_withdrawal: Option<(LegalBasis, Text)>,
+    /// Raised when the purpose becomes another one: visitors are then asked anew. Other words for it ask nobody.
+    pub purpose_version: u16,
     material: [u8; 32],
+    facts: Arc<Material>,
 }
 
 impl Category {
@@ -101,6 +107,12 @@ impl Category {
     #[must_use]
     pub fn material(&self) -> &[u8; 32] {
         &self.material
+    }
+
+    /// What the hash is made over.
+    #[must_use]
+    pub fn facts(&self) -> &Material {
+        &self.facts
     }
 
     /// The part of [`material`](Self::material) that a device keeps with its decision.
@@ -122,6 +134,8 @@ pub struct Service {
     pub provider: String,
     /// What it is for.
     pub purpose: Text,
+    /// Raised when the purpose becomes another one.
+    pub purpose_version: u16,
     /// Why it may process personal data.
     pub legal_basis: LegalBasis,
     /// What opens its external content and its work on the server.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
-use crate::catalogue::Language;
+use crate::catalogue::{Catalogue, Language, NewStatement};
 use crate::consent::{Act, ConsentRecord, Method, NoticeId, NoticeSnapshot};
 use crate::error::Error;
 use crate::key::Fingerprint;
@@ -265,4 +265,26 @@ pub async fn a_line_is_found_by_its_digest(store: &dyn Store) {
     assert!(!store.holds(&f.proof(&grant, ANALYTICS), at(5)).await.unwrap(), "objected");
     assert_eq!(store.line_head(&there, line).await.unwrap(), None);
     assert_eq!(store.line_head(&scope("u", "a"), line).await.unwrap(), None);
+}
+
+/// Rule 15: each statement is published once, under the next number, and stays as it is.
+pub async fn statements_are_numbered_and_never_changed(store: &dyn Store) {
+    let (here, there) = (scope("t", "a"), scope("t", "b"));
+    let statement = |name: &str| {
+        let toml = format!("[controller]\nname = \"{name}\"\ncontact = \"c\"");
+        NewStatement::of(&Catalogue::from_toml(&toml).unwrap())
+    };
+    let (one, two) = (statement("One"), statement("Two"));
+    assert_eq!(store.statements(&here).await.unwrap(), []);
+    let first = store.publish_statement(&here, &one, at(1)).await.unwrap();
+    assert_eq!((first.number, first.since, first.is_whole()), (1, at(1), true));
+    let again = store.publish_statement(&here, &one, at(2)).await.unwrap();
+    assert_eq!(again, first, "the same again is no version");
+    let second = store.publish_statement(&here, &two, at(3)).await.unwrap();
+    assert_eq!(second.number, 2);
+    let third = store.publish_statement(&here, &one, at(4)).await.unwrap();
+    assert_eq!((third.number, third.since), (3, at(4)), "back again is a version of its own");
+    assert_eq!(store.publish_statement(&there, &two, at(5)).await.unwrap().number, 1);
+    assert_eq!(store.statements(&here).await.unwrap(), [first, second, third]);
+    assert_eq!(store.statements(&scope("u", "a")).await.unwrap(), []);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_timer::Delay;
 
+use crate::catalogue::{NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, Owner};

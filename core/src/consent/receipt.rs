@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::notice::NoticeSnapshot;
 use super::record::{Act, ConsentRecord};
 use super::state::Decision;
-use crate::catalogue::{Catalogue, Category, CategoryCode};
+use crate::catalogue::CategoryCode;
 use crate::clock::Timestamp;
 
 /// The state of a consent, by its name in the DPV.
@@ -71,7 +71,11 @@ pub struct Receipt {
 }
 
 /// Where each category of a line stands.
-pub(crate) fn standpoints(line: &[ConsentRecord], catalogue: &Catalogue, now: Timestamp) -> Vec<Standpoint> {
+pub(crate) fn standpoints(
+    line: &[ConsentRecord],
+    stands: impl Fn(CategoryCode, [u8; 3]) -> bool,
+    now: Timestamp,
+) -> Vec<Standpoint> {
     use ConsentStatus as Status;
     let given = |s| matches!(s, Status::ConsentGiven | Status::RenewedConsentGiven);
     let mut all: Vec<Standpoint> = Vec::new();
@@ -102,10 +106,9 @@ pub(crate) fn standpoints(line: &[ConsentRecord], catalogue: &Catalogue, now: Ti
     for s in &mut all {
         let given = given(s.status);
         let kept = latest.decisions.iter().find(|d| d.category == s.category).map(|d| d.fingerprint);
-        let today = catalogue.categories().iter().find(|c| c.code == s.category);
         if given && now >= latest.until {
             *s = Standpoint { status: Status::ConsentExpired, since: latest.until, ..*s };
-        } else if given && today.map(Category::fingerprint) != kept {
+        } else if given && !kept.is_some_and(|kept| stands(s.category, kept)) {
             *s = Standpoint { status: Status::ConsentInvalidated, ..*s };
         }
     }
@@ -117,6 +120,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::catalogue::{Catalogue, Category};
     use crate::consent::{Method, NoticeId, RecordId, RecordedDecision, Regime};
     use crate::scope::Scope;
     use crate::store::SubjectDigest;
@@ -161,6 +165,10 @@ mod tests {
         }
     }
 
+    fn stands(today: &Catalogue) -> impl Fn(CategoryCode, [u8; 3]) -> bool {
+        |code, kept| today.categories().iter().any(|c| c.code == code && c.fingerprint() == kept)
+    }
+
     /// REC-01: each state by its name, since the act that led to it.
     #[test]
     fn rec_01_states_follow_from_the_history() {
@@ -197,10 +205,10 @@ mod tests {
             let line: Vec<_> =
                 (0..).zip(acts).map(|(n, (act, granted))| record(&today, *act, n, granted)).collect();
             let found: Vec<_> =
-                standpoints(&line, &today, at(9)).iter().map(|s| (s.status, s.since)).collect();
+                standpoints(&line, stands(&today), at(9)).iter().map(|s| (s.status, s.since)).collect();
             assert_eq!(found, [analytics, marketing].map(|(s, n)| (s, at(n))), "{acts:?}");
         }
-        assert_eq!(standpoints(&[], &today, at(9)), []);
+        assert_eq!(standpoints(&[], stands(&today), at(9)), []);
     }
 
     /// CON-07: what lapsed, or was given for something else than today, does not count as given.
@@ -208,7 +216,7 @@ mod tests {
     fn con_07_what_lapsed_or_changed_is_not_given() {
         let then = catalogue("");
         let line = [record(&then, Act::Grant, 0, &["analytics"])];
-        let status = |catalogue: &Catalogue, now| standpoints(&line, catalogue, now)[0].status;
+        let status = |catalogue: &Catalogue, now| standpoints(&line, stands(catalogue), now)[0].status;
         assert_eq!(status(&then, at(0) + LIFE), ConsentStatus::ConsentExpired);
         let more = catalogue(
             "[[service]]\nid = \"s\"\nprovider = \"P\"\nlegal_basis = \"consent\"\npurpose = \"x\"\ngate = { consent = \"analytics\" }\n",

@@ -202,7 +202,7 @@ impl Decided {
             if choice.kept == Kept::Refused {
                 decided.objected |= bit;
             }
-            if category.fingerprint() != choice.fingerprint {
+            if !site.stands_for(category, choice.fingerprint) {
                 continue;
             }
             match choice.kept {

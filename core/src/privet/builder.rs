@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::pending::Pending;
 use super::{Inner, Privet, Resolver, Settings, SiteDecl, SiteRequest, SiteState};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, NewStatement};
 use crate::clock::{Clock, SystemClock};
 use crate::consent::Regimes;
 use crate::contact::Touches;
@@ -277,6 +277,14 @@ impl Builder {
             }
         }
         storage.store.open(&OpenInfo::new(&storage.key_ring)).await?;
+        for site in sites.values_mut() {
+            let statement = NewStatement::of(&site.catalogue);
+            storage.store.publish_statement(&site.scope, &statement, self.clock.now()).await?;
+            let versions = storage.store.statements(&site.scope).await?;
+            if let Some(site) = Arc::get_mut(site) {
+                site.know_versions(versions);
+            }
+        }
         for site in sites.values() {
             for notice in &site.notices {
                 storage.store.publish_notice(&site.scope, &notice.snapshot).await?;

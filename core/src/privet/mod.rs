@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, StatementVersion};
 use crate::clock::{Clock, Timestamp};
 use crate::consent::RecordId;
 use crate::contact::Touches;
@@ -172,7 +172,8 @@ impl Privet {
     /// # Errors
     /// [`Error::UnknownSite`], [`Error::UnknownCategory`], or what the store says.
     pub async fn still_granted(&self, scope: &Scope, record: RecordId, category: &str) -> Result<bool> {
-        let found = self.catalogue(scope)?.category(category);
+        let site = self.site(scope)?;
+        let found = site.catalogue.category(category);
         let found = found.ok_or_else(|| Error::UnknownCategory { category: category.to_owned() })?;
         let proof = ConsentProof { scope: scope.clone(), record, category: found.code };
         if !self.store().holds(&proof, self.now()).await? {
@@ -182,7 +183,7 @@ impl Privet {
         let latest = self.store().latest_record(scope, record).await?;
         let decisions = latest.iter().flat_map(|r| &r.decisions);
         let mut decisions = decisions.filter(|d| d.category == found.code);
-        Ok(decisions.any(|d| d.fingerprint == found.fingerprint()))
+        Ok(decisions.any(|d| site.stands_for(found, d.fingerprint)))
     }
 
     /// A consent record, for whoever has to show it.
@@ -207,6 +208,14 @@ impl Privet {
         id: crate::consent::NoticeId,
     ) -> Result<Option<crate::consent::NoticeSnapshot>> {
         self.store().notice(scope, id).await
+    }
+
+    /// The versions of a site's statement, the first one first, as they were known when this process started.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSite`].
+    pub fn statement_versions(&self, scope: &Scope) -> Result<&[StatementVersion]> {
+        Ok(&self.site(scope)?.versions)
     }
 
     /// The rules of a tenant, one per class of data.

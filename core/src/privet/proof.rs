@@ -81,7 +81,7 @@ impl Privet {
         let Some(record) = line.last().cloned() else { return Ok(None) };
         let notice = self.store().notice(visit.scope(), record.notice).await?;
         let made = self.now();
-        let standpoints = standpoints(&line, visit.catalogue(), made);
+        let standpoints = standpoints(&line, |code, kept| visit.site().stands_for_code(code, kept), made);
         Ok(Some(Receipt { record, notice, standpoints, made }))
     }
 

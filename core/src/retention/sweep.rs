@@ -69,8 +69,9 @@ impl Privet {
     async fn freeze_contacts(&self, now: Timestamp) -> Result<()> {
         let until = now + self.legal_figures().get(Figure::FrozenLife);
         for scope in self.scopes() {
-            let Some(contacts) = self.catalogue(scope)?.category(category_id::CONTACTS) else { continue };
-            let current = [contacts.fingerprint()];
+            let site = self.site(scope)?;
+            let Some(contacts) = site.catalogue.category(category_id::CONTACTS) else { continue };
+            let current = site.fingerprints(contacts);
             let mut after = None;
             while let Some(last) = self.store().freeze_contacts(scope, &current, until, after, STEP).await? {
                 after = Some(last);

@@ -23,6 +23,7 @@
 //! 13. A contact whose consent was about something else than is asked today is frozen: hidden and untouched, until it
 //!     stands on a consent to what is asked today, or is purged.
 //! 14. Daily counts add up, whoever writes them, and name nobody.
+//! 15. A site's statement is published under the next number when its content is another, and never changed.
 
 mod chain;
 mod keys;

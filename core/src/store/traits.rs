@@ -8,6 +8,7 @@ use super::types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, Horizon,
     MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
 };
+use crate::catalogue::{NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, Owner};
@@ -23,6 +24,18 @@ pub trait ConsentStore: fmt::Debug + Send + Sync {
 
     /// A notice that was shown once, byte by byte.
     async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>>;
+
+    /// Publishes a site's statement, under the next number and with this date, unless the latest version has the same
+    /// content. The latest version afterwards. Versions are never changed.
+    async fn publish_statement(
+        &self,
+        scope: &Scope,
+        statement: &NewStatement,
+        at: Timestamp,
+    ) -> Result<StatementVersion>;
+
+    /// Every version of a site's statement, the first one first.
+    async fn statements(&self, scope: &Scope) -> Result<Vec<StatementVersion>>;
 
     /// Appends a record to its line, durably. In the same transaction: contacts of the line get the new
     /// record as theirs while it grants `contacts`, the category code given; otherwise they are marked for
@@ -239,6 +252,14 @@ macro_rules! forward {
             async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>> {
                 let $this = self;
                 $store.notice(scope, id).await
+            }
+            async fn publish_statement(&self, scope: &Scope, statement: &NewStatement, at: Timestamp) -> Result<StatementVersion> {
+                let $this = self;
+                $store.publish_statement(scope, statement, at).await
+            }
+            async fn statements(&self, scope: &Scope) -> Result<Vec<StatementVersion>> {
+                let $this = self;
+                $store.statements(scope).await
             }
             async fn append_record(&self, new: &NewRecord, contacts: crate::catalogue::CategoryCode, fence_until: Timestamp) -> Result<AppendedRecord> {
                 let $this = self;

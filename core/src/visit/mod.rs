@@ -23,7 +23,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::catalogue::{Catalogue, Category, CategoryCode, EntryGate, EntryId, Gate, category_id};
+use crate::catalogue::{
+    Catalogue, Category, CategoryCode, EntryGate, EntryId, Gate, MaterialChange, category_id,
+};
 use crate::clock::Timestamp;
 use crate::consent::cookie::{AccountState, ActiveSession, ContactCookie};
 use crate::consent::{ConsentState, Decision, RecordId, Regime, Standing};
@@ -447,6 +449,17 @@ impl Consent {
             tracing::error!("{error}");
             Decision::Unknown
         })
+    }
+
+    /// What is new of a category since the visitor decided about it, where that is why they are asked anew.
+    #[must_use]
+    pub fn news(&self, category: &str) -> Vec<MaterialChange> {
+        let site = self.visit.site();
+        let Some(category) = site.catalogue.category(category) else { return Vec::new() };
+        let state = self.visit.state();
+        let mut kept = state.iter().flat_map(ConsentState::choices).filter(|c| c.code == category.code);
+        let kept = kept.next().map(|c| c.fingerprint).filter(|kept| !site.stands_for(category, *kept));
+        kept.map(|kept| site.news(category, kept)).unwrap_or_default()
     }
 
     /// Whether every category has an answer.

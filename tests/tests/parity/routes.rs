@@ -13,6 +13,17 @@ pub(crate) const ROUTES: &[Scenario] = &[
     ("settings with an empty query", &[get("/privacy?")]),
     ("settings by POST", &[post("/privacy", &[SAME, FORM], "")]),
     ("settings by DELETE", &[get("/privacy").by("DELETE")]),
+    ("versions of the statement", &[get("/privacy/cookies/versions").with(&[PEOPLE])]),
+    (
+        "versions of the statement in German",
+        &[get("/privacy/cookies/versions").with(&[PEOPLE, ("accept-language", "de")])],
+    ),
+    ("versions of the statement by JSON", &[get("/privacy/cookies/versions.json")]),
+    (
+        "versions of the statement by Accept",
+        &[get("/privacy/cookies/versions").with(&[("accept", "application/json")])],
+    ),
+    ("versions of the statement by POST", &[post("/privacy/cookies/versions", &[SAME, FORM], "")]),
     ("banner", &[get("/privacy/banner")]),
     ("banner in French, which is not there", &[get("/privacy/banner").with(&[("accept-language", "fr")])]),
     ("banner after accepting", &[ACCEPT, get("/privacy/banner")]),

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use privet::catalogue::{CategoryCode, Language};
+use privet::catalogue::{CategoryCode, Language, NewStatement, StatementVersion};
 use privet::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use privet::store::{
     AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NEVER_LAPSES, NewRecord,
@@ -158,6 +158,34 @@ fn append(
     Ok(AppendedRecord::new(r, erasing))
 }
 
+const VERSION: &str = "number, since, hash, body";
+
+fn read_version(row: &Row<'_>) -> rusqlite::Result<StatementVersion> {
+    Ok(StatementVersion::new(row.get(0)?, time(row, 1)?, row.get(2)?, row.get(3)?))
+}
+
+fn publish_statement(
+    c: &Connection,
+    scope: &Scope,
+    statement: &NewStatement,
+    at: Timestamp,
+) -> UnitResult<StatementVersion> {
+    let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
+    let sql = format!(
+        "SELECT {VERSION} FROM statements WHERE tenant = ?1 AND site = ?2 ORDER BY number DESC LIMIT 1"
+    );
+    let latest = c.prepare_cached(&sql)?.query_row([tenant, site], read_version).optional()?;
+    let number = match latest {
+        Some(latest) if latest.hash == statement.hash => return Ok(latest),
+        latest => latest.map_or(0, |l| l.number) + 1,
+    };
+    c.prepare_cached(
+        "INSERT INTO statements (tenant, site, number, since, hash, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![tenant, site, number, ms(at), statement.hash, statement.body])?;
+    Ok(StatementVersion::new(number, at, statement.hash, statement.body.clone()))
+}
+
 #[async_trait]
 impl ConsentStore for SqliteStore {
     async fn publish_notice(&self, scope: &Scope, notice: &NoticeSnapshot) -> Result<()> {
@@ -191,6 +219,30 @@ impl ConsentStore for SqliteStore {
                     })
                     .optional()?;
                 Ok(found)
+            })
+            .await
+    }
+
+    async fn publish_statement(
+        &self,
+        scope: &Scope,
+        statement: &NewStatement,
+        at: Timestamp,
+    ) -> Result<StatementVersion> {
+        let (scope, statement) = (scope.clone(), statement.clone());
+        self.db.write(Priority::Urgent, move |c| publish_statement(c, &scope, &statement, at)).await
+    }
+
+    async fn statements(&self, scope: &Scope) -> Result<Vec<StatementVersion>> {
+        let scope = scope.clone();
+        self.db
+            .read(move |c| {
+                let sql = format!(
+                    "SELECT {VERSION} FROM statements WHERE tenant = ?1 AND site = ?2 ORDER BY number"
+                );
+                let mut statement = c.prepare_cached(&sql)?;
+                let all = statement.query_map([scope.tenant.as_str(), scope.site.as_str()], read_version)?;
+                Ok(all.collect::<rusqlite::Result<_>>()?)
             })
             .await
     }

@@ -4,6 +4,7 @@ mod act;
 mod me;
 mod receipt;
 mod statement;
+mod versions;
 
 use privet::consent::SiteNotice;
 use privet::{Privet, Visit};
@@ -32,6 +33,8 @@ pub fn paths(privet: &Privet) -> Vec<String> {
         "/cookies",
         "/cookies.md",
         "/cookies.json",
+        "/cookies/versions",
+        "/cookies/versions.json",
         "/receipt",
         "/me",
         "/privet.js",
@@ -59,6 +62,8 @@ pub async fn respond(visit: &Visit, request: &Request) -> Reply {
         (Method::Get | Method::Head, "/cookies") => statement::negotiated(visit, request),
         (Method::Get | Method::Head, "/cookies.md") => statement::markdown(visit, request),
         (Method::Get | Method::Head, "/cookies.json") => statement::json(visit, request),
+        (Method::Get | Method::Head, "/cookies/versions") => versions::negotiated(visit, request),
+        (Method::Get | Method::Head, "/cookies/versions.json") => versions::json(visit, request),
         (Method::Get | Method::Head, "/receipt") => receipt::receipt(visit, request).await,
         (Method::Get | Method::Head, "/me") => me::me(visit, request).await,
         (Method::Get | Method::Head, "/privet.js") => assets::script(request),
@@ -68,8 +73,18 @@ pub async fn respond(visit: &Visit, request: &Request) -> Reply {
         (Method::Post, "/activate") => act::activate(visit, request),
         (
             _,
-            "" | "/" | "/banner" | "/cookies" | "/cookies.md" | "/cookies.json" | "/receipt" | "/me"
-            | "/privet.js" | "/privet.css",
+            ""
+            | "/"
+            | "/banner"
+            | "/cookies"
+            | "/cookies.md"
+            | "/cookies.json"
+            | "/cookies/versions"
+            | "/cookies/versions.json"
+            | "/receipt"
+            | "/me"
+            | "/privet.js"
+            | "/privet.css",
         ) => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD"),
         (_, "/consent") => Reply::problem(405, "Method not allowed").header("allow", "GET, HEAD, POST"),
         (_, "/withdraw" | "/activate") => Reply::problem(405, "Method not allowed").header("allow", "POST"),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use privet::Visit;
-use privet::catalogue::Statement;
+use privet::catalogue::{Statement, StatementVersion};
 
 use crate::negotiate;
 use crate::page;
@@ -28,7 +28,8 @@ pub(super) fn negotiated(visit: &Visit, request: &Request) -> Reply {
         "application/json" => json(visit, request),
         _ => {
             let statement = of(visit, request);
-            cacheable(Reply::html(200, page::statement(visit.privet().base_path(), &statement)), &statement)
+            let page = page::statement(visit.privet().base_path(), &statement, latest(visit));
+            cacheable(Reply::html(200, page), &statement)
         }
     }
 }
@@ -40,7 +41,7 @@ pub(super) fn json(visit: &Visit, request: &Request) -> Reply {
 
 pub(super) fn markdown(visit: &Visit, request: &Request) -> Reply {
     let statement = of(visit, request);
-    let text = written(visit.privet().base_path(), &statement);
+    let text = written(visit.privet().base_path(), &statement, latest(visit));
     cacheable(Reply::new(200, "text/markdown; charset=utf-8", text), &statement)
 }
 
@@ -60,7 +61,11 @@ fn cell(text: &str) -> String {
     out
 }
 
-fn written(base: &str, statement: &Statement) -> String {
+fn latest(visit: &Visit) -> Option<&StatementVersion> {
+    visit.privet().statement_versions(visit.scope()).ok()?.last()
+}
+
+fn written(base: &str, statement: &Statement, latest: Option<&StatementVersion>) -> String {
     let words = words::of(&statement.language);
     let mut out = format!(
         "# {}\n\n{}, {}\n\n{}\n",
@@ -136,6 +141,15 @@ fn written(base: &str, statement: &Statement) -> String {
         "\n{} [{}]({base}).\n\n{} ({})\n",
         words.statement_browser, words.settings_link, words.statement_template, statement.version
     );
+    if let Some(latest) = latest {
+        let _ = write!(
+            out,
+            "\n[{} {}, {}]({base}/cookies/versions)\n",
+            words.version,
+            latest.number,
+            latest.date()
+        );
+    }
     out
 }
 

@@ -8,7 +8,7 @@ mod fr;
 mod it;
 mod nl;
 
-use privet::catalogue::{Language, Lifetime, TimeUnit, Trigger};
+use privet::catalogue::{ChangeKind, Language, Lifetime, TimeUnit, Trigger};
 
 /// The words of the pages in one language.
 pub(crate) struct Words {
@@ -45,6 +45,17 @@ pub(crate) struct Words {
     pub(crate) statement_intro: &'static str,
     pub(crate) statement_browser: &'static str,
     pub(crate) statement_template: &'static str,
+    pub(crate) versions_title: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) versions_first: &'static str,
+    pub(crate) versions_words: &'static str,
+    pub(crate) versions_asked: &'static str,
+    pub(crate) versions_added: &'static str,
+    pub(crate) versions_removed: &'static str,
+    pub(crate) versions_changed: &'static str,
+    pub(crate) news: &'static str,
+    /// A change of each kind, before what it is about.
+    pub(crate) changes: [&'static str; 15],
     pub(crate) on_request: &'static str,
     pub(crate) name: &'static str,
     pub(crate) purpose: &'static str,
@@ -100,6 +111,26 @@ impl Words {
             Trigger::Timer => 1,
             Trigger::Gesture => 2,
             Trigger::Server => 3,
+        }]
+    }
+
+    pub(crate) fn change(&self, kind: ChangeKind) -> &'static str {
+        self.changes[match kind {
+            ChangeKind::NewCategory => 0,
+            ChangeKind::OtherPurpose => 1,
+            ChangeKind::NowSold => 2,
+            ChangeKind::OtherEnd => 3,
+            ChangeKind::NewService => 4,
+            ChangeKind::OtherProvider => 5,
+            ChangeKind::NewHost => 6,
+            ChangeKind::NewRecipient => 7,
+            ChangeKind::OtherCountry => 8,
+            ChangeKind::OtherAddress => 9,
+            ChangeKind::MoreData => 10,
+            ChangeKind::NewEntry => 11,
+            ChangeKind::LongerDuration => 12,
+            ChangeKind::NewAccess => 13,
+            _ => 14,
         }]
     }
 

@@ -1,5 +1,7 @@
 //! Categories and their codes.
 
+use std::sync::Arc;
+
 use super::{Check, MAX_CATEGORIES, USEFUL_CATEGORIES};
 use crate::catalogue::Category;
 use crate::catalogue::declare::{CategoryDecl, KeepDecl};
@@ -55,7 +57,9 @@ impl Check<'_> {
                     .on_withdrawal
                     .as_ref()
                     .and_then(|keep| self.keep(&at, &decl.id, keep)),
+                purpose_version: decl.purpose_version.unwrap_or(1),
                 material: [0; 32],
+                facts: Arc::default(),
             });
         }
         if categories.len() > MAX_CATEGORIES {

@@ -13,10 +13,11 @@ use super::declare::{Controller, GateDecl, RecipientDecl, ServiceDecl};
 use super::gate::{CategoryCode, category_id};
 use super::index::Index;
 use super::lint::{Finding, Rule};
+use super::material::{self, Material};
 use super::own::{self, OWN_SERVICE, OwnNeeds};
 use super::preset::Preset;
 use super::text::{Language, Text};
-use super::{Catalogue, Category, material};
+use super::{Catalogue, Category};
 use crate::consent::resolve_words;
 
 pub(super) struct Check<'a> {
@@ -75,9 +76,10 @@ impl<'a> Check<'a> {
         self.names_do_not_meet(&services);
         self.everything_is_used(&categories, &recipients, &services);
         for c in &mut categories {
-            c.material = material::of_category(c, &services, &recipients);
+            c.facts = Arc::new(Material::of(c, &services, &recipients));
+            c.material = c.facts.hash();
         }
-        let material = material::of_all(categories.iter().map(|c| (c.code.get(), &c.material)));
+        let material = material::of_all(categories.iter().map(|c| &*c.facts));
         let index = Index::new(&services);
         Some(Catalogue {
             controller: self.controller.clone(),

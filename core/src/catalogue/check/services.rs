@@ -130,6 +130,7 @@ impl Check<'_> {
             label,
             provider: decl.provider,
             purpose,
+            purpose_version: decl.purpose_version.unwrap_or(1),
             legal_basis: decl.legal_basis?,
             gate,
             recipients: decl.recipients,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::{MemoryStore, Tables};
-use crate::catalogue::CategoryCode;
+use crate::catalogue::{CategoryCode, NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::error::Result;
@@ -25,6 +25,27 @@ impl ConsentStore for MemoryStore {
 
     async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>> {
         Ok(self.locked().notices.get(&(scope.clone(), id)).cloned())
+    }
+
+    async fn publish_statement(
+        &self,
+        scope: &Scope,
+        statement: &NewStatement,
+        at: Timestamp,
+    ) -> Result<StatementVersion> {
+        let mut tables = self.locked();
+        let versions = tables.statements.entry(scope.clone()).or_default();
+        if let Some(latest) = versions.last().filter(|v| v.hash == statement.hash) {
+            return Ok(latest.clone());
+        }
+        let number = u32::try_from(versions.len()).unwrap_or(u32::MAX) + 1;
+        let version = StatementVersion::new(number, at, statement.hash, statement.body.clone());
+        versions.push(version.clone());
+        Ok(version)
+    }
+
+    async fn statements(&self, scope: &Scope) -> Result<Vec<StatementVersion>> {
+        Ok(self.locked().statements.get(scope).cloned().unwrap_or_default())
     }
 
     async fn append_record(

@@ -15,6 +15,7 @@ use super::traits::Store;
 use super::types::{
     ConsentProof, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, StoredMessage, SubjectDigest,
 };
+use crate::catalogue::StatementVersion;
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentRecord, CountKind, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, FenceEpoch, Owner, Removed};
@@ -32,6 +33,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Tables {
     key: Option<Fingerprint>,
+    statements: BTreeMap<Scope, Vec<StatementVersion>>,
     notices: BTreeMap<(Scope, NoticeId), NoticeSnapshot>,
     /// In the order they were appended.
     records: Vec<ConsentRecord>,

@@ -1,0 +1,287 @@
+//! What asks visitors anew, and what does not: two catalogues over one store, and a device that decided under the first.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
+
+mod common;
+
+use common::{Browser, start};
+use futures_executor::block_on;
+use privet::catalogue::{ChangeKind, Language};
+use privet::consent::Answer;
+use privet::store::Storage;
+use privet::{Catalogue, FakeClock, Privet, Scope};
+use std::time::Duration;
+
+const BEFORE: &str = r#"
+    languages = ["en", "de"]
+
+    [controller]
+    name = "Garden Shop"
+    contact = "privacy@garden.example"
+
+    [[category]]
+    id = "analytics"
+    purpose = { en = "Counts visits.", de = "Zählt Besuche." }
+
+    [[category]]
+    id = "marketing"
+    purpose = { en = "Shows advertising.", de = "Zeigt Werbung." }
+
+    [[recipient]]
+    id = "desk"
+    name = "Desk Ltd"
+    country = "NL"
+    purpose = { en = "Answers.", de = "Antwortet." }
+    fields = ["text"]
+    address = "keyed-hash"
+
+    [[recipient]]
+    id = "lab"
+    name = "Lab Inc"
+    country = "US"
+    purpose = { en = "Counts.", de = "Zählt." }
+
+    [[service]]
+    id = "counter"
+    provider = "Garden Shop"
+    purpose = { en = "Counts.", de = "Zählt." }
+    label = { en = "Counter", de = "Zähler" }
+    legal_basis = "consent"
+    recipients = ["desk"]
+
+    [[service.entry]]
+    name = "visits"
+    purpose = { en = "Counts.", de = "Zählt." }
+    duration = "30 days"
+    trigger = "server"
+    gate = { consent = "analytics" }
+
+    [[service.entry]]
+    name = "first"
+    purpose = { en = "First.", de = "Erst." }
+    duration = "30 days"
+    trigger = "server"
+    gate = { consent = "analytics" }
+
+    [[service]]
+    id = "ads"
+    provider = "Garden Shop"
+    purpose = { en = "Ads.", de = "Werbung." }
+    label = { en = "Ads", de = "Werbung" }
+    legal_basis = "consent"
+    recipients = ["lab"]
+    external_hosts = ["ads.example"]
+    gate = { consent = "marketing" }
+"#;
+
+fn built(toml: &str, storage: &Storage, clock: &FakeClock) -> Privet {
+    let catalogue = Catalogue::from_toml(toml).unwrap_or_else(|e| panic!("{e}"));
+    block_on(Privet::builder(catalogue).storage(storage.clone()).clock(clock.clone()).build()).unwrap()
+}
+
+/// The catalogue with some lines otherwise.
+fn with(changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(BEFORE.to_owned(), |toml, (from, to)| {
+        assert!(toml.contains(from), "{from}");
+        toml.replacen(from, to, 1)
+    })
+}
+
+const ENTRY: &str = "[[service.entry]]\n    name = \"visits\"";
+const MORE: &str = "[[service.entry]]\n    name = \"more\"\n    purpose = { en = \"x\", de = \"x\" }\n    duration = \"1 day\"\n    trigger = \"server\"\n    gate = { consent = \"analytics\" }\n\n    [[service.entry]]\n    name = \"visits\"";
+
+/// CON-07: which changes ask whom, end to end.
+#[test]
+fn con_07_which_changes_ask_anew() {
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
+        ("a typo in a purpose", &[("Counts visits.", "Counts visits!")], &[]),
+        ("a typo in a service's purpose", &[("en = \"Ads.\"", "en = \"Advertising.\"")], &[]),
+        ("another word for the label", &[("en = \"Counter\"", "en = \"Visit counter\"")], &[]),
+        ("another contact", &[("privacy@garden.example", "mail@garden.example")], &[]),
+        (
+            "a corrected name of the controller",
+            &[("name = \"Garden Shop\"", "name = \"Garden Shop Ltd\"")],
+            &[],
+        ),
+        ("a recipient's name, corrected", &[("Desk Ltd", "Desk Limited")], &[]),
+        ("a comment", &[("[controller]", "# said before\n    [controller]")], &[]),
+        ("one language less", &[("[\"en\", \"de\"]", "[\"en\"]")], &[]),
+        (
+            "entries in another order",
+            &[
+                ("name = \"visits\"", "name = \"x1\""),
+                ("name = \"first\"", "name = \"visits\""),
+                ("name = \"x1\"", "name = \"first\""),
+            ],
+            &[],
+        ),
+        ("a shorter duration", &[("duration = \"30 days\"", "duration = \"1 day\"")], &[]),
+        ("a session instead", &[("duration = \"30 days\"", "duration = \"session\"")], &[]),
+        ("a recipient less", &[("recipients = [\"desk\"]", "recipients = []")], &[]),
+        ("a host less", &[("external_hosts = [\"ads.example\"]", "external_hosts = []")], &[]),
+        ("less data", &[("fields = [\"text\"]", "fields = []")], &[]),
+        ("no address any more", &[("address = \"keyed-hash\"", "address = \"drop\"")], &[]),
+        (
+            "a category less",
+            &[
+                (
+                    "[[category]]\n    id = \"marketing\"\n    purpose = { en = \"Shows advertising.\", de = \"Zeigt Werbung.\" }",
+                    "",
+                ),
+                ("external_hosts = [\"ads.example\"]\n    gate = { consent = \"marketing\" }", ""),
+            ],
+            &[],
+        ),
+        ("a longer duration", &[("duration = \"30 days\"", "duration = \"31 days\"")], &["analytics"]),
+        (
+            "from a session to a day",
+            &[
+                ("duration = \"30 days\"", "duration = \"session\""),
+                ("duration = \"session\"", "duration = \"31 days\""),
+            ],
+            &["analytics"],
+        ),
+        ("a new entry", &[(ENTRY, MORE)], &["analytics"]),
+        (
+            "a new recipient",
+            &[("recipients = [\"desk\"]", "recipients = [\"desk\", \"lab\"]")],
+            &["analytics"],
+        ),
+        ("a recipient in a third country", &[("country = \"NL\"", "country = \"US\"")], &["analytics"]),
+        ("more data", &[("fields = [\"text\"]", "fields = [\"text\", \"mail\"]")], &["analytics"]),
+        (
+            "the address in another form",
+            &[("address = \"keyed-hash\"", "address = \"truncate\"")],
+            &["analytics"],
+        ),
+        (
+            "another provider",
+            &[(
+                "id = \"counter\"\n    provider = \"Garden Shop\"",
+                "id = \"counter\"\n    provider = \"Lab Inc\"",
+            )],
+            &["analytics"],
+        ),
+        (
+            "somebody who can read it",
+            &[(
+                "legal_basis = \"consent\"\n    recipients = [\"desk\"]",
+                "legal_basis = \"consent\"\n    third_party_access = [\"Lab Inc\"]\n    recipients = [\"desk\"]",
+            )],
+            &["analytics"],
+        ),
+        (
+            "another purpose",
+            &[("id = \"analytics\"", "id = \"analytics\"\n    purpose_version = 2")],
+            &["analytics"],
+        ),
+        (
+            "another purpose of a service",
+            &[("id = \"ads\"", "id = \"ads\"\n    purpose_version = 2")],
+            &["marketing"],
+        ),
+        ("a new host", &[("[\"ads.example\"]", "[\"ads.example\", \"cdn.example\"]")], &["marketing"]),
+        ("a sale", &[("id = \"marketing\"", "id = \"marketing\"\n    sale_or_share = true")], &["marketing"]),
+        (
+            "both",
+            &[
+                ("id = \"marketing\"", "id = \"marketing\"\n    sale_or_share = true"),
+                ("duration = \"30 days\"", "duration = \"31 days\""),
+            ],
+            &["analytics", "marketing"],
+        ),
+    ];
+    for (what, changes, asked) in cases {
+        let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+        let before = built(BEFORE, &storage, &clock);
+        let (mut yes, mut no) = (Browser::default(), Browser::default());
+        yes.answer(&before, &Answer::AcceptAll).0.unwrap();
+        no.answer(&before, &Answer::RejectAll).0.unwrap();
+        let record = yes.open(&before).0.consent().record().unwrap();
+        clock.advance(Duration::from_secs(86_400));
+        let after = built(&with(changes), &storage, &clock);
+        let all: Vec<_> =
+            after.catalogue(&Scope::default()).unwrap().categories().iter().map(|c| c.id.clone()).collect();
+        let stand: Vec<_> = all.iter().filter(|c| !asked.contains(&c.as_str())).cloned().collect();
+        assert_eq!(yes.granted(&after), stand, "{what}");
+        for browser in [&yes, &no] {
+            assert_eq!(browser.open(&after).0.asks(), !asked.is_empty(), "{what}");
+        }
+        for category in &all {
+            let granted = block_on(after.still_granted(&Scope::default(), record, category)).unwrap();
+            assert_eq!(granted, !asked.contains(&category.as_str()), "{what}: queued work");
+            let news = yes.open(&after).0.consent().news(category);
+            assert_eq!(news.is_empty(), !asked.contains(&category.as_str()), "{what}: {news:?}");
+            assert!(news.iter().all(|n| n.category == *category && n.kind.asks_anew()), "{what}");
+        }
+        // A choice made under today's catalogue is no choice about more than it, once the change is taken back.
+        let back = built(BEFORE, &storage, &clock);
+        assert_eq!(yes.granted(&back), ["analytics", "marketing"], "{what}: back again");
+    }
+}
+
+/// CON-07: less than was agreed to is covered over several versions, more again is not.
+#[test]
+fn con_07_coverage_goes_over_versions() {
+    let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+    let one = built(&with(&[("duration = \"30 days\"", "duration = \"90 days\"")]), &storage, &clock);
+    let mut early = Browser::default();
+    early.answer(&one, &Answer::AcceptAll).0.unwrap();
+    let two = built(&with(&[("duration = \"30 days\"", "duration = \"10 days\"")]), &storage, &clock);
+    let mut late = Browser::default();
+    late.answer(&two, &Answer::AcceptAll).0.unwrap();
+    let three = built(&with(&[("duration = \"30 days\"", "duration = \"60 days\"")]), &storage, &clock);
+    assert_eq!(early.granted(&three), ["analytics", "marketing"], "agreed to 90");
+    assert_eq!(late.granted(&three), ["marketing"], "agreed to 10");
+    let news = late.open(&three).0.consent().news("analytics");
+    assert_eq!(
+        news.iter().map(|n| (n.kind, n.subject.as_str())).collect::<Vec<_>>(),
+        [(ChangeKind::LongerDuration, "visits (cookie)")]
+    );
+}
+
+/// STM-05: versions are numbered and dated, the same catalogue is the same version, and the difference says which rows came,
+/// went and changed, and for whom that is material.
+#[test]
+fn stm_05_versions_with_their_differences() {
+    let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+    let one = built(BEFORE, &storage, &clock);
+    assert_eq!(one.statement_versions(&Scope::default()).unwrap().len(), 1);
+    clock.advance(Duration::from_secs(86_400));
+    assert_eq!(built(BEFORE, &storage, &clock).statement_versions(&Scope::default()).unwrap().len(), 1);
+    let changed = with(&[
+        ("name = \"first\"", "name = \"second\""),
+        ("duration = \"30 days\"", "duration = \"31 days\""),
+        ("recipients = [\"lab\"]", "recipients = []"),
+        (
+            "[[recipient]]\n    id = \"lab\"\n    name = \"Lab Inc\"\n    country = \"US\"\n    purpose = { en = \"Counts.\", de = \"Zählt.\" }",
+            "",
+        ),
+    ]);
+    let two = built(&changed, &storage, &clock);
+    let versions = two.statement_versions(&Scope::default()).unwrap();
+    assert_eq!(
+        versions.iter().map(|v| (v.number, v.since)).collect::<Vec<_>>(),
+        [(1, start()), (2, start() + Duration::from_secs(86_400))]
+    );
+    let en = Language::new("en").unwrap();
+    let diff = versions[0].diff(&versions[1], &en);
+    assert_eq!((diff.added, diff.removed), (vec!["second".to_owned()], vec!["first".to_owned()]));
+    assert_eq!(diff.changed.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["visits"]);
+    assert_eq!(diff.changed[0].fields, ["duration", "seconds"]);
+    assert_eq!(diff.recipients_removed, ["Lab Inc (US)"]);
+    assert_eq!(diff.recipients_added, [] as [&str; 0]);
+    let kinds: Vec<_> = diff.material.iter().map(|m| (m.category.as_str(), m.kind)).collect();
+    assert!(
+        kinds.contains(&("analytics", ChangeKind::LongerDuration))
+            && kinds.contains(&("marketing", ChangeKind::Less)),
+        "{kinds:?}"
+    );
+    // Other words are another version, and ask nobody.
+    let three = built(&changed.replacen("en = \"Counts.\"", "en = \"It counts.\"", 3), &storage, &clock);
+    let versions = three.statement_versions(&Scope::default()).unwrap();
+    let diff = versions[1].diff(&versions[2], &en);
+    assert!(!diff.is_material() && !diff.changed.is_empty() && diff.material.is_empty());
+    // The first version is still what it was.
+    assert_eq!(versions[0], one.statement_versions(&Scope::default()).unwrap()[0]);
+}
