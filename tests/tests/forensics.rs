@@ -225,6 +225,58 @@ async fn sec_01_texts_are_sealed_and_erased_ones_leave_no_bytes(
     assert!(ledger.contains("\"cause\":\"withdrawal\"") && !ledger.contains(&id));
 }
 
+/// ERA-02, REC-05: after an erasure on request no file holds the id that the browser still has, nor the line of the
+/// person's records, nor the salt that hid them; the records themselves are there, and the chain is whole.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn era_02_an_erased_person_is_cut_from_the_proof_in_the_files(
+    #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+) {
+    let data = folder();
+    let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
+    let mut anna = Visitor::new(server.addr);
+    anna.decide("accept_all", &[]).await;
+    anna.say("hello", "live-support").await;
+    anna.decide("save", &["contacts", "analytics"]).await;
+    let mut ben = Visitor::new(server.addr);
+    ben.decide("accept_all", &[]).await;
+    let names = || -> Vec<([u8; 16], [u8; 16], [u8; 16])> {
+        let db = rusqlite::Connection::open(data.path().join("privet.db")).unwrap();
+        let mut rows = db.prepare("SELECT id, subject, salt FROM consent_records ORDER BY seq").unwrap();
+        let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let before = names();
+    assert_eq!(before.len(), 3);
+    let there = |needle: &[u8]| files(data.path()).iter().any(|(_, bytes)| holds(bytes, needle));
+    for (id, subject, salt) in &before {
+        assert!(there(id) && there(subject) && there(salt));
+    }
+    let id = contacts(server.addr).await[0]["id"].as_str().unwrap().to_owned();
+    let erased = Sending::new("DELETE", &format!("/contacts/{id}"))
+        .header("authorization", format!("Bearer {}", privet_tests::server::OPERATOR));
+    assert!(erased.to(server.addr).await.status < 300);
+    let receipt = anna.get("/privacy/receipt").await;
+    assert_eq!(receipt.status, 404, "as for somebody of whom nothing is recorded");
+    let gone = |when: &str| {
+        for (id, subject, salt) in &before[..2] {
+            assert!(!there(id) && !there(subject) && !there(salt), "{when}");
+        }
+        let (id, subject, salt) = &before[2];
+        assert!(there(id) && there(subject) && there(salt), "{when}: another person's");
+    };
+    gone("while the server runs");
+    assert!(server.stop().await.status.success());
+    gone("after it ended");
+    assert_eq!(names().len(), 4, "two grants, a revocation, and another person's grant");
+
+    let storage = privet_sqlite::open(data.path()).await.unwrap();
+    let catalogue = privet::Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
+    let privet = privet::Privet::builder(catalogue).storage(storage).build().await.unwrap();
+    let report = privet.verify_consent(&privet::Tenant::default()).await.unwrap();
+    assert_eq!((report.records, report.severed, report.damage), (1, 3, None));
+}
+
 /// GATE-10: files are for their owner only.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]

@@ -139,7 +139,7 @@ async fn rec_04_what_was_tampered_with_is_found_at_its_record() {
         ("DELETE FROM consent_links WHERE seq > 1400", Some((1_401, Damage::TailCut))),
         // One that nobody gave.
         (
-            "INSERT INTO consent_records SELECT tenant, segment, seq + 1, site, randomblob(16), subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions, salt FROM consent_records WHERE seq = 1500",
+            "INSERT INTO consent_records SELECT tenant, segment, seq + 1, site, randomblob(16), subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions, salt, commitment FROM consent_records WHERE seq = 1500",
             Some((1_501, Damage::Unchained)),
         ),
     ] {

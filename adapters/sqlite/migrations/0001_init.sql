@@ -25,7 +25,8 @@ CREATE TABLE statements (
     PRIMARY KEY (tenant, site, number)
 ) WITHOUT ROWID;
 
--- Appended, never changed. A segment is a month; `seq` counts per tenant, through all segments.
+-- Appended, never changed, but for the person, who can be cut from a record. A segment is a month; `seq` counts per
+-- tenant, through all segments.
 CREATE TABLE consent_records (
     tenant    TEXT    NOT NULL,
     segment   INTEGER NOT NULL,
@@ -46,6 +47,8 @@ CREATE TABLE consent_records (
     decisions BLOB    NOT NULL,
     -- what hides the subject in the chain
     salt      BLOB    NOT NULL,
+    -- what stands for the person in the chain, once id, subject and salt are nobody's; null before
+    commitment BLOB,
     PRIMARY KEY (tenant, segment, seq)
 ) WITHOUT ROWID;
 

@@ -31,7 +31,7 @@ fn ip_07_there_is_no_place_for_an_address() {
         ("consent_links", "tenant segment seq until digest hash"),
         (
             "consent_records",
-            "tenant segment seq site id subject act at until notice language regime method gesture gpc decisions salt",
+            "tenant segment seq site id subject act at until notice language regime method gesture gpc decisions salt commitment",
         ),
         (
             "contacts",

@@ -88,7 +88,13 @@ pub async fn touches_reach_only_who_is_there(store: &dyn Store) {
     let f = Fixture::new(store, &here);
     let (contact, _) = f.contact(1, start()).await;
     let (erased, _) = f.contact(2, start()).await;
-    assert!(store.begin_contact_erasure(&here, erased.id, at(9_999)).await.unwrap().is_some());
+    assert!(
+        store
+            .begin_contact_erasure(&here, erased.id, ErasureCause::Request, at(9_999))
+            .await
+            .unwrap()
+            .is_some()
+    );
     let mut other_epoch = touch(&here, &contact, at(10));
     other_epoch.epoch = FenceEpoch::new(2);
     let mut expired = touch(&here, &contact, at(10));
@@ -142,9 +148,15 @@ pub async fn erased_contacts_stay_erased(store: &dyn Store) {
     let (contact, proof) = f.contact(1, start()).await;
     let owner = f.by_contact(&contact, &proof);
     f.say(&owner, &f.message(1, 1, at(1))).await.unwrap();
-    assert!(store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap().is_some());
+    assert!(
+        store
+            .begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(9_999))
+            .await
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(
-        store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap(),
+        store.begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(9_999)).await.unwrap(),
         None,
         "it is marked already"
     );
@@ -179,7 +191,10 @@ pub async fn erased_contacts_stay_erased(store: &dyn Store) {
             assert!(again.removed.is_nothing(), "erasing what is erased succeeds");
         }
     }
-    assert_eq!(store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap(), None);
+    assert_eq!(
+        store.begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(9_999)).await.unwrap(),
+        None
+    );
     let fresh = f.new_contact(5, &proof, at(6));
     assert_eq!(
         store.open_contact(&proof, &fresh).await.unwrap().id,
@@ -202,7 +217,7 @@ pub async fn erasure_goes_in_bounded_steps(store: &dyn Store) {
         }
     }
     f.say(&f.by_contact(&other, &other_proof), &f.message(50, 50, at(1))).await.unwrap();
-    store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap();
+    store.begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(9_999)).await.unwrap();
     let marked = store.erasing(Some(&here.tenant), 10).await.unwrap();
     let first = store.erase_step(&marked[..1], 4).await.unwrap();
     assert_eq!(first.done, 0);
@@ -228,7 +243,7 @@ pub async fn a_line_has_one_contact(store: &dyn Store) {
     let first = store.open_contact(&proof, &f.new_contact(1, &proof, at(1))).await.unwrap();
     let second = store.open_contact(&proof, &f.new_contact(2, &proof, at(2))).await.unwrap();
     assert_eq!(second.id, first.id);
-    store.begin_contact_erasure(&here, first.id, at(9_999)).await.unwrap();
+    store.begin_contact_erasure(&here, first.id, ErasureCause::Request, at(9_999)).await.unwrap();
     let third = store.open_contact(&proof, &f.new_contact(3, &proof, at(4))).await.unwrap();
     assert_eq!(third.id, ContactId::from_bytes([3; 16]), "one that is being erased is none");
 }
@@ -328,7 +343,8 @@ pub async fn contacts_may_be_kept_on_another_basis(store: &dyn Store) {
     let refused =
         store.record_message(&scope, &owner, &f.message(1, 1, at(21)), at(0), &everything(at(21))).await;
     assert!(matches!(refused, Err(Error::NotGranted { .. })), "{refused:?}");
-    let marked = store.begin_contact_erasure(&scope, contact.id, at(9_000)).await.unwrap();
+    let marked =
+        store.begin_contact_erasure(&scope, contact.id, ErasureCause::Request, at(9_000)).await.unwrap();
     assert_eq!(marked.map(|e| e.kind), Some(ErasingKind::Contact(contact.id)));
     assert_eq!(store.contact(&scope, contact.id, &later).await.unwrap(), None);
 }

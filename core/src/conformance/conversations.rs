@@ -4,7 +4,7 @@ use super::fixture::{CONTACTS, Fixture, at, digest, everything, scope, start};
 use crate::contact::{Author, Channel, ContactId, ConversationId, Owner, Removed, Sealed};
 use crate::error::Error;
 use crate::scope::Scope;
-use crate::store::{Adoption, ConsentProof, MessageToStore, OwnerProof, Store};
+use crate::store::{Adoption, ConsentProof, ErasureCause, MessageToStore, OwnerProof, Store};
 
 fn conversation(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
@@ -192,7 +192,7 @@ pub async fn conversations_are_adopted_on_a_proof_only(store: &dyn Store) {
     let messages = store.messages(&here, conversation(1), 0, 10, &everything(at(10))).await.unwrap();
     assert!(messages.iter().all(|m| m.body.as_bytes()[0] == 77), "every text is sealed anew");
     f.say(&f.by_contact(&contact, &proof), &f.message(1, 4, at(11))).await.unwrap();
-    store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap();
+    store.begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(9_999)).await.unwrap();
     assert_eq!(f.erase_everything_marked(100).await.0, Removed::new(1, 1, 4, 0), "it goes with the contact");
 }
 

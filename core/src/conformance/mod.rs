@@ -19,6 +19,7 @@ mod counts;
 mod faulty;
 mod fixture;
 mod retention;
+mod unlinking;
 
 pub use consent::*;
 pub use contacts::*;
@@ -27,6 +28,7 @@ pub use counts::*;
 pub use faulty::FaultyStore;
 pub use fixture::Fixture;
 pub use retention::*;
+pub use unlinking::*;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -101,6 +103,9 @@ macro_rules! store_tests {
             erasures_share_a_step
             counts_add_up
             counts_end
+            an_erasure_on_request_cuts_the_line
+            a_cut_goes_in_bounded_steps
+            a_withdrawal_cuts_nothing
         );
     };
     (@cases $make:expr, $run:expr; $($case:ident)*) => {

@@ -34,7 +34,10 @@ pub async fn nothing_crosses_tenants_or_sites(store: &dyn Store) {
     }
     let nowhere = scope("c", "x");
     assert!(store.contact(&nowhere, id, &everything(at(100))).await.unwrap().is_none());
-    assert_eq!(store.begin_contact_erasure(&nowhere, id, at(9_999)).await.unwrap(), None);
+    assert_eq!(
+        store.begin_contact_erasure(&nowhere, id, ErasureCause::Request, at(9_999)).await.unwrap(),
+        None
+    );
     assert_eq!(
         store.begin_conversation_erasure(&nowhere, ConversationId::from_bytes([1; 16])).await.unwrap(),
         None
@@ -45,7 +48,13 @@ pub async fn nothing_crosses_tenants_or_sites(store: &dyn Store) {
     let abroad = second.say(&first.by_contact(&contact, &proof), &second.message(9, 99, at(20))).await;
     assert!(matches!(abroad, Err(Error::NotGranted { .. })), "{abroad:?}");
     // Erasing in one leaves the others.
-    assert!(store.begin_contact_erasure(&scopes[0], id, at(9_999)).await.unwrap().is_some());
+    assert!(
+        store
+            .begin_contact_erasure(&scopes[0], id, ErasureCause::Request, at(9_999))
+            .await
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(store.erasing(Some(&scopes[2].tenant), 10).await.unwrap(), []);
     first.erase_everything_marked(100).await;
     for here in &scopes[1..] {
@@ -203,7 +212,7 @@ pub async fn fences_end(store: &dyn Store) {
     let here = scope("a", "x");
     let f = Fixture::new(store, &here);
     let (contact, _) = f.contact(1, start()).await;
-    store.begin_contact_erasure(&here, contact.id, at(1_000)).await.unwrap();
+    store.begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(1_000)).await.unwrap();
     f.erase_everything_marked(10).await;
     assert_eq!(store.purge_fences(at(999)).await.unwrap(), 0);
     assert_eq!(store.purge_fences(at(1_000)).await.unwrap(), 1);
@@ -222,7 +231,9 @@ pub async fn erasures_share_a_step(store: &dyn Store) {
         for m in 0..4u8 {
             f.say(&f.by_contact(&contact, &proof), &f.message(n, m, at(m.into()))).await.unwrap();
         }
-        erasing.extend(store.begin_contact_erasure(&here, contact.id, at(9_999)).await.unwrap());
+        erasing.extend(
+            store.begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(9_999)).await.unwrap(),
+        );
     }
     assert_eq!(erasing.len(), 3);
     // Each is four messages, a conversation and itself: six rows.

@@ -337,6 +337,8 @@ pub struct Removed {
     pub messages: u64,
     /// Consent records.
     pub records: u64,
+    /// Consent records that stayed, cut from the person: whose they were cannot be told any more.
+    pub severed: u64,
 }
 
 impl std::ops::AddAssign for Removed {
@@ -345,6 +347,7 @@ impl std::ops::AddAssign for Removed {
         self.conversations += other.conversations;
         self.messages += other.messages;
         self.records += other.records;
+        self.severed += other.severed;
     }
 }
 
@@ -355,15 +358,15 @@ impl Removed {
         *self == Self::default()
     }
 
-    /// How many in all.
+    /// How many rows that were in all.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.contacts + self.conversations + self.messages + self.records
+        self.contacts + self.conversations + self.messages + self.records + self.severed
     }
 
     /// So many of each.
     #[must_use]
     pub fn new(contacts: u64, conversations: u64, messages: u64, records: u64) -> Self {
-        Self { contacts, conversations, messages, records }
+        Self { contacts, conversations, messages, records, severed: 0 }
     }
 }

@@ -9,7 +9,7 @@ use crate::consent::{Act, ConsentRecord, Method};
 use crate::error::{Error, Result};
 use crate::privet::Privet;
 use crate::scope::Scope;
-use crate::store::{ContactCursor, Erasing, NewRecord};
+use crate::store::{ContactCursor, Erasing, ErasureCause, NewRecord};
 
 impl Privet {
     /// Contacts of a site by most recent activity, for whoever may see them: the caller has checked that.
@@ -37,7 +37,9 @@ impl Privet {
     }
 
     /// Erases a contact with its conversations and messages, because somebody asked for it. The consent it hung
-    /// on ends with it: the visitor is asked again before a new contact comes to be.
+    /// on ends with it: the visitor is asked again before a new contact comes to be. What is recorded of that consent
+    /// stays, cut from the person: nobody can tell any more whose it was ([`Removed::severed`]), and the chain of records
+    /// stays whole.
     ///
     /// # Errors
     /// [`Error::NotFound`], or what the store says. From the moment the store has marked it, it is hidden and
@@ -51,7 +53,11 @@ impl Privet {
             None => Vec::new(),
         };
         // The record marks every contact of its line; one without a record is marked here.
-        erasing.extend(self.store().begin_contact_erasure(scope, id, Self::fence_until(now)).await?);
+        erasing.extend(
+            self.store()
+                .begin_contact_erasure(scope, id, ErasureCause::Request, Self::fence_until(now))
+                .await?,
+        );
         self.erase(&erasing).await
     }
 

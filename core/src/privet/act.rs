@@ -13,7 +13,7 @@ use crate::consent::{
 };
 use crate::contact::Removed;
 use crate::error::{Error, Result};
-use crate::store::{Horizon, NewRecord, SubjectDigest};
+use crate::store::{ErasureCause, Horizon, NewRecord, SubjectDigest};
 use crate::visit::Visit;
 
 /// What a visitor answers to a notice.
@@ -237,7 +237,9 @@ impl Privet {
                 {
                     return visit.decide(state).map(|()| Withdrawn { pending: false, removed });
                 }
-                let left = self.store().begin_contact_erasure(scope, contact.id, Self::fence_until(now));
+                let cause = ErasureCause::Withdrawal;
+                let left =
+                    self.store().begin_contact_erasure(scope, contact.id, cause, Self::fence_until(now));
                 removed += self.erase_now(left.await?.as_slice()).await;
             }
             None => {}

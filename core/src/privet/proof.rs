@@ -9,10 +9,10 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 
 use super::Privet;
-use crate::consent::{Receipt, standpoints};
+use crate::consent::{ConsentRecord, Receipt, standpoints};
 use crate::error::{Error, Result};
 use crate::scope::Tenant;
-use crate::store::{ChainLink, Chained, KeptRecord, LedgerEntry};
+use crate::store::{ChainLink, Chained, KeptRecord, LedgerEntry, record_digest};
 use crate::visit::Visit;
 
 /// Links that are read at once.
@@ -59,6 +59,8 @@ impl fmt::Display for Damage {
 pub struct ChainReport {
     /// Records that are there and whole.
     pub records: u64,
+    /// Records that are there and whole, and whose person was cut from them when they were erased.
+    pub severed: u64,
     /// Records that were purged when their time was over.
     pub purged: u64,
     /// The last link.
@@ -126,7 +128,16 @@ impl Privet {
                             report.records += 1;
                             None
                         }
-                        KeptRecord::Whole(..) | KeptRecord::Unreadable => Some(Damage::RecordChanged),
+                        KeptRecord::Severed(record, commitment)
+                            if record_digest(&record, &commitment) == link.digest
+                                && record.until == link.until =>
+                        {
+                            report.severed += 1;
+                            None
+                        }
+                        KeptRecord::Whole(..) | KeptRecord::Severed(..) | KeptRecord::Unreadable => {
+                            Some(Damage::RecordChanged)
+                        }
                         KeptRecord::Gone if link.until < purged_before => {
                             report.purged += 1;
                             None
@@ -206,10 +217,10 @@ impl Privet {
 }
 
 fn write_line(out: &mut (dyn Write + Send), Chained { link, record }: &Chained) -> io::Result<()> {
-    let record = match record {
-        KeptRecord::Whole(r, salt) => json!({
+    let written = |r: &ConsentRecord, commitment: &[u8; 32]| {
+        json!({
             "site": r.scope.site.as_str(),
-            "commitment": HEXLOWER.encode(&salt.commitment(r.id, r.subject)),
+            "commitment": HEXLOWER.encode(commitment),
             "act": r.act,
             "at": r.at.to_string(),
             "notice": r.notice.to_string(),
@@ -219,7 +230,11 @@ fn write_line(out: &mut (dyn Write + Send), Chained { link, record }: &Chained) 
             "gesture": r.gesture,
             "gpc": r.gpc,
             "decisions": r.decisions,
-        }),
+        })
+    };
+    let record = match record {
+        KeptRecord::Whole(r, salt) => written(r, &salt.commitment(r.id, r.subject)),
+        KeptRecord::Severed(r, commitment) => written(r, commitment),
         KeptRecord::Gone => json!(null),
         KeptRecord::Unreadable => json!("unreadable"),
     };

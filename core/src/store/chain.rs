@@ -63,20 +63,54 @@ impl Salt {
     /// The digest of a record under this salt.
     #[must_use]
     pub fn digest(self, record: &ConsentRecord) -> [u8; 32] {
-        let mut decisions = Vec::with_capacity(record.decisions.len() * 5);
-        record.decisions.iter().for_each(|d| decisions.extend(d.to_bytes()));
-        Hash::new("privet consent record 1")
-            .field(record.scope.tenant.as_str().as_bytes())
-            .field(record.scope.site.as_str().as_bytes())
-            .field(&self.commitment(record.id, record.subject))
-            .field(&[record.act.code(), record.method.code(), record.regime.rules().code])
-            .field(&[u8::from(record.gesture), u8::from(record.gpc)])
-            .field(&record.at.as_millis().to_be_bytes())
-            .field(&record.until.as_millis().to_be_bytes())
-            .field(record.notice.as_bytes())
-            .field(record.language.as_str().as_bytes())
-            .field(&decisions)
-            .done()
+        record_digest(record, &self.commitment(record.id, record.subject))
+    }
+}
+
+/// The digest of a record whose person stands in it as this commitment; what the record itself says of them is not read.
+#[must_use]
+pub fn record_digest(record: &ConsentRecord, commitment: &[u8; 32]) -> [u8; 32] {
+    let mut decisions = Vec::with_capacity(record.decisions.len() * 5);
+    record.decisions.iter().for_each(|d| decisions.extend(d.to_bytes()));
+    Hash::new("privet consent record 1")
+        .field(record.scope.tenant.as_str().as_bytes())
+        .field(record.scope.site.as_str().as_bytes())
+        .field(commitment)
+        .field(&[record.act.code(), record.method.code(), record.regime.rules().code])
+        .field(&[u8::from(record.gesture), u8::from(record.gpc)])
+        .field(&record.at.as_millis().to_be_bytes())
+        .field(&record.until.as_millis().to_be_bytes())
+        .field(record.notice.as_bytes())
+        .field(record.language.as_str().as_bytes())
+        .field(&decisions)
+        .done()
+}
+
+/// What stands in the place of a person whom a record was cut from: names that are nobody's, and the commitment, which
+/// keeps the link true. Once the salt is gone nobody can tell any more whose it was, with the person's own id at hand
+/// neither.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Severed {
+    /// In the place of the record's id.
+    pub id: RecordId,
+    /// In the place of the line.
+    pub subject: SubjectDigest,
+    /// In the place of the salt.
+    pub commitment: [u8; 32],
+}
+
+impl Severed {
+    /// What to keep of a record's id, line and salt when the person is erased.
+    ///
+    /// # Errors
+    /// [`Error::Key`](crate::Error::Key) when the operating system gives no randomness.
+    pub fn of(id: RecordId, subject: SubjectDigest, salt: Salt) -> Result<Self> {
+        Ok(Self {
+            id: RecordId::generate()?,
+            subject: SubjectDigest::from_bytes(random_bytes()?),
+            commitment: salt.commitment(id, subject),
+        })
     }
 }
 
@@ -141,6 +175,8 @@ impl ChainLink {
 pub enum KeptRecord {
     /// The record, and what hides its person in the digest.
     Whole(Box<ConsentRecord>, Salt),
+    /// The record, cut from its person: their id and line are nobody's, and this is the commitment to what they were.
+    Severed(Box<ConsentRecord>, [u8; 32]),
     /// Nothing: it was purged, or taken out.
     Gone,
     /// Something that is no record any more.

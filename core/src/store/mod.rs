@@ -4,7 +4,7 @@
 //! The rules, each with a case in the [conformance suite](crate::conformance):
 //!
 //! 1. Tenant and site lead every key and every look-up. What belongs to another scope is not there.
-//! 2. Consent records are appended and never changed. A record that follows another stands in its line. What
+//! 2. Consent records are appended and never changed, but for rule 16. A record that follows another stands in its line. What
 //!    is no grant takes away and gives nothing, is not written when it takes nothing away, and is kept for as long
 //!    as anything that it takes back. A line has one contact at a time, and a contact goes with the line it
 //!    speaks on.
@@ -24,6 +24,10 @@
 //!     stands on a consent to what is asked today, or is purged.
 //! 14. Daily counts add up, whoever writes them, and name nobody.
 //! 15. A site's statement is published under the next number when its content is another, and never changed.
+//! 16. A contact that is erased on request takes the link to its person out of the records of its line, up to the last
+//!     one that is no grant: the ids, the line and the salt are [overwritten](Severed) in the unit that takes the contact
+//!     away. What the person held finds nothing from then on; the chain stays whole. No other erasure does that: the
+//!     proof stays with a withdrawal for as long as it is kept.
 
 mod chain;
 mod keys;
@@ -32,7 +36,7 @@ mod memory;
 mod traits;
 mod types;
 
-pub use chain::{ChainLink, Chained, KeptRecord, Salt};
+pub use chain::{ChainLink, Chained, KeptRecord, Salt, Severed, record_digest};
 pub use keys::{KeyName, KeyStore, MemoryKeyStore};
 pub use ledger::{FileLedger, Ledger, LedgerEntry, MemoryLedger};
 pub use memory::MemoryStore;

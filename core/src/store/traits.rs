@@ -5,8 +5,8 @@ use async_trait::async_trait;
 
 use super::chain::{ChainLink, Chained};
 use super::types::{
-    Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, Horizon,
-    MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
+    Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasureCause,
+    Horizon, MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
 };
 use crate::catalogue::{NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
@@ -120,6 +120,7 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
         &self,
         scope: &Scope,
         id: ContactId,
+        cause: ErasureCause,
         fence_until: Timestamp,
     ) -> Result<Option<Erasing>>;
 }
@@ -220,7 +221,8 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
     async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>>;
 
     /// Takes up to `max` rows of them away, children before parents, one after the other. What is not marked, or
-    /// gone, counts as done.
+    /// gone, counts as done. With a contact that is erased on request its records are cut from their person, the last of
+    /// them in the same step; a record that is cut is a row.
     async fn erase_step(&self, erasing: &[Erasing], max: u32) -> Result<EraseStep>;
 
     /// Forgets fences whose time is over.
@@ -329,9 +331,9 @@ macro_rules! forward {
                 let $this = self;
                 $store.freeze_contacts(scope, current, until, after, max).await
             }
-            async fn begin_contact_erasure(&self, scope: &Scope, id: ContactId, fence_until: Timestamp) -> Result<Option<Erasing>> {
+            async fn begin_contact_erasure(&self, scope: &Scope, id: ContactId, cause: ErasureCause, fence_until: Timestamp) -> Result<Option<Erasing>> {
                 let $this = self;
-                $store.begin_contact_erasure(scope, id, fence_until).await
+                $store.begin_contact_erasure(scope, id, cause, fence_until).await
             }
         }
 

@@ -1,9 +1,9 @@
 use async_trait::async_trait;
 use privet::catalogue::{CategoryCode, Language, NewStatement, StatementVersion};
-use privet::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use privet::consent::{Act, ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use privet::store::{
     AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NEVER_LAPSES, NewRecord,
-    Salt, SubjectDigest, joining_line,
+    Salt, Severed, SubjectDigest, joining_line,
 };
 use privet::{Day, Result, Scope, Tenant, Timestamp};
 use rusqlite::types::Type;
@@ -73,7 +73,7 @@ fn insert(c: &Connection, r: &ConsentRecord) -> UnitResult<()> {
 /// What a record has is null when it is purged.
 fn chain(c: &Connection, tenant: &Tenant, after: Option<&ChainLink>, limit: u16) -> UnitResult<Vec<Chained>> {
     let sql = format!(
-        "SELECT {RECORD}, site, salt, {LINK}
+        "SELECT {RECORD}, site, salt, commitment, {LINK}
          FROM consent_links l LEFT JOIN consent_records r USING (tenant, segment, seq)
          WHERE tenant = ?1 AND (segment, seq) > (?2, ?3) ORDER BY segment, seq LIMIT ?4"
     )
@@ -84,15 +84,53 @@ fn chain(c: &Connection, tenant: &Tenant, after: Option<&ChainLink>, limit: u16)
     let rows = statement.query_map(params![tenant.as_str(), segment, seq, limit], |row| {
         let whole = || -> rusqlite::Result<KeptRecord> {
             let record = read_record(&site_scope(tenant, row.get(12)?)?, row)?;
-            Ok(KeptRecord::Whole(Box::new(record), Salt::from_bytes(row.get(13)?)))
+            Ok(match row.get(14)? {
+                Some(commitment) => KeptRecord::Severed(Box::new(record), commitment),
+                None => KeptRecord::Whole(Box::new(record), Salt::from_bytes(row.get(13)?)),
+            })
         };
         let record = match row.get_ref(0)?.data_type() {
             Type::Null => KeptRecord::Gone,
             _ => whole().unwrap_or(KeptRecord::Unreadable),
         };
-        Ok(Chained::new(read_link(row, 14)?, record))
+        Ok(Chained::new(read_link(row, 15)?, record))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Cuts up to `max` records of a contact's line from their person, oldest first: all that ended with the consent. How
+/// many it cut, and whether that was all.
+pub(super) fn sever(c: &Connection, scope: &Scope, line: SubjectDigest, max: u32) -> UnitResult<(u64, bool)> {
+    let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
+    let due: Vec<(i64, i64, [u8; 16], [u8; 16])> = c
+        .prepare_cached(
+            "SELECT segment, seq, id, salt FROM consent_records
+             WHERE tenant = ?1 AND site = ?2 AND subject = ?3 AND seq <=
+               (SELECT max(seq) FROM consent_records WHERE tenant = ?1 AND site = ?2 AND subject = ?3 AND act <> ?4)
+             ORDER BY seq LIMIT ?5",
+        )?
+        .query_map(
+            params![tenant, site, line.as_bytes(), Act::Grant.code(), i64::from(max) + 1],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut cut = c.prepare_cached(
+        "UPDATE consent_records SET id = ?4, subject = ?5, salt = zeroblob(16), commitment = ?6
+         WHERE tenant = ?1 AND segment = ?2 AND seq = ?3",
+    )?;
+    let mut severed = 0;
+    for (segment, seq, id, salt) in due.iter().take(max as usize) {
+        let new = Severed::of(RecordId::from_bytes(*id), line, Salt::from_bytes(*salt))?;
+        severed += cut.execute(params![
+            tenant,
+            segment,
+            seq,
+            new.id.as_bytes(),
+            new.subject.as_bytes(),
+            new.commitment
+        ])? as u64;
+    }
+    Ok((severed, due.len() <= max as usize))
 }
 
 /// When the last record of a line lapses.

@@ -180,13 +180,13 @@ impl ContactStore for SqliteStore {
         &self,
         scope: &Scope,
         id: ContactId,
+        cause: ErasureCause,
         fence_until: Timestamp,
     ) -> Result<Option<Erasing>> {
         let scope = scope.clone();
         self.db
             .write(Priority::Urgent, move |c| {
                 let values: [&dyn rusqlite::ToSql; 2] = [&scope.site.as_str(), id.as_bytes()];
-                let cause = ErasureCause::Request;
                 let marked =
                     mark_contacts(c, &scope.tenant, "site = ?1 AND id = ?2", &values, cause, fence_until)?;
                 Ok(marked.into_iter().next())

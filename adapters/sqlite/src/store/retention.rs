@@ -7,6 +7,7 @@ use privet::store::{EraseStep, Erasing, ErasingKind, ErasureCause, Horizon, Rete
 use privet::{Result, Scope, Site, Tenant, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
+use super::consent::sever;
 use super::conversations::{OF_CONTACT, OF_SESSION, mark};
 use super::{SqliteStore, column, counts, mark_contacts, ms, site_scope};
 use crate::db::{Priority, UnitResult};
@@ -179,14 +180,24 @@ fn erase_conversation(c: &Connection, scope: &Scope, id: &[u8; 16], max: u32) ->
     Ok((Removed::new(0, gone as u64, messages as u64, 0), true))
 }
 
-fn is_marked(c: &Connection, scope: &Scope, table: &str, id: &[u8; 16]) -> UnitResult<bool> {
+fn is_marked(c: &Connection, scope: &Scope, id: &[u8; 16]) -> UnitResult<bool> {
     let sql =
-        format!("SELECT 1 FROM {table} WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NOT NULL");
-    Ok(c.prepare_cached(&sql)?.exists(params![scope.tenant.as_str(), scope.site.as_str(), id])?)
+        "SELECT 1 FROM conversations WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NOT NULL";
+    Ok(c.prepare_cached(sql)?.exists(params![scope.tenant.as_str(), scope.site.as_str(), id])?)
 }
 
 fn erase_contact(c: &Connection, scope: &Scope, id: ContactId, max: u32) -> UnitResult<(Removed, bool)> {
     let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
+    let marked: Option<(ErasureCause, [u8; 16])> = c
+        .prepare_cached(
+            "SELECT erasing, consent_line FROM contacts
+             WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NOT NULL",
+        )?
+        .query_row(params![tenant, site, id.as_bytes()], |row| {
+            Ok((column(row, 0, "cause", ErasureCause::from_code)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((cause, line)) = marked else { return Ok((Removed::default(), true)) };
     let (mut removed, mut left) = (Removed::default(), max);
     loop {
         let next: Option<[u8; 16]> = c
@@ -198,6 +209,13 @@ fn erase_contact(c: &Connection, scope: &Scope, id: ContactId, max: u32) -> Unit
         removed += gone;
         left = left.saturating_sub(u32::try_from(gone.rows()).unwrap_or(u32::MAX));
         if !done || left == 0 {
+            return Ok((removed, false));
+        }
+    }
+    if cause == ErasureCause::Request {
+        let (cut, all) = sever(c, scope, SubjectDigest::from_bytes(line), left)?;
+        removed.severed += cut;
+        if !all {
             return Ok((removed, false));
         }
     }
@@ -286,15 +304,11 @@ impl RetentionStore for SqliteStore {
                 EraseStep::walk(&erasing, max, |each, max| {
                     let scope = &each.scope;
                     match each.kind {
-                        ErasingKind::Contact(id) if is_marked(c, scope, "contacts", id.as_bytes())? => {
-                            erase_contact(c, scope, id, max)
-                        }
-                        ErasingKind::Conversation(id)
-                            if is_marked(c, scope, "conversations", id.as_bytes())? =>
-                        {
+                        ErasingKind::Contact(id) => erase_contact(c, scope, id, max),
+                        ErasingKind::Conversation(id) if is_marked(c, scope, id.as_bytes())? => {
                             erase_conversation(c, scope, id.as_bytes(), max)
                         }
-                        _ => Ok((Removed::default(), true)),
+                        ErasingKind::Conversation(_) => Ok((Removed::default(), true)),
                     }
                 })
             })

@@ -133,11 +133,13 @@ impl ConsentStore for MemoryStore {
         let chained = links.take(limit.into()).map(|(_, (link, id))| {
             let salt = tables.salts.get(&(tenant.clone(), *id)).copied();
             let record = tables.records.iter().find(|r| r.scope.tenant == *tenant && r.id == *id);
-            let whole = record.cloned().zip(salt);
-            Chained::new(
-                *link,
-                whole.map_or(KeptRecord::Gone, |(record, salt)| KeptRecord::Whole(Box::new(record), salt)),
-            )
+            let severed = tables.severed.get(&(tenant.clone(), *id)).copied();
+            let kept = match (record.cloned().map(Box::new), salt, severed) {
+                (Some(record), Some(salt), _) => KeptRecord::Whole(record, salt),
+                (Some(record), None, Some(commitment)) => KeptRecord::Severed(record, commitment),
+                _ => KeptRecord::Gone,
+            };
+            Chained::new(*link, kept)
         });
         Ok(chained.collect())
     }

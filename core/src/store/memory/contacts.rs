@@ -112,8 +112,9 @@ impl ContactStore for MemoryStore {
         &self,
         scope: &Scope,
         id: ContactId,
+        cause: ErasureCause,
         fence_until: Timestamp,
     ) -> Result<Option<Erasing>> {
-        Ok(self.locked().mark_contact(scope, id, ErasureCause::Request, fence_until))
+        Ok(self.locked().mark_contact(scope, id, cause, fence_until))
     }
 }

@@ -10,14 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::chain::{ChainLink, Salt};
+use super::chain::{ChainLink, Salt, Severed};
 use super::traits::Store;
 use super::types::{
     ConsentProof, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, StoredMessage, SubjectDigest,
 };
 use crate::catalogue::StatementVersion;
 use crate::clock::{Day, Timestamp};
-use crate::consent::{ConsentRecord, CountKind, NoticeId, NoticeSnapshot, RecordId};
+use crate::consent::{Act, ConsentRecord, CountKind, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, FenceEpoch, Owner, Removed};
 use crate::error::{Error, Result};
 use crate::key::Fingerprint;
@@ -40,6 +40,8 @@ struct Tables {
     /// In order; what hides the person goes with the record.
     links: BTreeMap<(Tenant, u64), (ChainLink, RecordId)>,
     salts: BTreeMap<(Tenant, RecordId), Salt>,
+    /// By the id that a record has since it was cut from its person.
+    severed: BTreeMap<(Tenant, RecordId), [u8; 32]>,
     counts: BTreeMap<(Scope, Day, CountKind, NoticeId), u64>,
     contacts: BTreeMap<(Scope, ContactId), Row<Contact>>,
     conversations: BTreeMap<(Scope, ConversationId), Row<Conversation>>,
@@ -210,21 +212,53 @@ impl Tables {
         (Removed::new(0, gone, messages, 0), true)
     }
 
+    /// Cuts up to `max` records of a contact's line from their person: all that ended with the consent. Whether that was
+    /// all; the last of them goes with the contact.
+    fn sever(&mut self, scope: &Scope, contact: ContactId, max: u32) -> Result<(u64, bool)> {
+        let consent = self.contacts.get(&(scope.clone(), contact)).map(|row| row.value.consent);
+        let line = consent.and_then(|id| self.record(scope, id)).map(|r| r.subject);
+        let is_of_line = |r: &ConsentRecord| r.scope == *scope && Some(r.subject) == line;
+        let last = self.records.iter().rposition(|r| is_of_line(r) && r.act != Act::Grant);
+        let before = self.records.iter_mut().take(last.map_or(0, |at| at + 1));
+        let due: Vec<_> = before.filter(|r| is_of_line(r)).collect();
+        let all = due.len() <= max as usize;
+        // The way to the line, if it takes another step.
+        if let (Some(row), Some(last)) = (self.contacts.get_mut(&(scope.clone(), contact)), due.last()) {
+            row.value.consent = last.id;
+        }
+        let mut cut = 0;
+        for record in due.into_iter().take(max as usize) {
+            let tenant = &scope.tenant;
+            let salt = self.salts.get(&(tenant.clone(), record.id)).copied();
+            let salt = salt.unwrap_or(Salt::from_bytes([0; 16]));
+            let severed = Severed::of(record.id, record.subject, salt)?;
+            let mut links = self.links.range_mut((tenant.clone(), 0)..=(tenant.clone(), u64::MAX));
+            if let Some((_, (_, of))) = links.find(|(_, (_, of))| *of == record.id) {
+                *of = severed.id;
+            }
+            self.salts.remove(&(tenant.clone(), record.id));
+            self.severed.insert((tenant.clone(), severed.id), severed.commitment);
+            (record.id, record.subject) = (severed.id, severed.subject);
+            cut += 1;
+        }
+        Ok((cut, all))
+    }
+
     /// Up to `max` rows of something marked; whether nothing is left of it.
-    fn remove(&mut self, erasing: &Erasing, max: u32) -> (Removed, bool) {
+    fn remove(&mut self, erasing: &Erasing, max: u32) -> Result<(Removed, bool)> {
         let scope = &erasing.scope;
         match erasing.kind {
             ErasingKind::Conversation(id) => {
                 let row = self.conversations.get(&(scope.clone(), id));
                 if row.is_none_or(|r| r.erasing.is_none()) {
-                    return (Removed::default(), true);
+                    return Ok((Removed::default(), true));
                 }
-                self.remove_conversation(scope, id, max)
+                Ok(self.remove_conversation(scope, id, max))
             }
             ErasingKind::Contact(id) => {
-                if self.contacts.get(&(scope.clone(), id)).is_none_or(|r| r.erasing.is_none()) {
-                    return (Removed::default(), true);
-                }
+                let Some(cause) = self.contacts.get(&(scope.clone(), id)).and_then(|r| r.erasing) else {
+                    return Ok((Removed::default(), true));
+                };
                 let owned = self
                     .conversations
                     .iter()
@@ -236,12 +270,19 @@ impl Tables {
                     removed += gone;
                     left = left.saturating_sub(u32::try_from(gone.rows()).unwrap_or(u32::MAX));
                     if !done || left == 0 {
-                        return (removed, false);
+                        return Ok((removed, false));
+                    }
+                }
+                if cause == ErasureCause::Request {
+                    let (cut, all) = self.sever(scope, id, left)?;
+                    removed.severed += cut;
+                    if !all {
+                        return Ok((removed, false));
                     }
                 }
                 self.contacts.remove(&(scope.clone(), id));
                 removed += Removed::new(1, 0, 0, 0);
-                (removed, true)
+                Ok((removed, true))
             }
         }
     }
@@ -270,5 +311,55 @@ impl Store for MemoryStore {
         let mut tables = self.locked();
         tables.key = Some(info.check(tables.key)?);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{CategoryCode, Language};
+    use crate::conformance::block_on;
+    use crate::consent::{Decision, Method, RecordedDecision, Regime};
+    use crate::store::{ConsentStore as _, ContactStore as _, NewRecord, RetentionStore as _};
+
+    /// Rule 16, to the last byte: nothing in memory has the id or the line of somebody who was erased on request.
+    #[test]
+    fn nothing_is_left_of_a_line_that_was_cut() {
+        let contacts = CategoryCode::built_in("contacts").unwrap();
+        let (scope, at) = (Scope::default(), Timestamp::from_millis(1_800_000_000_000));
+        let until = Timestamp::from_millis(1_900_000_000_000);
+        let (id, line) = (RecordId::from_bytes([1; 16]), SubjectDigest::from_bytes([2; 16]));
+        let grant = ConsentRecord {
+            id,
+            scope: scope.clone(),
+            subject: line,
+            act: Act::Grant,
+            at,
+            until,
+            notice: NoticeId::NONE,
+            language: Language::new("en").unwrap(),
+            regime: Regime::OptIn,
+            method: Method::Form,
+            gesture: true,
+            gpc: false,
+            decisions: vec![RecordedDecision::new(contacts, Decision::Granted, [1; 3])],
+        };
+        let store = MemoryStore::new();
+        block_on(async {
+            store.append_record(&NewRecord::new(grant.clone(), None), contacts, until).await.unwrap();
+            let proof = ConsentProof { scope: scope.clone(), record: id, category: contacts };
+            let whose = SubjectDigest::from_bytes([4; 16]);
+            let contact = ContactId::from_bytes([3; 16]);
+            let contact = Contact::opened(contact, FenceEpoch::FIRST, whose, at, id, until);
+            store.open_contact(&proof, &contact).await.unwrap();
+            let end = grant.refusing(contacts.bit(), Act::Revocation, Method::Server, at).unwrap();
+            let ended = store.append_record(&NewRecord::new(end, Some(id)), contacts, until).await.unwrap();
+            store.erase_step(&ended.erasing, 100).await.unwrap();
+        });
+        let tables = store.locked();
+        assert_eq!((tables.records.len(), tables.severed.len(), tables.salts.len()), (2, 2, 0));
+        assert!(tables.records.iter().all(|r| r.id != id && r.subject != line));
+        assert!(tables.links.values().all(|(_, of)| *of != id));
+        assert!(tables.contacts.is_empty());
     }
 }

@@ -98,6 +98,7 @@ impl RetentionStore for MemoryStore {
                 tables.records.retain(|r| r.scope.tenant != *tenant || !due.contains(&r.id));
                 for id in &due {
                     tables.salts.remove(&(tenant.clone(), *id));
+                    tables.severed.remove(&(tenant.clone(), *id));
                 }
                 due.len()
             }
@@ -132,7 +133,7 @@ impl RetentionStore for MemoryStore {
 
     async fn erase_step(&self, erasing: &[Erasing], max: u32) -> Result<EraseStep> {
         let mut tables = self.locked();
-        EraseStep::walk(erasing, max, |each, max| Ok(tables.remove(each, max)))
+        EraseStep::walk(erasing, max, |each, max| tables.remove(each, max))
     }
 
     async fn purge_fences(&self, now: Timestamp) -> Result<u64> {
