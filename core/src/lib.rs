@@ -19,6 +19,7 @@
 //! - [`ip`]: the visitor's address: found, used, and gone.
 //! - [`retention`]: how long things are kept; [`legal`]: figures with a legal origin.
 //! - [`rights`]: what people can ask for about their own data.
+//! - [`audit`]: what was seen, held against the catalogue; and what the site says of itself, for an inspector.
 //! - [`store`]: what a store must do; with [`conformance`] (feature `conformance`) to show that one does.
 //!
 //! # What it does not do
@@ -34,6 +35,7 @@
 //! | `maxminddb` | country of an address from a country file |
 //! | `conformance` | the public test suite for stores |
 
+pub mod audit;
 pub mod catalogue;
 pub mod clock;
 #[cfg(any(test, feature = "conformance"))]

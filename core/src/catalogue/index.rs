@@ -1,9 +1,10 @@
 //! Finding the entry of a cookie by its name, on the path of every request.
 
 use super::{Exceptions, Gate, NamePattern, Service, StorageKind};
+use crate::consent::Standing;
 
 /// An active cookie entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EntryId(u16);
 
 /// What the gate of an entry asks for, without text.
@@ -15,6 +16,39 @@ pub(crate) enum EntryGate {
     Service(u16),
     /// Activation by a service that is not in the catalogue: never.
     Closed,
+}
+
+impl EntryGate {
+    pub(crate) fn of(gate: &Gate, services: &[Service]) -> Self {
+        match gate {
+            Gate::Exempt { .. } => Self::Open,
+            Gate::Consent(code) => Self::Category(code.bit()),
+            Gate::UnlessObjected { category, exceptions } => {
+                Self::UnlessObjected(category.bit(), *exceptions)
+            }
+            Gate::Activation { service } => services
+                .iter()
+                .position(|other| other.id == *service)
+                .map_or(Self::Closed, |n| Self::Service(number(n))),
+        }
+    }
+
+    /// Whether it is open under a standing; `is_active` says it of a service, by its place in the catalogue.
+    pub(crate) fn opens(self, standing: Standing, is_active: impl FnOnce(usize) -> bool) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Closed => false,
+            Self::Category(bit) => standing.opens(bit),
+            Self::UnlessObjected(bit, exceptions) => {
+                standing.opens(bit) || (exceptions.meet(standing.exceptions) && standing.objected & bit == 0)
+            }
+            Self::Service(n) => is_active(n.into()),
+        }
+    }
+}
+
+fn number(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
 }
 
 #[derive(Clone, Debug)]
@@ -37,23 +71,12 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn new(services: &[Service]) -> Self {
         let mut index = Self::default();
-        let number = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         for (s, service) in services.iter().enumerate() {
             for (e, entry) in service.entries.iter().enumerate() {
                 if entry.storage != StorageKind::Cookie {
                     continue;
                 }
-                let gate = match &entry.gate {
-                    Gate::Exempt { .. } => EntryGate::Open,
-                    Gate::Consent(code) => EntryGate::Category(code.bit()),
-                    Gate::UnlessObjected { category, exceptions } => {
-                        EntryGate::UnlessObjected(category.bit(), *exceptions)
-                    }
-                    Gate::Activation { service } => services
-                        .iter()
-                        .position(|other| other.id == *service)
-                        .map_or(EntryGate::Closed, |n| EntryGate::Service(number(n))),
-                };
+                let gate = EntryGate::of(&entry.gate, services);
                 let id = EntryId(number(index.entries.len()));
                 index.entries.push(Indexed { service: number(s), entry: number(e), gate });
                 match entry.name.literal() {

@@ -331,6 +331,25 @@ impl Catalogue {
         self.words.get(language)
     }
 
+    fn codes(&self, wanted: impl Fn(&Category) -> bool) -> u64 {
+        self.categories.iter().filter(|c| wanted(c)).fold(0, |all, c| all | c.code.bit())
+    }
+
+    /// Every category.
+    pub(crate) fn all_codes(&self) -> u64 {
+        self.codes(|_| true)
+    }
+
+    /// The categories that are a sale or sharing, on which Global Privacy Control bears.
+    pub(crate) fn sales(&self) -> u64 {
+        self.codes(|c| c.sale_or_share)
+    }
+
+    /// The categories that a regime may allow without a decision: all but contacts, which exist on a record.
+    pub(crate) fn allowable(&self) -> u64 {
+        self.codes(|c| c.id != category_id::CONTACTS)
+    }
+
     pub(crate) fn find_cookie(&self, name: &[u8]) -> Option<EntryId> {
         self.index.find(name)
     }
@@ -342,6 +361,10 @@ impl Catalogue {
     pub(crate) fn entry(&self, id: EntryId) -> &CookieEntry {
         let (service, entry) = self.index.place(id);
         &self.services[service].entries[entry]
+    }
+
+    pub(crate) fn service_of(&self, id: EntryId) -> &Service {
+        &self.services[self.index.place(id).0]
     }
 
     /// The cookie entries that a category opens.

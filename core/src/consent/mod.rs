@@ -28,6 +28,6 @@ pub use words::NoticeWords;
 pub use crate::privet::{Answer, ChainReport, Damage, Decided, Provenance, SiteNotice, Withdrawn};
 
 pub(crate) use receipt::standpoints;
-pub(crate) use state::{Choice, Kept, Standing};
+pub(crate) use state::{Choice, Kept, SeenDecisions, Standing};
 pub(crate) use token::TokenKey;
 pub(crate) use words::{WordsDecl, resolve as resolve_words};

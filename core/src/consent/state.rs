@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::cookie::AccountState;
 use super::record::RecordId;
 use super::regime::Regime;
-use crate::catalogue::{Category, CategoryCode, Exceptions, MAX_CATEGORIES};
+use crate::catalogue::{Catalogue, Category, CategoryCode, Exceptions, MAX_CATEGORIES};
 use crate::clock::Day;
 use crate::privet::SiteState;
 
@@ -178,6 +178,15 @@ pub(crate) struct Standing {
     pub(crate) exceptions: Exceptions,
 }
 
+/// What somebody was seen to decide, as bit masks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SeenDecisions {
+    pub(crate) granted: u64,
+    pub(crate) refused: u64,
+    /// Granted while the browser sent Global Privacy Control.
+    pub(crate) despite: u64,
+}
+
 /// What a device or an account decided, as bit masks.
 #[derive(Clone, Copy, Default)]
 struct Decided {
@@ -231,11 +240,11 @@ impl Decided {
 
     /// Global Privacy Control refuses every sale that was not granted in spite of it, whoever asked before, and
     /// nothing else.
-    fn under(self, regime: Regime, gpc: bool, site: &SiteState) -> Standing {
-        let capped = if gpc { site.sales & !self.despite } else { 0 };
+    fn under(self, regime: Regime, gpc: bool, sales: u64, allowable: u64) -> Standing {
+        let capped = if gpc { sales & !self.despite } else { 0 };
         let (granted, refused) = (self.granted & !capped, self.refused | capped);
         let (objected, rules) = (self.objected | refused, regime.rules());
-        let allowed = if rules.allowed_until_objection { site.allowable & !objected } else { 0 };
+        let allowed = if rules.allowed_until_objection { allowable & !objected } else { 0 };
         Standing { granted, refused, objected, allowed, exceptions: rules.exceptions }
     }
 }
@@ -243,7 +252,7 @@ impl Decided {
 impl Standing {
     /// The decisions of a device under today's catalogue, the visitor's regime, and their browser's signal.
     pub(crate) fn of(state: Option<&ConsentState>, site: &SiteState, regime: Regime, gpc: bool) -> Self {
-        Decided::of(state, site, regime).under(regime, gpc, site)
+        Decided::of(state, site, regime).under(regime, gpc, site.sales, site.allowable)
     }
 
     /// The same of a device on which somebody may be signed in: the stricter of the two, until they decide for their
@@ -262,7 +271,19 @@ impl Standing {
                 if account.decided { of_account } else { of_account.and(Decided::of(device, site, regime)) }
             }
         };
-        decided.under(regime, gpc, site)
+        decided.under(regime, gpc, site.sales, site.allowable)
+    }
+
+    /// The decisions that somebody was seen to make about today's catalogue. What they grant is granted in spite of a
+    /// signal that their browser sent with it.
+    pub(crate) fn seen(decisions: &SeenDecisions, regime: Regime, gpc: bool, catalogue: &Catalogue) -> Self {
+        let SeenDecisions { granted, refused, despite } = *decisions;
+        Decided { granted, refused, objected: refused, despite }.under(
+            regime,
+            gpc,
+            catalogue.sales(),
+            catalogue.allowable(),
+        )
     }
 
     /// Whether what needs these categories may happen.

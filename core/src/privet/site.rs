@@ -81,13 +81,10 @@ impl SiteState {
         audience_trackers_end(&catalogue, figures)?;
         let kept = catalogue.category(category_id::CONTACTS).and_then(|c| c.kept_on_withdrawal.as_ref());
         let keeps = kept.map(|(basis, _)| *basis);
-        let codes = |wanted: fn(&Category) -> bool| {
-            catalogue.categories().iter().filter(|c| wanted(c)).fold(0, |all, c| all | c.code.bit())
-        };
         Ok(Arc::new(Self {
-            sales: codes(|c| c.sale_or_share),
-            allowable: codes(|c| c.id != category_id::CONTACTS),
-            categories: codes(|_| true),
+            sales: catalogue.sales(),
+            allowable: catalogue.allowable(),
+            categories: catalogue.all_codes(),
             codec: CookieCodec::new(keys, &scope),
             token_key: TokenKey::new(keys, &scope),
             scope,

@@ -3,8 +3,8 @@
 use memchr::memchr;
 
 /// One pair of a `Cookie` line. Most are asked for their name only, so the rest is trimmed when it is asked for.
-pub(super) struct Pair<'a> {
-    pub(super) name: &'a [u8],
+pub(crate) struct Pair<'a> {
+    pub(crate) name: &'a [u8],
     /// From its first byte to the next `;`.
     text: &'a [u8],
     /// Where the value begins.
@@ -13,11 +13,11 @@ pub(super) struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     /// Its bytes as they came.
-    pub(super) fn raw(&self) -> &'a [u8] {
+    pub(crate) fn raw(&self) -> &'a [u8] {
         trim_end(self.text)
     }
 
-    pub(super) fn value(&self) -> &'a [u8] {
+    pub(crate) fn value(&self) -> &'a [u8] {
         trim_start(trim_end(&self.text[self.value..]))
     }
 }
@@ -37,7 +37,7 @@ fn trim_end(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// The pairs of a line (RFC 6265bis, section 5.8.3, read backwards). A pair without `=` is a value without name.
-pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+pub(crate) fn pairs(line: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     let mut rest = line;
     std::iter::from_fn(move || {
         loop {

@@ -1,4 +1,4 @@
-//! Judging a `Set-Cookie` line against the catalogue.
+//! Judging a `Set-Cookie` line against the catalogue: at the gate, and in an [audit](crate::audit).
 //!
 //! What leaves is what was judged: a line that is changed, or that a browser might read otherwise than we do,
 //! is written anew from what was understood.
@@ -14,35 +14,39 @@ use crate::clock::Timestamp;
 const EXPIRES_TOLERANCE: time::Duration = time::Duration::seconds(2);
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
+    /// The cookie's name.
+    pub(crate) name: String,
     /// The line as it may leave; none when it may not.
-    pub(super) line: Option<Vec<u8>>,
-    /// What was wrong, with the cookie's name.
-    pub(super) violation: Option<(String, ViolationKind)>,
+    pub(crate) line: Option<Vec<u8>>,
+    /// What was wrong.
+    pub(crate) kind: Option<ViolationKind>,
+    /// It takes the cookie away.
+    pub(crate) deletes: bool,
 }
 
-pub(super) struct Judge<'a> {
-    pub(super) catalogue: &'a Catalogue,
-    pub(super) is_own: &'a dyn Fn(&[u8]) -> bool,
-    pub(super) is_open: &'a dyn Fn(EntryGate) -> bool,
+pub(crate) struct Judge<'a> {
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) is_own: &'a dyn Fn(&[u8]) -> bool,
+    pub(crate) is_open: &'a dyn Fn(EntryGate) -> bool,
     /// Whether setting it would extend a life that visits must not extend.
-    pub(super) renews: &'a dyn Fn(EntryId) -> bool,
-    pub(super) now: Timestamp,
+    pub(crate) renews: &'a dyn Fn(EntryId) -> bool,
+    pub(crate) now: Timestamp,
     /// Whether cookies get `Secure`: everywhere but in development.
-    pub(super) secure: bool,
+    pub(crate) secure: bool,
 }
 
-fn out(name: &str, kind: ViolationKind) -> Verdict {
-    Verdict { line: None, violation: Some((name.to_owned(), kind)) }
+fn out(name: String, kind: ViolationKind) -> Verdict {
+    Verdict { name, line: None, kind: Some(kind), deletes: false }
 }
 
 impl Judge<'_> {
-    pub(super) fn judge(&self, line: &[u8]) -> Verdict {
+    pub(crate) fn judge(&self, line: &[u8]) -> Verdict {
         let parsed = std::str::from_utf8(line).ok().and_then(|text| Some((text, Cookie::parse(text).ok()?)));
-        let Some((text, mut cookie)) = parsed else { return out(&name_of(line), ViolationKind::Unreadable) };
+        let Some((text, mut cookie)) = parsed else { return out(name_of(line), ViolationKind::Unreadable) };
         let name = cookie.name().to_owned();
         if (self.is_own)(name.as_bytes()) {
-            return out(&name, ViolationKind::Reserved);
+            return out(name, ViolationKind::Reserved);
         }
         let plain = is_plain(text, &cookie);
         if self.deletes(&cookie) {
@@ -50,16 +54,16 @@ impl Judge<'_> {
             cookie.set_value("");
             cookie.unset_expires();
             cookie.set_max_age(time::Duration::ZERO);
-            return Verdict { line: Some(written(&cookie)), violation: None };
+            return Verdict { line: Some(written(&cookie)), name, kind: None, deletes: true };
         }
         let Some(id) = self.catalogue.find_cookie(name.as_bytes()) else {
-            return out(&name, ViolationKind::Undeclared);
+            return out(name, ViolationKind::Undeclared);
         };
         if !(self.is_open)(self.catalogue.entry_gate(id)) {
-            return out(&name, ViolationKind::Refused);
+            return out(name, ViolationKind::Refused);
         }
         if (self.renews)(id) {
-            return out(&name, ViolationKind::Renewed);
+            return out(name, ViolationKind::Renewed);
         }
         let entry = self.catalogue.entry(id);
         let before = cookie.clone();
@@ -71,7 +75,7 @@ impl Judge<'_> {
             weak.then_some(ViolationKind::Attributes)
         };
         let line = if plain && cookie == before { line.to_vec() } else { written(&cookie) };
-        Verdict { line: Some(line), violation: kind.map(|kind| (name, kind)) }
+        Verdict { name, line: Some(line), kind, deletes: false }
     }
 
     fn now(&self) -> OffsetDateTime {
@@ -156,7 +160,7 @@ impl Judge<'_> {
     }
 }
 
-pub(super) fn same_site(declared: SameSite) -> CookieSameSite {
+pub(crate) fn same_site(declared: SameSite) -> CookieSameSite {
     match declared {
         SameSite::Strict => CookieSameSite::Strict,
         SameSite::Lax => CookieSameSite::Lax,
@@ -168,9 +172,11 @@ fn written(cookie: &Cookie<'_>) -> Vec<u8> {
     cookie.to_string().into_bytes()
 }
 
-/// What stands before the first `=`, for a report about a line that cannot be read.
+/// What stands before the first `=`, for a report about a line that cannot be read. Without one all of it is a value,
+/// which is told to nobody.
 fn name_of(line: &[u8]) -> String {
-    let end = line.iter().position(|b| matches!(b, b'=' | b';')).unwrap_or(0).min(64);
+    let end = line.iter().position(|b| matches!(b, b'=' | b';')).unwrap_or(0);
+    let end = if line.get(end) == Some(&b'=') { end.min(64) } else { 0 };
     String::from_utf8_lossy(&line[..end]).into_owned()
 }
 
@@ -276,7 +282,7 @@ mod tests {
 
     fn leaves(open: bool, line: &str) -> (Option<String>, Option<ViolationKind>) {
         let v = verdict(open, line.as_bytes());
-        (v.line.map(|l| String::from_utf8(l).unwrap()), v.violation.map(|(_, k)| k))
+        (v.line.map(|l| String::from_utf8(l).unwrap()), v.kind)
     }
 
     const GOOD: &str = "visits=1; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=86400";
@@ -295,6 +301,8 @@ mod tests {
         for bad in [&b"visits"[..], b"", b"=1", b"visits=\xff\xfe", b";visits=1"] {
             assert_eq!(verdict(true, bad).line, None, "{bad:?}");
         }
+        // What browsers keep as a value without a name is told to nobody.
+        assert_eq!(verdict(true, b"s3cret; Path=/").name, "");
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! to the request, hands the visit to the handlers, and seals the response head with it
 //! ([`Visit::seal`]). Both ends are pure computation: no IO and no lock that somebody else holds for long.
 
-mod cookies;
+pub(crate) mod cookies;
 mod granted;
 mod head;
-mod judge;
+pub(crate) mod judge;
 mod open;
 mod seal;
 mod violation;
@@ -389,17 +389,9 @@ impl Visit {
 }
 
 fn opens(site: &SiteState, gate: EntryGate, standing: Standing, session: Option<&ActiveSession>) -> bool {
-    match gate {
-        EntryGate::Open => true,
-        EntryGate::Closed => false,
-        EntryGate::Category(bit) => standing.opens(bit),
-        EntryGate::UnlessObjected(bit, exceptions) => {
-            standing.opens(bit) || (exceptions.meet(standing.exceptions) && standing.objected & bit == 0)
-        }
-        EntryGate::Service(n) => session.is_some_and(|s| {
-            site.catalogue.services().get(usize::from(n)).is_some_and(|service| s.holds(&service.id))
-        }),
-    }
+    gate.opens(standing, |n| {
+        session.is_some_and(|s| site.catalogue.services().get(n).is_some_and(|service| s.holds(&service.id)))
+    })
 }
 
 /// What the visitor decided, for handlers.

@@ -124,21 +124,21 @@ impl Visit {
         let mut judged = Judged::default();
         for line in lines {
             let verdict = judge.judge(line);
-            if let Some((cookie, kind)) = verdict.violation {
-                privet.note_violation(&cookie, kind);
+            if let Some(kind) = verdict.kind {
+                privet.note_violation(&verdict.name, kind);
                 match privet.enforcement() {
                     Enforcement::Enforce => {}
                     Enforcement::Report => {
                         judged.lines.push(line.to_vec());
                         continue;
                     }
-                    Enforcement::Deny => return Err(Deny { cookie, kind }),
+                    Enforcement::Deny => return Err(Deny { cookie: verdict.name, kind }),
                 }
             }
             match verdict.line {
-                Some(verdict) => {
-                    judged.changed |= verdict != line;
-                    judged.lines.push(verdict);
+                Some(written) => {
+                    judged.changed |= written != line;
+                    judged.lines.push(written);
                 }
                 None => judged.changed = true,
             }
