@@ -2,6 +2,7 @@
 //! address, a cookie value, a message or a key. What a visitor is told is decided by `privet-web`: nothing.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use crate::catalogue::CatalogueError;
 
@@ -102,6 +103,17 @@ pub enum Error {
     Conflict {
         /// The kind of thing.
         what: &'static str,
+    },
+
+    /// More grants came than one address may send, or than the store takes at once: this one was not taken, and nothing
+    /// was acknowledged.
+    #[error(
+        "this grant was one of too many and was not taken; it may be sent again in {} s; if all visitors seem to come from one address, name the proxy in front of the app with `Builder::trusted_proxies`, and if many share one, raise `Builder::grants_per_address`",
+        retry_after.as_secs()
+    )]
+    TooManyGrants {
+        /// When to try again, in whole seconds.
+        retry_after: Duration,
     },
 
     /// What was handed in breaks a bound.

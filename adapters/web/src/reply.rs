@@ -103,6 +103,7 @@ impl Reply {
             Error::Invalid { .. } => (400, "This could not be understood."),
             Error::NotFound { .. } => (404, "There is no such thing."),
             Error::Conflict { .. } => (409, "This was changed meanwhile."),
+            Error::TooManyGrants { .. } => (429, "This came too often. It was not taken."),
             Error::Fenced => (410, "This was erased."),
             Error::Unavailable { .. } => (503, "This is not possible at the moment."),
             _ => (500, "Something went wrong."),
@@ -129,6 +130,12 @@ impl Reply {
             tracing::error!("{error}");
         }
         let reply = Self::problem(status, title);
-        if status == 503 { reply.header("retry-after", "60") } else { reply }
+        match error {
+            Error::TooManyGrants { retry_after } => {
+                reply.header("retry-after", retry_after.as_secs().to_string())
+            }
+            _ if status == 503 => reply.header("retry-after", "60"),
+            _ => reply,
+        }
     }
 }

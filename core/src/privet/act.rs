@@ -74,7 +74,7 @@ impl Privet {
     ///
     /// # Errors
     /// [`Error::UnknownCategory`], [`Error::Conflict`] when the device has decided under a later version of
-    /// privet, [`Error::HeadSent`], or, for a grant, what the store says.
+    /// privet, [`Error::HeadSent`], or, for a grant, [`Error::TooManyGrants`] or what the store says.
     pub async fn decide(
         &self,
         visit: &Visit,
@@ -112,8 +112,16 @@ impl Privet {
         } else {
             Act::Withdrawal
         };
+        if act == Act::Grant && self.is_repeated(visit, &wanted, &before, token.notice).await {
+            visit.decide(before)?;
+            return Ok(Decided::Done(Withdrawn::default()));
+        }
         let facts = Facts::of(visit, act, token.notice, provenance);
-        match self.record(visit, &wanted, before.record, facts).await {
+        let recorded = match self.admit(visit, act) {
+            Ok(_under_way) => self.record(visit, &wanted, before.record, facts).await,
+            Err(error) => Err(error),
+        };
+        match recorded {
             Err(error) if (withdrawn != 0 || nothing_held) && !error.is_misuse() => {
                 self.only_take_away(visit, &wanted, provenance, error).map(Decided::Done)
             }
@@ -160,6 +168,28 @@ impl Privet {
             }
             recorded => recorded,
         }
+    }
+
+    /// Whether a device sends the grant again that its latest record holds, on the same day and under the same notice:
+    /// a button pressed twice is one act, and one row.
+    async fn is_repeated(
+        &self,
+        visit: &Visit,
+        wanted: &ConsentState,
+        before: &ConsentState,
+        notice: NoticeId,
+    ) -> bool {
+        let Some(id) = before.record else { return false };
+        let mut same = before.clone();
+        same.record = None;
+        // What the store does not say now, it says when the grant is recorded.
+        same == *wanted
+            && self.store().latest_record(visit.scope(), id).await.ok().flatten().is_some_and(|latest| {
+                let act = (latest.id, latest.act, latest.notice, latest.gpc);
+                act == (id, Act::Grant, notice, visit.gpc())
+                    && latest.at.day() == visit.now().day()
+                    && latest.decisions == decisions(wanted)
+            })
     }
 
     /// A refusal of a device that granted nothing, or whose withdrawal still waits: no new record. The former is counted.

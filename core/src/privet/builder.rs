@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::floods::{Floods, GrantRate};
 use super::pending::Pending;
 use super::{Inner, Privet, Resolver, Settings, SiteDecl, SiteRequest, SiteState};
 use crate::catalogue::{Catalogue, NewStatement};
@@ -29,6 +30,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     settings: Settings,
     last_seen_every: Duration,
+    grant_rate: GrantRate,
 }
 
 impl fmt::Debug for Builder {
@@ -58,6 +60,7 @@ impl Builder {
                 figures: LegalFigures::default(),
             },
             last_seen_every: Duration::from_secs(60),
+            grant_rate: GrantRate::default(),
         }
     }
 
@@ -221,6 +224,16 @@ impl Builder {
         self
     }
 
+    /// How many grants one address may send: so many at once, and then so many a second; 600 and 10, if nothing is said.
+    /// IPv6 counts by /64; all visitors whose address is unknown share one. A grant beyond is answered with 429, and
+    /// nothing is acknowledged; whoever refuses or withdraws is never kept waiting. The address stands for it in memory,
+    /// replaced by its stand-in of the day, and nowhere else.
+    #[must_use]
+    pub fn grants_per_address(mut self, burst: u32, per_second: u32) -> Self {
+        self.grant_rate = GrantRate { burst, per_second };
+        self
+    }
+
     /// After so long a silence a message begins a new conversation; a day, if nothing is said.
     #[must_use]
     pub fn conversation_gap(mut self, gap: Duration) -> Self {
@@ -304,6 +317,7 @@ impl Builder {
             touches: Touches::new(self.last_seen_every),
             violations: Default::default(),
             pending: Pending::default(),
+            floods: Floods::new(self.grant_rate),
             objections: Default::default(),
             rules: Mutex::default(),
             anchored: Mutex::default(),
@@ -330,6 +344,7 @@ impl Builder {
                 "write it like `/privacy`: with a slash before it and none behind",
             ));
         }
+        self.grant_rate.check()?;
         if self.last_seen_every > Duration::from_secs(86_400) {
             return Err(Error::config("last-seen is to be coarser than a day", "set at most a day"));
         }

@@ -4,6 +4,7 @@ mod account;
 mod act;
 mod builder;
 mod counts;
+mod floods;
 mod objections;
 mod pending;
 mod proof;
@@ -39,6 +40,7 @@ use crate::retention::{RetentionRule, Rules, horizon};
 use crate::scope::{Scope, Tenant};
 use crate::store::{ConsentProof, Horizon, Keys, Ledger, Store};
 use crate::visit::{Enforcement, RequestHead, Violation, ViolationKind, Violations};
+use floods::Floods;
 use objections::Objections;
 use pending::Pending;
 
@@ -79,6 +81,7 @@ struct Inner {
     touches: Touches,
     violations: Violations,
     pending: Pending,
+    floods: Floods,
     objections: Objections,
     rules: Mutex<BTreeMap<Tenant, Arc<Rules>>>,
     /// The last link of each chain that this process wrote into the ledger.

@@ -100,6 +100,10 @@ fn trouble(visit: &Visit, request: &Request, error: &Error) -> Reply {
             failed(visit, request, 400, |w| (w.bad_request, ""))
         }
         Error::Conflict { .. } => failed(visit, request, 409, |w| (w.unavailable_title, "")),
+        Error::TooManyGrants { retry_after } => {
+            failed(visit, request, 429, |w| (w.too_many_title, w.too_many_text))
+                .header("retry-after", retry_after.as_secs().to_string())
+        }
         error => {
             tracing::error!("a decision was not taken: {error}");
             failed(visit, request, 503, |w| (w.unavailable_title, w.unavailable_text))

@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     stale_text: "Es wurde nichts verzeichnet. Die abgeschickte Seite war veraltet; das hier fragen wir heute.",
     unavailable_title: "Im Augenblick nicht möglich",
     unavailable_text: "Ihre Einwilligung konnte nicht verzeichnet werden, also gilt nichts als angenommen. Bitte versuchen Sie es später wieder.",
+    too_many_title: "Zu viele auf einmal",
+    too_many_text: "Aus Ihrem Netz kamen so viele Einwilligungen, dass Ihre nicht angenommen wurde; es gilt nichts als angenommen. Bitte versuchen Sie es gleich noch einmal. Ablehnen und widerrufen können Sie jederzeit.",
     bad_request: "Diese Anfrage war nicht zu verstehen.",
     forbidden: "Diese Anfrage kam nicht von dieser Seite.",
     not_found: "Hier ist nichts.",

@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     stale_text: "Nothing was recorded. The page you sent was out of date; this is what we ask today.",
     unavailable_title: "Not possible at the moment",
     unavailable_text: "Your consent could not be recorded, so nothing was accepted. Please try again later.",
+    too_many_title: "Too many at once",
+    too_many_text: "So many consents came from your network that yours was not taken; nothing was accepted. Please try again in a moment. Refusing and withdrawing work at any time.",
     bad_request: "This request could not be understood.",
     forbidden: "This request did not come from this site.",
     not_found: "There is nothing here.",

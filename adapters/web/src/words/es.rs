@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     stale_text: "No se ha registrado nada. La página enviada estaba anticuada; esto es lo que preguntamos hoy.",
     unavailable_title: "No es posible en este momento",
     unavailable_text: "Su consentimiento no se ha podido registrar, así que no se ha aceptado nada. Inténtelo más tarde.",
+    too_many_title: "Demasiadas a la vez",
+    too_many_text: "Han llegado tantos consentimientos de su red que el suyo no se ha tomado; no se ha aceptado nada. Inténtelo de nuevo en un momento. Puede rechazar y retirar en todo momento.",
     bad_request: "Esta petición no se ha entendido.",
     forbidden: "Esta petición no venía de este sitio.",
     not_found: "Aquí no hay nada.",

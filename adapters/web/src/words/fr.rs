@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     stale_text: "Rien n’a été enregistré. La page envoyée n’était plus à jour ; voici ce que nous demandons aujourd’hui.",
     unavailable_title: "Impossible pour le moment",
     unavailable_text: "Votre consentement n’a pas pu être enregistré ; rien n’est donc accepté. Veuillez réessayer plus tard.",
+    too_many_title: "Trop de demandes à la fois",
+    too_many_text: "Tant de consentements sont venus de votre réseau que le vôtre n’a pas été pris en compte ; rien n’est accepté. Veuillez réessayer dans un instant. Vous pouvez refuser et retirer votre consentement à tout moment.",
     bad_request: "Cette demande n’a pas pu être comprise.",
     forbidden: "Cette demande ne venait pas de ce site.",
     not_found: "Il n’y a rien ici.",

@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     stale_text: "Non è stato registrato nulla. La pagina inviata non era aggiornata; questo è ciò che chiediamo oggi.",
     unavailable_title: "Al momento non è possibile",
     unavailable_text: "Non è stato possibile registrare il suo consenso, quindi nulla è stato accettato. Riprovi più tardi.",
+    too_many_title: "Troppe richieste insieme",
+    too_many_text: "Dalla sua rete sono arrivati così tanti consensi che il suo non è stato preso; nulla è stato accettato. Riprovi tra un momento. Può rifiutare e revocare in ogni momento.",
     bad_request: "Questa richiesta non è stata compresa.",
     forbidden: "Questa richiesta non proveniva da questo sito.",
     not_found: "Qui non c’è nulla.",

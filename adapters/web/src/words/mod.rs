@@ -38,6 +38,8 @@ pub(crate) struct Words {
     pub(crate) stale_text: &'static str,
     pub(crate) unavailable_title: &'static str,
     pub(crate) unavailable_text: &'static str,
+    pub(crate) too_many_title: &'static str,
+    pub(crate) too_many_text: &'static str,
     pub(crate) bad_request: &'static str,
     pub(crate) forbidden: &'static str,
     pub(crate) not_found: &'static str,

@@ -27,6 +27,8 @@ pub(super) const WORDS: Words = Words {
     stale_text: "Er is niets vastgelegd. De verzonden pagina was verouderd; dit vragen wij vandaag.",
     unavailable_title: "Op dit moment niet mogelijk",
     unavailable_text: "Uw toestemming kon niet worden vastgelegd, dus is er niets geaccepteerd. Probeer het later opnieuw.",
+    too_many_title: "Te veel tegelijk",
+    too_many_text: "Er kwamen zoveel toestemmingen van uw netwerk dat die van u niet is verwerkt; er is niets geaccepteerd. Probeer het zo dadelijk opnieuw. Weigeren en intrekken kan altijd.",
     bad_request: "Dit verzoek was niet te begrijpen.",
     forbidden: "Dit verzoek kwam niet van deze site.",
     not_found: "Hier is niets.",
