@@ -152,6 +152,31 @@ CREATE TABLE fences (
 ) WITHOUT ROWID;
 CREATE INDEX fences_until ON fences (until);
 
+-- Notifications to recipients, written with the record that they tell of.
+CREATE TABLE outbox (
+    tenant       TEXT    NOT NULL,
+    site         TEXT    NOT NULL,
+    id           BLOB    NOT NULL,
+    recipient    TEXT    NOT NULL,
+    act          INTEGER NOT NULL,
+    -- bits by code
+    categories   INTEGER NOT NULL,
+    -- what the recipient knows the consent by
+    subject      BLOB    NOT NULL,
+    at           INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL,
+    problem      TEXT,
+    -- when it is to be sent; null when it is settled
+    due          INTEGER,
+    leased_until INTEGER,
+    settled      INTEGER,
+    delivered    INTEGER NOT NULL,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID;
+CREATE INDEX outbox_due ON outbox (tenant, due) WHERE due IS NOT NULL;
+CREATE INDEX outbox_recent ON outbox (tenant, at DESC, id DESC);
+CREATE INDEX outbox_settled ON outbox (tenant, settled) WHERE settled IS NOT NULL;
+
 CREATE TABLE retention_rules (
     tenant    TEXT    NOT NULL,
     class     TEXT    NOT NULL,

@@ -45,6 +45,10 @@ fn ip_07_there_is_no_place_for_an_address() {
         ("messages", "tenant site conversation number id at channel author body page"),
         ("meta", "key value"),
         ("notices", "tenant site id language body"),
+        (
+            "outbox",
+            "tenant site id recipient act categories subject at attempts problem due leased_until settled delivered",
+        ),
         ("retention_rules", "tenant class period_ms"),
         ("statements", "tenant site number since hash body"),
     ];

@@ -17,6 +17,9 @@
 //! | `POST /privacy/withdraw` | withdrawal of all or of some categories |
 //! | `POST /privacy/activate` | the visitor's own gesture starts a service |
 //! | `GET /privacy/cookies` | cookie statement: HTML, or Markdown and JSON by `Accept` or as `.md`, `.json` |
+//! | `GET /privacy/cookies/versions` | the statement's versions, with dates and differences: HTML, or JSON by `Accept` or as `.json` |
+//! | `GET /privacy/me` | what is held about the visitor, as JSON, or CSV by `Accept` or `?format=csv` |
+//! | `GET /.well-known/gpc.json` | the promise to honour Global Privacy Control, where the operator makes it |
 //! | `GET /privacy/receipt` | the visitor's receipt, while something is granted: JSON-LD in terms of the DPV |
 //! | `GET /privacy/privet.js`, `privet.css` | script and stylesheet, immutable under their hash |
 //!
@@ -37,6 +40,8 @@ mod request;
 mod routes;
 mod state;
 pub mod testing;
+#[cfg(feature = "webhooks")]
+mod webhooks;
 mod words;
 
 pub use banner::Banner;
@@ -46,6 +51,8 @@ pub use rejection::Rejection;
 pub use reply::{Body, Reply};
 pub use request::{BODY_LIMIT, Request};
 pub use routes::{paths, respond};
+#[cfg(feature = "webhooks")]
+pub use webhooks::HttpsChannel;
 
 #[doc(hidden)]
 pub use privet;

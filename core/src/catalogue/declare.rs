@@ -474,6 +474,7 @@ pub struct RecipientDecl {
     pub(crate) headers: Vec<String>,
     #[serde(default)]
     pub(crate) address: Strategy,
+    pub(crate) withdrawal_endpoint: Option<String>,
 }
 
 impl RecipientDecl {
@@ -496,6 +497,13 @@ impl RecipientDecl {
     pusher! {
         /// A header of the visitor's request it may get. None is passed unless it is listed.
         header => headers
+    }
+
+    /// Where it is told when a visitor takes a consent back that concerns it (GDPR Art. 7(3), 19): an `https` URL.
+    #[must_use]
+    pub fn withdrawal_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.withdrawal_endpoint = Some(url.into());
+        self
     }
 
     /// What it gets in place of the visitor's address; nothing, if nothing is said.

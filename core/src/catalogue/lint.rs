@@ -97,6 +97,8 @@ rules! {
     BadCountry = Error "bad-country",
     /// What is held on a consent is to be kept after its withdrawal on no other basis (GDPR Art. 17(1)(b)).
     BadKeep = Error "bad-keep",
+    /// A recipient is to be told of withdrawals at something that is no public `https` endpoint.
+    BadEndpoint = Error "bad-endpoint",
     /// More categories than the device's cookie has room for.
     TooManyCategories = Error "too-many-categories",
     /// A gesture of the visitor that does not start the service (CNIL on chatbots, 19 February 2021).

@@ -210,6 +210,8 @@ pub struct Recipient {
     pub headers: Vec<String>,
     /// What it gets in place of the visitor's address.
     pub address: Strategy,
+    /// Where it is told when a visitor takes a consent back that concerns it.
+    pub withdrawal_endpoint: Option<String>,
 }
 
 /// A catalogue that can be true. See the [module documentation](self).

@@ -12,9 +12,10 @@ use crate::error::{Error, Result};
 use crate::retention::{DataClass, RetentionRule};
 use crate::scope::{Scope, Tenant};
 use crate::store::{
-    Adoption, AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, ContactCursor, ContactStore,
-    ContactTouch, ConversationStore, EraseStep, Erasing, ErasureCause, Horizon, MessageToStore, NewRecord,
-    OpenInfo, OwnerProof, RetentionStore, Store, StoredMessage, SubjectDigest, forward,
+    Adoption, AppendedRecord, Attempted, ChainLink, Chained, ConsentProof, ConsentStore, ContactCursor,
+    ContactStore, ContactTouch, ConversationStore, EraseStep, Erasing, ErasureCause, Horizon, MessageToStore,
+    NewRecord, Notification, NotificationId, OpenInfo, OutboxStore, OwnerProof, RetentionStore, Store,
+    StoredMessage, SubjectDigest, forward,
 };
 
 /// A store that is not available when it is told so, or that lets its units wait: what an app does then is

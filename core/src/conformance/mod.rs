@@ -18,6 +18,7 @@ mod conversations;
 mod counts;
 mod faulty;
 mod fixture;
+mod outbox;
 mod retention;
 mod unlinking;
 
@@ -27,6 +28,7 @@ pub use conversations::*;
 pub use counts::*;
 pub use faulty::FaultyStore;
 pub use fixture::Fixture;
+pub use outbox::*;
 pub use retention::*;
 pub use unlinking::*;
 
@@ -101,6 +103,9 @@ macro_rules! store_tests {
             rules_are_the_tenants_own
             fences_end
             erasures_share_a_step
+            notifications_come_with_what_is_taken_away
+            notifications_are_sent_by_one_at_a_time
+            notifications_end_when_they_are_settled
             counts_add_up
             counts_end
             an_erasure_on_request_cuts_the_line

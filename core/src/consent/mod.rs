@@ -26,6 +26,7 @@ pub use token::NoticeToken;
 pub use words::NoticeWords;
 
 pub use crate::privet::{Answer, ChainReport, Damage, Decided, Provenance, SiteNotice, Withdrawn};
+pub use crate::privet::{DeliveryProblem, DeliveryReport, DeliveryRequest, RecipientChannel};
 
 pub(crate) use receipt::standpoints;
 pub(crate) use state::{Choice, Kept, SeenDecisions, Standing};

@@ -69,7 +69,9 @@ impl Privet {
     ) -> Result<Vec<Erasing>> {
         let code = crate::privet::contacts_code(self.site(scope)?);
         let record = latest.refusing(code.bit(), Act::Revocation, Method::Server, now)?;
-        let new = NewRecord::new(record, Some(latest.id));
+        let site = self.site(scope)?;
+        let notify = self.notifications_for(site, &record, Some(latest.id)).await?;
+        let new = NewRecord::new(record, Some(latest.id)).notifying(notify);
         Ok(self.store().append_record(&new, code, Self::fence_until(now)).await?.erasing)
     }
 

@@ -117,6 +117,13 @@ pub(crate) fn country_of(client: &ClientIp, data: Option<&dyn CountryLookup>) ->
     data.lookup(ip).map_or(Country::Unknown, Country::Known)
 }
 
+/// Whether an address is on the Internet: not private, local, reserved or of documentation (RFC 6890), and none of the
+/// forms of IPv6 that hold an address of IPv4, which might be.
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    !is_special(ip)
+}
+
 /// Addresses that the IANA special-purpose registries (RFC 6890) give to no network on the Internet.
 fn is_special(ip: IpAddr) -> bool {
     match ip {

@@ -17,7 +17,7 @@ mod proxies;
 mod pseudonym;
 
 pub use client::ClientIp;
-pub use country::{Country, CountryCode, CountryLookup};
+pub use country::{Country, CountryCode, CountryLookup, is_public};
 #[cfg(feature = "embedded-countries")]
 pub use embedded::EmbeddedCountries;
 pub use forward::{Forwarder, Outbound};

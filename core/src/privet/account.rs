@@ -39,7 +39,8 @@ impl Privet {
         let mut latest = self.store().line_head(&site.scope, line).await?;
         if let Some(objection) = self.objection_of(visit, line, latest.as_ref())? {
             let follows = latest.map(|r| r.id);
-            let new = NewRecord::new(objection, follows).keeping(site.keeps);
+            let notify = self.notifications_for(site, &objection, follows).await?;
+            let new = NewRecord::new(objection, follows).keeping(site.keeps).notifying(notify);
             let fence_until = Self::fence_until(self.now());
             let appended = self.store().append_record(&new, super::contacts_code(site), fence_until).await?;
             self.erase_now(&appended.erasing).await;

@@ -305,7 +305,8 @@ impl Privet {
             gpc: facts.gpc,
             decisions: decisions(state),
         };
-        let new = NewRecord::new(record, follows).keeping(site.keeps);
+        let notify = self.notifications_for(site, &record, follows).await?;
+        let new = NewRecord::new(record, follows).keeping(site.keeps).notifying(notify);
         let fence_until = Self::fence_until(self.now());
         let appended = self.store().append_record(&new, contacts_code(site), fence_until).await?;
         let removed = self.erase_now(&appended.erasing).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::floods::{Floods, GrantRate};
 use super::pending::Pending;
-use super::{Inner, Privet, Resolver, Settings, SiteDecl, SiteRequest, SiteState};
+use super::{Inner, Privet, RecipientChannel, Resolver, Settings, SiteDecl, SiteRequest, SiteState};
 use crate::catalogue::{Catalogue, NewStatement};
 use crate::clock::{Clock, SystemClock};
 use crate::consent::Regimes;
@@ -27,6 +27,7 @@ pub struct Builder {
     storage: Option<Storage>,
     countries: Option<Arc<dyn CountryLookup>>,
     pseudonymizers: BTreeMap<String, Arc<dyn Pseudonymizer>>,
+    channel: Option<Arc<dyn RecipientChannel>>,
     clock: Arc<dyn Clock>,
     settings: Settings,
     last_seen_every: Duration,
@@ -48,6 +49,7 @@ impl Builder {
             storage: None,
             countries: None,
             pseudonymizers: BTreeMap::new(),
+            channel: None,
             clock: Arc::new(SystemClock),
             settings: Settings {
                 base_path: "/privacy".to_owned(),
@@ -175,6 +177,14 @@ impl Builder {
         self
     }
 
+    /// How recipients are told of withdrawals that concern them: those with a
+    /// [`withdrawal_endpoint`](crate::catalogue::RecipientDecl::withdrawal_endpoint).
+    #[must_use]
+    pub fn recipient_channel(mut self, channel: impl RecipientChannel + 'static) -> Self {
+        self.channel = Some(Arc::new(channel));
+        self
+    }
+
     /// What happens to a cookie that the catalogue does not allow; it is taken out, if nothing is said.
     #[must_use]
     pub fn enforcement(mut self, enforcement: Enforcement) -> Self {
@@ -279,6 +289,9 @@ impl Builder {
             let site =
                 SiteState::new(decl, self.settings.insecure_dev, &storage.key_ring, &self.settings.figures)?;
             let scope = &decl.scope;
+            if site.notifies() && self.channel.is_none() {
+                tracing::warn!(site = %scope, "recipients are to be told of withdrawals, and nothing can tell them; give the builder a `recipient_channel`, such as `privet_web::HttpsChannel`: until then what they have to know waits in the outbox");
+            }
             for warning in site.catalogue.warnings() {
                 tracing::warn!(site = %scope, "{warning}");
             }
@@ -319,6 +332,7 @@ impl Builder {
             pending: Pending::default(),
             floods: Floods::new(self.grant_rate),
             objections: Default::default(),
+            channel: self.channel,
             rules: Mutex::default(),
             anchored: Mutex::default(),
             banner_warned: AtomicBool::new(false),

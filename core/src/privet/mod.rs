@@ -6,6 +6,7 @@ mod builder;
 mod counts;
 mod floods;
 mod objections;
+mod outbox;
 mod pending;
 mod proof;
 mod run;
@@ -14,6 +15,7 @@ mod site_decl;
 
 pub use act::{Answer, Decided, Provenance, Withdrawn};
 pub use builder::Builder;
+pub use outbox::{DeliveryProblem, DeliveryReport, DeliveryRequest, RecipientChannel};
 pub use proof::{ChainReport, Damage};
 pub use site::SiteNotice;
 pub use site_decl::{SiteDecl, SiteRequest};
@@ -83,6 +85,7 @@ struct Inner {
     pending: Pending,
     floods: Floods,
     objections: Objections,
+    channel: Option<Arc<dyn RecipientChannel>>,
     rules: Mutex<BTreeMap<Tenant, Arc<Rules>>>,
     /// The last link of each chain that this process wrote into the ledger.
     anchored: Mutex<BTreeMap<Tenant, u64>>,

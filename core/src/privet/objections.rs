@@ -72,7 +72,8 @@ impl Privet {
             return Ok(());
         }
         let objection = latest.refusing(site.sales, Act::Objection, Method::Signal, now)?;
-        let new = NewRecord::new(objection, Some(latest.id)).keeping(site.keeps);
+        let notify = self.notifications_for(site, &objection, Some(latest.id)).await?;
+        let new = NewRecord::new(objection, Some(latest.id)).keeping(site.keeps).notifying(notify);
         let appended =
             self.store().append_record(&new, super::contacts_code(site), Self::fence_until(now)).await?;
         self.erase_now(&appended.erasing).await;

@@ -57,8 +57,9 @@ impl Privet {
             // The sweep may take long: it goes on beside the rest, and ends with it. What it leaves, the next one
             // finds.
             let sweeping = std::pin::pin!(self.sweep_now_and_then());
+            let delivering = std::pin::pin!(self.deliver_now_and_then());
             let ticking = std::pin::pin!(self.tick_until(shutdown));
-            select(ticking, sweeping).await;
+            select(ticking, join(sweeping, delivering)).await;
         }
         self.logged("recording what waits", self.record_pending().await);
         self.logged("recording objections", self.record_objections().await);
@@ -126,6 +127,14 @@ impl Privet {
                 self.forget_rules();
                 self.logged("sweeping", self.sweep(self.now()).await.map(drop));
             }
+            Delay::new(FLUSH_EVERY).await;
+        }
+    }
+
+    /// Recipients may be slow: what else has to be done does not wait for them.
+    async fn deliver_now_and_then(&self) {
+        loop {
+            self.logged("telling recipients", self.deliver_notifications().await.map(drop));
             Delay::new(FLUSH_EVERY).await;
         }
     }

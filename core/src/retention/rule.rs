@@ -32,6 +32,8 @@ pub enum DataClass {
     ConsentRecords,
     /// Daily counts of showings and plain refusals, from the end of their day on.
     ConsentCounts,
+    /// Notifications to recipients, from when they were delivered or given up on.
+    Notifications,
 }
 
 impl DataClass {
@@ -44,6 +46,7 @@ impl DataClass {
         Self::Contacts,
         Self::ConsentRecords,
         Self::ConsentCounts,
+        Self::Notifications,
     ];
 
     /// Its name, as settings and stores have it.
@@ -57,6 +60,7 @@ impl DataClass {
             Self::Messages => "messages",
             Self::ConsentRecords => "consent-records",
             Self::ConsentCounts => "consent-counts",
+            Self::Notifications => "notifications",
         }
     }
 
@@ -81,6 +85,8 @@ impl DataClass {
             Self::ConsentRecords => days(1095),
             // They name nobody; CNIL gives what is learnt of an audience 25 months.
             Self::ConsentCounts => days(760),
+            // GDPR Art. 19: that recipients were told has to be shown, and to whom; a quarter is enough to ask.
+            Self::Notifications => days(90),
         }
     }
 
@@ -97,6 +103,9 @@ impl DataClass {
             Self::SupportConversations => "GDPR Art. 12(3): a month for an answer (looked up 2026-11-21)",
             Self::ConsentRecords => {
                 "EDPB Guidelines 05/2020, para 107: proof as long as strictly needed; three years as a common limitation of claims (looked up 2026-11-21)"
+            }
+            Self::Notifications => {
+                "GDPR Art. 5(1)(e), 19: no figure; a quarter in which it can be shown (looked up 2026-11-27)"
             }
             Self::ConsentCounts => {
                 "CNIL, guidelines 2020-091: 25 months for what is learnt of an audience (looked up 2026-11-21)"
@@ -119,6 +128,7 @@ impl DataClass {
             Self::SupportConversations => (HOUR, days(395)),
             Self::ConsentRecords => (days(30), days(3650)),
             Self::ConsentCounts => (DAY, days(760)),
+            Self::Notifications => (DAY, days(395)),
         }
     }
 }

@@ -202,6 +202,21 @@ impl Keys {
         self.digest(tenant, "conversation", id.as_bytes()).await
     }
 
+    /// A line of consent, by the name that one recipient has for it.
+    pub(crate) async fn recipient_digest(
+        &self,
+        tenant: &Tenant,
+        recipient: &str,
+        line: SubjectDigest,
+    ) -> Result<SubjectDigest> {
+        self.digest(tenant, &format!("recipient/{recipient}"), line.as_bytes()).await
+    }
+
+    /// What a recipient verifies notifications with.
+    pub(crate) fn recipient_secret(&self, tenant: &Tenant, recipient: &str) -> Secret {
+        self.wrapping.current.derive("recipient", &[tenant.as_str().as_bytes(), recipient.as_bytes()])
+    }
+
     /// The line of consent of an account, by the name that the app has for it.
     pub(crate) async fn account_digest(&self, scope: &Scope, account: &str) -> Result<SubjectDigest> {
         let name = [scope.site.as_str(), account].join("\0");

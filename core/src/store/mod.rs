@@ -28,11 +28,14 @@
 //!     one that is no grant: the ids, the line and the salt are [overwritten](Severed) in the unit that takes the contact
 //!     away. What the person held finds nothing from then on; the chain stays whole. No other erasure does that: the
 //!     proof stays with a withdrawal for as long as it is kept.
+//! 17. A record that takes something away brings its notifications with it, in the same transaction. Each is sent by one
+//!     at a time, and is kept until its recipient has it, or nobody tries any more.
 
 mod chain;
 mod keys;
 mod ledger;
 mod memory;
+mod outbox;
 mod traits;
 mod types;
 
@@ -40,7 +43,8 @@ pub use chain::{ChainLink, Chained, KeptRecord, Salt, Severed, record_digest};
 pub use keys::{KeyName, KeyStore, MemoryKeyStore};
 pub use ledger::{FileLedger, Ledger, LedgerEntry, MemoryLedger};
 pub use memory::MemoryStore;
-pub use traits::{ConsentStore, ContactStore, ConversationStore, RetentionStore, Store};
+pub use outbox::{Attempted, Delivery, NewNotification, Notification, NotificationId, notifications_of};
+pub use traits::{ConsentStore, ContactStore, ConversationStore, OutboxStore, RetentionStore, Store};
 pub use types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasingKind,
     ErasureCause, Horizon, MessageToStore, NEVER_LAPSES, NewRecord, OpenInfo, OwnerProof, StoredMessage,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::chain::{ChainLink, Chained};
+use super::outbox::{Attempted, Notification, NotificationId};
 use super::types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasureCause,
     Horizon, MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
@@ -229,9 +230,38 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
     async fn purge_fences(&self, now: Timestamp) -> Result<u64>;
 }
 
+/// Notifications to recipients. They come into the store with the record that they tell of.
+#[async_trait]
+pub trait OutboxStore: fmt::Debug + Send + Sync {
+    /// Up to `max` notifications of every tenant that are due, for this caller alone until `until`.
+    async fn claim_notifications(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        max: u32,
+    ) -> Result<Vec<Notification>>;
+
+    /// Says what became of a notification that was claimed. False, and nothing changes, when somebody else has said so
+    /// meanwhile.
+    async fn settle_notification(
+        &self,
+        claimed: &Notification,
+        outcome: &Attempted,
+        at: Timestamp,
+    ) -> Result<bool>;
+
+    /// A tenant's notifications, the latest act first, after one of them.
+    async fn notifications(
+        &self,
+        tenant: &Tenant,
+        after: Option<(Timestamp, NotificationId)>,
+        limit: u16,
+    ) -> Result<Vec<Notification>>;
+}
+
 /// A store: every unit of work there is.
 #[async_trait]
-pub trait Store: ConsentStore + ContactStore + ConversationStore + RetentionStore {
+pub trait Store: ConsentStore + ContactStore + ConversationStore + OutboxStore + RetentionStore {
     /// Its name in errors and logs.
     fn name(&self) -> &'static str;
 
@@ -366,6 +396,22 @@ macro_rules! forward {
             async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<Option<Erasing>> {
                 let $this = self;
                 $store.begin_conversation_erasure(scope, id).await
+            }
+        }
+
+        #[async_trait]
+        impl<$($generics)*> OutboxStore for $type {
+            async fn claim_notifications(&self, now: Timestamp, until: Timestamp, max: u32) -> Result<Vec<Notification>> {
+                let $this = self;
+                $store.claim_notifications(now, until, max).await
+            }
+            async fn settle_notification(&self, claimed: &Notification, outcome: &Attempted, at: Timestamp) -> Result<bool> {
+                let $this = self;
+                $store.settle_notification(claimed, outcome, at).await
+            }
+            async fn notifications(&self, tenant: &Tenant, after: Option<(Timestamp, NotificationId)>, limit: u16) -> Result<Vec<Notification>> {
+                let $this = self;
+                $store.notifications(tenant, after, limit).await
             }
         }
 

@@ -3,6 +3,7 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
+use super::outbox::NewNotification;
 use crate::catalogue::{CategoryCode, LegalBasis, category_id};
 use crate::clock::Timestamp;
 use crate::consent::{Act, ConsentRecord, Decision, RecordId};
@@ -96,6 +97,8 @@ pub struct NewRecord {
     pub follows: Option<RecordId>,
     /// On which other basis the contacts of the line are kept if it no longer grants them; else they are erased.
     pub keeps: Option<LegalBasis>,
+    /// Whom to tell if it takes something away.
+    pub notify: Vec<NewNotification>,
 }
 
 /// When the consent of a contact lapses that is kept on another basis: never.
@@ -124,7 +127,14 @@ impl NewRecord {
     /// A record that begins a line, or follows another one.
     #[must_use]
     pub fn new(record: ConsentRecord, follows: Option<RecordId>) -> Self {
-        Self { record, follows, keeps: None }
+        Self { record, follows, keeps: None, notify: Vec::new() }
+    }
+
+    /// With whom to tell if it takes something away.
+    #[must_use]
+    pub fn notifying(mut self, notify: Vec<NewNotification>) -> Self {
+        self.notify = notify;
+        self
     }
 
     /// With the basis on which contacts are kept that it no longer grants.
@@ -181,6 +191,8 @@ pub struct Horizon {
     pub records: Timestamp,
     /// A count of a day before this one's is gone.
     pub counts: Timestamp,
+    /// A notification that was settled before this is gone.
+    pub notifications: Timestamp,
 }
 
 impl Horizon {
@@ -197,6 +209,7 @@ impl Horizon {
             messages: never,
             records: never,
             counts: never,
+            notifications: never,
         }
     }
 
@@ -237,6 +250,7 @@ impl Horizon {
             DataClass::Messages => self.messages = boundary,
             DataClass::ConsentRecords => self.records = boundary,
             DataClass::ConsentCounts => self.counts = boundary,
+            DataClass::Notifications => self.notifications = boundary,
         }
         self
     }

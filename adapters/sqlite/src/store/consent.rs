@@ -3,12 +3,13 @@ use privet::catalogue::{CategoryCode, Language, NewStatement, StatementVersion};
 use privet::consent::{Act, ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use privet::store::{
     AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NEVER_LAPSES, NewRecord,
-    Salt, Severed, SubjectDigest, joining_line,
+    Salt, Severed, SubjectDigest, joining_line, notifications_of,
 };
 use privet::{Day, Result, Scope, Tenant, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::outbox;
 use super::{
     RECORD, SqliteStore, column, counts, held, latest_of_line, mark_contacts, ms, read_record, record,
     site_scope, time, write_decisions,
@@ -155,12 +156,14 @@ fn append(
     let followed = new.follows.map(|id| record(c, &scope, id)).transpose()?.flatten();
     let latest = followed.map(|f| latest_of_line(c, &scope, f.subject)).transpose()?.flatten();
     let line_until = latest.as_ref().map(|l| line_until(c, &scope, l.subject)).transpose()?;
+    let before = latest.clone();
     let r = match (joining_line(new.record.clone(), latest.as_ref(), line_until), latest) {
         (Some(record), _) => record,
         (None, Some(latest)) => return Ok(AppendedRecord::new(latest, Vec::new())),
         (None, None) => new.record.clone(),
     };
     insert(c, &r)?;
+    outbox::insert(c, &notifications_of(&new.notify, before.as_ref(), &r))?;
     let erasing = if r.grants(contacts, r.at) {
         c.prepare_cached(
             "UPDATE contacts SET consent = ?4, consent_until = ?5, material = ?6, frozen_until = NULL, kept_on = NULL

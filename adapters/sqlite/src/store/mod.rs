@@ -4,6 +4,7 @@ mod consent;
 mod contacts;
 mod conversations;
 mod counts;
+mod outbox;
 mod retention;
 
 use std::path::PathBuf;

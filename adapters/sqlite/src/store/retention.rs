@@ -9,13 +9,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::consent::sever;
 use super::conversations::{OF_CONTACT, OF_SESSION, mark};
-use super::{SqliteStore, column, counts, mark_contacts, ms, site_scope};
+use super::{SqliteStore, column, counts, mark_contacts, ms, outbox, site_scope};
 use crate::db::{Priority, UnitResult};
 
 /// The distinct values of a leading column, one index look-up each instead of a scan.
 fn tenants(c: &Connection) -> UnitResult<Vec<Tenant>> {
     let mut all = Vec::new();
-    for table in ["contacts", "conversations", "consent_records", "consent_counts"] {
+    for table in ["contacts", "conversations", "consent_records", "consent_counts", "outbox"] {
         let mut statement =
             c.prepare_cached(&format!("SELECT min(tenant) FROM {table} WHERE tenant > ?1"))?;
         let mut last = String::new();
@@ -278,6 +278,7 @@ impl RetentionStore for SqliteStore {
                 DataClass::Contacts => purge_contacts(c, &tenant, max, &horizon, fence_until),
                 DataClass::Messages => purge_messages(c, &tenant, max, &horizon),
                 DataClass::ConsentRecords => purge_records(c, &tenant, max, &horizon),
+                DataClass::Notifications => outbox::purge(c, &tenant, horizon.notifications, max),
                 DataClass::ConsentCounts => counts::purge(c, &tenant, horizon.counts.day(), max),
                 class => purge_conversations(c, &tenant, class, max, &horizon),
             })

@@ -1,5 +1,7 @@
 //! Services, their recipients and their gates.
 
+use url::{Host, Url};
+
 use super::Check;
 use crate::catalogue::declare::{GateDecl, RecipientDecl, ServiceDecl};
 use crate::catalogue::gate::{Attestation, ConsentException, Exceptions, Gate, category_id};
@@ -7,6 +9,32 @@ use crate::catalogue::lint::Rule;
 use crate::catalogue::own::{OWN_SERVICE, OwnNames};
 use crate::catalogue::text::Text;
 use crate::catalogue::{Recipient, Service};
+
+/// What can be seen of an endpoint before its name is resolved.
+fn endpoint_is_public(endpoint: &str) -> Result<(), &'static str> {
+    let url = Url::parse(endpoint).map_err(|_| "it is no URL")?;
+    if url.scheme() != "https" {
+        return Err("it is not `https`");
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err("it has a user or a fragment");
+    }
+    match url.host() {
+        Some(Host::Domain(name)) if name.contains('.') && !name.ends_with('.') && !is_local_name(name) => {
+            Ok(())
+        }
+        Some(Host::Ipv4(ip)) if crate::ip::is_public(ip.into()) => Ok(()),
+        Some(Host::Ipv6(ip)) if crate::ip::is_public(ip.into()) => Ok(()),
+        _ => Err("its host is not on the Internet"),
+    }
+}
+
+/// Names that lead nowhere else (RFC 6761, RFC 6762, RFC 8375).
+fn is_local_name(name: &str) -> bool {
+    ["localhost", "local", "internal", "home.arpa"]
+        .iter()
+        .any(|top| name.strip_suffix(top).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+}
 
 impl Check<'_> {
     pub(super) fn recipient(&mut self, decl: &RecipientDecl) -> Recipient {
@@ -53,6 +81,16 @@ impl Check<'_> {
                 );
             }
         }
+        if let Some(endpoint) = &decl.withdrawal_endpoint
+            && let Err(why) = endpoint_is_public(endpoint)
+        {
+            self.find(
+                Rule::BadEndpoint,
+                &at,
+                format!("nobody can be told of a withdrawal at `{}`: {why}", endpoint.escape_default()),
+                "write an `https` URL of a host on the Internet, without user and without fragment",
+            );
+        }
         Recipient {
             id: decl.id.clone(),
             name: decl.name.clone(),
@@ -62,6 +100,7 @@ impl Check<'_> {
             fields: decl.fields.clone(),
             headers,
             address: decl.address,
+            withdrawal_endpoint: decl.withdrawal_endpoint.clone(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use super::outbox::Posted;
 use super::{MemoryStore, Tables};
 use crate::catalogue::{CategoryCode, NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
@@ -11,6 +12,7 @@ use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, Reco
 use crate::error::Result;
 use crate::scope::{Scope, Tenant};
 use crate::store::chain::{ChainLink, Chained, KeptRecord};
+use crate::store::outbox::notifications_of;
 use crate::store::traits::ConsentStore;
 use crate::store::types::{
     AppendedRecord, ConsentProof, NEVER_LAPSES, NewRecord, SubjectDigest, joining_line,
@@ -63,6 +65,7 @@ impl ConsentStore for MemoryStore {
         let of_line =
             tables.records.iter().filter(|r| latest.as_ref().is_some_and(|l| l.subject == r.subject));
         let line_until = of_line.map(|r| r.until).max();
+        let latest_before = latest.clone();
         let record = match (joining_line(new.record.clone(), latest.as_ref(), line_until), latest) {
             (Some(record), _) => record,
             (None, Some(latest)) => return Ok(AppendedRecord::new(latest, Vec::new())),
@@ -94,6 +97,10 @@ impl ConsentStore for MemoryStore {
                 erasing.extend(tables.mark_contact(scope, id, cause, fence_until));
             }
         }
+        let notify = notifications_of(&new.notify, latest_before.as_ref(), &record);
+        tables
+            .outbox
+            .extend(notify.into_iter().map(|notification| Posted { notification, leased_until: None }));
         let tenant = &record.scope.tenant;
         let (link, salt) = ChainLink::after(tables.last_link(tenant), &record)?;
         tables.links.insert((tenant.clone(), link.seq), (link, record.id));

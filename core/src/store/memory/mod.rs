@@ -3,6 +3,7 @@
 mod consent;
 mod contacts;
 mod conversations;
+mod outbox;
 mod retention;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Tables {
     key: Option<Fingerprint>,
+    outbox: Vec<outbox::Posted>,
     statements: BTreeMap<Scope, Vec<StatementVersion>>,
     notices: BTreeMap<(Scope, NoticeId), NoticeSnapshot>,
     /// In the order they were appended.

@@ -3,12 +3,14 @@
 use async_trait::async_trait;
 
 use super::MemoryStore;
+use super::outbox::Posted;
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentRecord, CountKind, NoticeId};
 use crate::contact::{Conversation, Owner};
 use crate::error::Result;
 use crate::retention::{DataClass, RetentionRule};
 use crate::scope::{Scope, Tenant};
+use crate::store::outbox::Delivery;
 use crate::store::traits::RetentionStore;
 use crate::store::types::{EraseStep, Erasing, ErasingKind, ErasureCause, Horizon};
 
@@ -23,6 +25,7 @@ impl RetentionStore for MemoryStore {
             .chain(tables.conversations.keys().map(|(s, _)| &s.tenant))
             .chain(tables.records.iter().map(|r| &r.scope.tenant))
             .chain(tables.counts.keys().map(|(s, ..)| &s.tenant))
+            .chain(tables.outbox.iter().map(|p| &p.notification.scope.tenant))
             .cloned()
             .collect();
         all.sort();
@@ -101,6 +104,24 @@ impl RetentionStore for MemoryStore {
                     tables.severed.remove(&(tenant.clone(), *id));
                 }
                 due.len()
+            }
+            DataClass::Notifications => {
+                let ends = |p: &Posted| {
+                    p.notification.scope.tenant == *tenant
+                        && match p.notification.delivery {
+                            Delivery::Waiting { .. } => false,
+                            Delivery::Delivered { at } | Delivery::GivenUp { at } => {
+                                at < horizon.notifications
+                            }
+                        }
+                };
+                let mut taken = 0;
+                tables.outbox.retain(|p| {
+                    let goes = taken < max && ends(p);
+                    taken += usize::from(goes);
+                    !goes
+                });
+                taken
             }
             DataClass::ConsentCounts => {
                 let due = |(s, day, ..): &(Scope, Day, CountKind, NoticeId)| {
