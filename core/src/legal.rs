@@ -69,6 +69,9 @@ figures! {
     /// How long a tracker of the own audience may live where it needs no consent in France; visits do not extend it.
     AudienceTrackerLife = "audience-tracker-life", days(395), days(1), days(400), "2026-11-21",
         "CNIL, guidelines 2020-091 and the sheet on audience measurement: 13 months, not extended by visits";
+    /// How long a complaint may wait for its acknowledgement in the United Kingdom.
+    ComplaintAcknowledgement = "complaint-acknowledgement", days(30), days(1), days(30), "2026-11-21",
+        "Data Protection Act 2018 s. 164A, inserted by the Data (Use and Access) Act 2025, in force 19 June 2026";
     /// How long a contact stays frozen whose consent ended without an act, because what it was given for has changed;
     /// then it is erased.
     FrozenLife = "frozen-life", days(30), days(0), days(184), "2026-11-27",

@@ -43,6 +43,8 @@ pub struct RegimeRules {
     pub asks: bool,
     /// Whether that link is called "Your Privacy Choices" (11 CCR 7013, 7015).
     pub privacy_choices_link: bool,
+    /// The authority that a visitor is told of beside the operator, for complaints.
+    pub complaints_to: Option<&'static str>,
     /// Day of the look-up, ISO 8601.
     pub as_of: &'static str,
     /// Where it stands.
@@ -56,6 +58,7 @@ const OPT_IN: RegimeRules = RegimeRules {
     exceptions: Exceptions::NONE,
     asks: true,
     privacy_choices_link: false,
+    complaints_to: None,
     as_of: "2026-11-21",
     source: "Directive 2002/58/EC Art. 5(3); GDPR Art. 4(11), 6(1)(a), 25(2)",
 };
@@ -67,6 +70,7 @@ const OPT_OUT: RegimeRules = RegimeRules {
     exceptions: Exceptions::NONE,
     asks: false,
     privacy_choices_link: true,
+    complaints_to: None,
     as_of: "2026-11-21",
     source: "Cal. Civ. Code 1798.120, 1798.135; 11 CCR 7013, 7015, 7025, 7026; applied to the whole of the United States, since only the country of a visitor is known",
 };
@@ -78,6 +82,7 @@ const UK: RegimeRules = RegimeRules {
     exceptions: Exceptions::of(&[ConsentException::UkStatistics, ConsentException::UkAppearance]),
     asks: true,
     privacy_choices_link: false,
+    complaints_to: Some("Information Commissioner's Office, ico.org.uk/make-a-complaint"),
     as_of: "2026-11-21",
     source: "PECR reg. 6 and Sch. A1, as amended by the Data (Use and Access) Act 2025 s. 112 and Sch. 12, in force 5 February 2026",
 };
@@ -89,6 +94,7 @@ const FRANCE: RegimeRules = RegimeRules {
     exceptions: Exceptions::of(&[ConsentException::FrAudienceMeasurement]),
     asks: true,
     privacy_choices_link: false,
+    complaints_to: None,
     as_of: "2026-11-21",
     source: "Art. 82 of the French data protection act; CNIL guidelines (deliberation 2020-091, Art. 5) and recommendation 2020-092",
 };

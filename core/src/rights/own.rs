@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
@@ -84,7 +85,7 @@ pub struct OwnConversation {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct OwnRecord {
-    /// The record's id.
+    /// The record's id, as hexadecimal digits.
     pub id: String,
     /// What was done.
     pub act: Act,
@@ -214,7 +215,8 @@ async fn history(visit: &Visit) -> Result<Vec<OwnRecord>> {
     Ok(records
         .into_iter()
         .map(|r| OwnRecord {
-            id: r.id.encode(),
+            // Digits and letters only: no spreadsheet takes it for a formula.
+            id: HEXLOWER.encode(r.id.as_bytes()),
             act: r.act,
             method: r.method,
             at: r.at,

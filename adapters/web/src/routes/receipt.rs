@@ -58,6 +58,7 @@ fn written(visit: &Visit, receipt: &Receipt) -> Value {
     let method = match record.method {
         Method::Form => "a form of the notice or of the settings",
         Method::Script => "a script of the page",
+        Method::Signal => "a signal of the browser: Global Privacy Control",
         _ => "a program on the server",
     };
     let processes: Vec<_> = receipt

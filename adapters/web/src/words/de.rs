@@ -19,6 +19,7 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Datenschutz-Einstellungen",
     choices_link: "Ihre Wahl zum Datenschutz",
     signal_honoured: "Widerspruch beachtet",
+    complaint: "Um sich über den Umgang mit Ihren Daten zu beschweren, schreiben Sie uns; Sie erhalten eine Antwort mit Ergebnis. Sie können sich auch wenden an:",
     own_data: "Was über Sie gespeichert ist",
     own_data_first: "Laden Sie es vorher herunter, wenn Sie es behalten möchten:",
     receipt_link: "Ihr Beleg (JSON)",

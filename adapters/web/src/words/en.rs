@@ -19,6 +19,7 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Privacy settings",
     choices_link: "Your Privacy Choices",
     signal_honoured: "Opt-out request honoured",
+    complaint: "To complain about how your data is handled, write to us; you get an answer with an outcome. You can also turn to:",
     own_data: "What is held about you",
     own_data_first: "Download it first, if you want to keep it:",
     receipt_link: "Your receipt (JSON)",

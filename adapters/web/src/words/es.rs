@@ -19,6 +19,7 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Ajustes de privacidad",
     choices_link: "Sus opciones de privacidad",
     signal_honoured: "Oposición respetada",
+    complaint: "Para quejarse del tratamiento de sus datos, escríbanos; recibirá una respuesta con el resultado. También puede dirigirse a:",
     own_data: "Lo que se guarda sobre usted",
     own_data_first: "Descárguelo antes, si quiere conservarlo:",
     receipt_link: "Su recibo (JSON)",

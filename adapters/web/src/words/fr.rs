@@ -19,6 +19,7 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Paramètres de confidentialité",
     choices_link: "Vos choix de confidentialité",
     signal_honoured: "Refus pris en compte",
+    complaint: "Pour vous plaindre du traitement de vos données, écrivez-nous ; vous recevrez une réponse avec le résultat. Vous pouvez aussi vous adresser à :",
     own_data: "Ce qui est conservé sur vous",
     own_data_first: "Téléchargez-le d’abord, si vous voulez le garder :",
     receipt_link: "Votre reçu (JSON)",

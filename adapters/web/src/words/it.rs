@@ -19,6 +19,7 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Impostazioni sulla privacy",
     choices_link: "Le sue scelte sulla privacy",
     signal_honoured: "Opposizione rispettata",
+    complaint: "Per un reclamo sul trattamento dei suoi dati ci scriva; riceverà una risposta con l’esito. Può rivolgersi anche a:",
     own_data: "Ciò che è conservato su di lei",
     own_data_first: "Lo scarichi prima, se vuole conservarlo:",
     receipt_link: "La sua ricevuta (JSON)",

@@ -30,6 +30,7 @@ pub(crate) struct Words {
     pub(crate) settings_link: &'static str,
     pub(crate) choices_link: &'static str,
     pub(crate) signal_honoured: &'static str,
+    pub(crate) complaint: &'static str,
     pub(crate) own_data: &'static str,
     pub(crate) own_data_first: &'static str,
     pub(crate) receipt_link: &'static str,

@@ -19,6 +19,7 @@ pub(super) const WORDS: Words = Words {
     settings_link: "Privacy-instellingen",
     choices_link: "Uw privacykeuzes",
     signal_honoured: "Bezwaar gehonoreerd",
+    complaint: "Om te klagen over de omgang met uw gegevens kunt u ons schrijven; u krijgt een antwoord met de uitkomst. U kunt zich ook wenden tot:",
     own_data: "Wat over u wordt bewaard",
     own_data_first: "Download het eerst, als u het wilt bewaren:",
     receipt_link: "Uw ontvangstbewijs (JSON)",
