@@ -473,3 +473,61 @@ fn jur_05_the_signal_follows_the_account() {
     sign_in(&privet, &mut silent, "ann");
     assert_eq!(silent.granted(&privet), [] as [&str; 0]);
 }
+
+/// JUR-05: the signal beside each thing that may stand on the device, with and without it, in an order of acts.
+#[test]
+fn jur_05_the_signal_beside_what_is_stored() {
+    type Step<'a> = (bool, Option<Answer>, &'a str, &'a [&'a str]);
+    let named = || Some(save(&["marketing", "analytics"]));
+    let cases: &[(&str, &[Step<'_>])] = &[
+        (
+            "a stored grant",
+            &[
+                (false, Some(Answer::AcceptAll), "granted", &["analytics", "marketing", "contacts"]),
+                (true, None, "refused", &["analytics", "contacts"]),
+                (false, None, "granted", &["analytics", "marketing", "contacts"]),
+            ],
+        ),
+        (
+            "a stored refusal",
+            &[
+                (false, Some(Answer::RejectAll), "refused", &[]),
+                (true, None, "refused", &[]),
+                (true, Some(Answer::AcceptAll), "refused", &["analytics", "contacts"]),
+                (false, None, "refused", &["analytics", "contacts"]),
+            ],
+        ),
+        ("nothing stored", &[(true, None, "refused", &[]), (false, None, "unknown", &[])]),
+        (
+            "a later choice by name",
+            &[
+                (false, Some(Answer::AcceptAll), "granted", &["analytics", "marketing", "contacts"]),
+                (true, named(), "granted", &["analytics", "marketing"]),
+                (false, None, "granted", &["analytics", "marketing"]),
+                (true, None, "granted", &["analytics", "marketing"]),
+                (true, Some(save(&["analytics"])), "refused", &["analytics"]),
+                (false, None, "refused", &["analytics"]),
+            ],
+        ),
+        (
+            "a choice by name without the signal is none in spite of it",
+            &[
+                (false, named(), "granted", &["analytics", "marketing"]),
+                (true, None, "refused", &["analytics"]),
+            ],
+        ),
+    ];
+    for (what, steps) in cases {
+        let (privet, _) = installed(Regimes::opt_in(), Storage::in_memory().unwrap());
+        let mut browser = Browser::default();
+        for (n, (gpc, act, marketing, granted)) in steps.iter().enumerate() {
+            browser.gpc = *gpc;
+            if let Some(act) = act {
+                browser.answer(&privet, act).0.unwrap();
+            }
+            let decided = browser.open(&privet).0.consent().decision("marketing");
+            assert_eq!(serde_json::to_value(decided).unwrap(), *marketing, "{what}, step {n}");
+            assert_eq!(browser.granted(&privet), *granted, "{what}, step {n}");
+        }
+    }
+}

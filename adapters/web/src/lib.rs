@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `GET /privacy` | settings: what was decided, the same choices, withdrawal |
 //! | `GET /privacy/banner` | the banner as a fragment; empty when everything is decided |
-//! | `GET /privacy/consent` | the decisions as JSON |
+//! | `GET /privacy/consent` | the decisions as JSON; with `open`, the categories that may happen, where a regime allows some without a decision |
 //! | `POST /privacy/consent` | a decision, by form or JSON |
 //! | `POST /privacy/withdraw` | withdrawal of all or of some categories |
 //! | `POST /privacy/activate` | the visitor's own gesture starts a service |

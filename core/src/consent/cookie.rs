@@ -12,7 +12,7 @@
 //! | bytes | content |
 //! |---|---|
 //! | 1 | version, `0x10`; plus 1 if a record id follows, plus 2 if a withdrawal is not recorded yet |
-//! | 1 | code of the regime: 1 = opt-in |
+//! | 1 | code of the regime: 1 opt-in, 2 opt-out, 3 United Kingdom, 4 France |
 //! | 2 | day of the decision, days since 1970-01-01 |
 //! | 16 | record id, if there is one: only while something is granted, or a withdrawal is not recorded yet |
 //! | 4 each | per category, in the order of codes: code × 4 + decision (0 refused, 1 granted, 2 granted despite Global Privacy Control), then the first 3 bytes of the category's material hash |

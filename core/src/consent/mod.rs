@@ -3,6 +3,15 @@
 //! A device keeps its decisions in one cookie ([format](cookie)); a grant or withdrawal is also a
 //! [`ConsentRecord`] in the store, tied to the [`NoticeSnapshot`] that was shown. A plain refusal leaves no
 //! record: it would need an identifier before there is consent. It is [counted](ConsentCount), as are showings.
+//!
+//! Which rules a visitor is under is a [`Regime`], data with a date and a source, chosen by the country they are likely in
+//! ([`Regimes`]). What a person decides who is signed in holds for their account
+//! ([`Privet::sign_in`](crate::Privet::sign_in)). Global Privacy Control ends what is sold or shared, whoever agreed
+//! before; only a grant that names it, made while the signal is sent, stands above it.
+//!
+//! A withdrawal is one act. What was held on the consent is erased with it, unless the catalogue told before on what other
+//! basis it is kept; recipients are told ([`RecipientChannel`]); work that was queued asks when it runs
+//! ([`Privet::if_granted`](crate::Privet::if_granted)).
 
 pub mod cookie;
 mod count;

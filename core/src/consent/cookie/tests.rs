@@ -50,12 +50,14 @@ struct Vectors {
     consent: Vec<ConsentVector>,
     active: Vec<ActiveVector>,
     contact: Vec<ContactVector>,
+    account: Vec<AccountVector>,
 }
 
 #[derive(Deserialize)]
 struct ConsentVector {
     tenant: String,
     site: String,
+    regime: u8,
     day: i64,
     record: Option<String>,
     pending: bool,
@@ -79,6 +81,17 @@ struct ContactVector {
     value: String,
 }
 
+#[derive(Deserialize)]
+struct AccountVector {
+    decided: bool,
+    line: String,
+    regime: u8,
+    day: i64,
+    record: Option<String>,
+    choices: Vec<(u8, u8, String)>,
+    value: String,
+}
+
 fn bytes<const N: usize>(hex: &str) -> [u8; N] {
     data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap().try_into().unwrap()
 }
@@ -89,7 +102,7 @@ fn published_vectors() {
     let keys = KeyRing::from_hex(&vectors.key).unwrap();
     for v in &vectors.consent {
         let codec = CookieCodec::new(&keys, &scope(&v.tenant, &v.site));
-        let mut s = ConsentState::new(Regime::OptIn, day(v.day));
+        let mut s = ConsentState::new(Regime::from_code(v.regime).unwrap(), day(v.day));
         s.record = v.record.as_ref().map(|r| RecordId::from_bytes(bytes(r)));
         s.pending = v.pending;
         for (code, bits, fingerprint) in &v.choices {
@@ -100,6 +113,35 @@ fn published_vectors() {
         assert_eq!(codec.decode_consent(v.value.as_bytes(), day(v.day).start(), LIFE), ReadConsent::State(s));
     }
     let codec = CookieCodec::new(&keys, &scope("main", "main"));
+    for v in &vectors.account {
+        let mut state = ConsentState::new(Regime::from_code(v.regime).unwrap(), day(v.day));
+        state.record = v.record.as_ref().map(|r| RecordId::from_bytes(bytes(r)));
+        for (code, bits, fingerprint) in &v.choices {
+            let kept = Kept::from_bits(*bits).unwrap();
+            state.set(Choice {
+                code: CategoryCode::new(*code).unwrap(),
+                kept,
+                fingerprint: bytes(fingerprint),
+            });
+        }
+        let line = SubjectDigest::from_bytes(bytes(&v.line));
+        let account = AccountState { line, decided: v.decided, state };
+        assert_eq!(codec.encode_account(&account), v.value);
+        let now = day(v.day).start();
+        assert_eq!(codec.decode_account(v.value.as_bytes(), now, LIFE), Some(account));
+        assert_eq!(codec.decode_account(v.value.as_bytes(), now + LIFE, LIFE), None, "past its time");
+        for at in 0..v.value.len() {
+            let mut broken = v.value.clone().into_bytes();
+            broken[at] = if broken[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(codec.decode_account(&broken, now, LIFE), None, "byte {at}");
+            assert_eq!(codec.decode_account(&v.value.as_bytes()[..at], now, LIFE), None, "cut at {at}");
+        }
+        assert_eq!(
+            codec.decode_consent(v.value.as_bytes(), now, LIFE),
+            ReadConsent::Absent,
+            "another cookie"
+        );
+    }
     for v in &vectors.active {
         let now = Timestamp::from_millis(v.minute * 60_000);
         let mut session = ActiveSession::new(SessionId::from_bytes(bytes(&v.session)), now);
