@@ -228,3 +228,18 @@ async fn rec_03_an_export_names_nobody() {
     let mut none = Vec::new();
     assert_eq!(privet.export_consent(&Tenant::default(), Some(segment - 1), &mut none).await.unwrap(), 0);
 }
+
+/// REC-06: the bundle for an inspector is the same from a file and from memory, under another key each.
+#[tokio::test]
+async fn rec_06_the_bundle_is_the_same_from_every_store() {
+    let data = folder();
+    let file = privet_sqlite::open(data.path()).await.unwrap();
+    let mut bundles = Vec::new();
+    for storage in [file, Storage::in_memory().unwrap()] {
+        let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
+        let privet = Privet::builder(catalogue).storage(storage).build().await.unwrap();
+        bundles.push(privet.audit_bundle(&Scope::default()).await.unwrap());
+    }
+    assert_eq!(bundles[0], bundles[1]);
+    assert!(bundles[0].file("notices/de.json").is_some());
+}

@@ -14,6 +14,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend};
 use http_body_util::BodyExt as _;
+use privet::audit::How;
 use privet::catalogue::{
     CategoryDecl, Controller, EntryDecl, GateDecl, LegalBasis, Preset, ServiceDecl, Trigger,
 };
@@ -515,7 +516,8 @@ async fn the_walk_finds_what_an_app_sets_against_its_catalogue() {
     let privet = installation(Some(Preset::TowerSessions)).await;
     let clean = walk(with_sessions(&privet), &privet).get("/in").get("/out").get("/nowhere").run().await;
     clean.assert_clean();
-    assert_eq!(clean.requests, 9);
+    assert_eq!(clean.requests, 12);
+    assert!(clean.audit.is_clean(), "{}", clean.audit);
 
     for enforcement in [Enforcement::Enforce, Enforcement::Report, Enforcement::Deny] {
         let privet = Privet::builder(catalogue(None)).enforcement(enforcement).build().await.unwrap();
@@ -532,9 +534,23 @@ async fn the_walk_finds_what_an_app_sets_against_its_catalogue() {
             [
                 (Stage::BeforeChoice, ViolationKind::Refused, "GET /visits"),
                 (Stage::AfterRefusal, ViolationKind::Refused, "GET /visits"),
+                (Stage::AfterWithdrawal, ViolationKind::Refused, "GET /visits"),
             ],
             "{enforcement:?}"
         );
+        // The same for an inspector, with what was set while it was allowed.
+        let seen = report.audit.seen.iter().filter(|s| s.name == "visits" && s.how != How::Sent);
+        let seen: Vec<_> = seen.map(|s| (s.stage, s.how, s.finding.is_some())).collect();
+        let passes = enforcement == Enforcement::Report;
+        let set = |stage| (stage, How::Set, true);
+        let tried = |stage| (stage, How::Tried, true);
+        let mut expected = vec![(Stage::AfterGrant, How::Set, false)];
+        for stage in [Stage::BeforeChoice, Stage::AfterRefusal, Stage::AfterWithdrawal] {
+            expected.extend(passes.then(|| set(stage)));
+            expected.push(tried(stage));
+        }
+        expected.sort();
+        assert_eq!(seen, expected, "{enforcement:?}\n{}", report.audit);
     }
 }
 

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use privet::Privet;
-use privet::visit::{Violation, ViolationKind};
+use privet::audit::{Audit, AuditReport, AuditVisitor, Exchange};
+use privet::visit::{RequestHead, Violation, ViolationKind, host_without_port};
+
+pub use privet::audit::Stage;
 
 /// An app in process, with privet around it.
 pub trait InProcess {
@@ -119,18 +122,6 @@ impl Jar {
     }
 }
 
-/// When a cookie was tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Stage {
-    /// By a visitor who has not decided.
-    BeforeChoice,
-    /// By a visitor who refused everything.
-    AfterRefusal,
-    /// By a visitor who accepted everything.
-    AfterGrant,
-}
-
 /// A cookie that the catalogue does not allow: which, why, where and when it was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -159,7 +150,7 @@ impl fmt::Display for Found {
 }
 
 /// What a walk found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[must_use = "ask `found`, or `assert_clean`"]
 #[non_exhaustive]
 pub struct Report {
@@ -170,6 +161,8 @@ pub struct Report {
     pub problems: Vec<String>,
     /// How many requests were made.
     pub requests: usize,
+    /// Every cookie that was set, tried or sent, by stage, for an inspector or CI.
+    pub audit: AuditReport,
 }
 
 impl Report {
@@ -190,6 +183,9 @@ impl Report {
                 "the app sets cookies that its catalogue does not allow:{list}\nthe log names the cure of each"
             );
         }
+        if !self.audit.is_clean() {
+            panic!("the app has cookies that its catalogue does not allow:\n{}", self.audit);
+        }
     }
 }
 
@@ -198,7 +194,8 @@ type Sent = (&'static str, String);
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A walk through an app: each request as a new visitor, as one who refused, and as one who accepted everything.
+/// A walk through an app: each request as a new visitor, as one who refused, as one who accepted everything, and as that
+/// one again after they withdrew.
 ///
 /// The app has to have privet's routes, and the `Privet` is the one it was built with. It finds cookies under every
 /// [`Enforcement`](privet::Enforcement).
@@ -250,54 +247,81 @@ impl<A: InProcess> Walk<A> {
 
     /// Walks.
     pub async fn run(mut self) -> Report {
-        let mut report = Report::default();
-        let stages = [
-            (Stage::BeforeChoice, None),
-            (Stage::AfterRefusal, Some("reject_all")),
-            (Stage::AfterGrant, Some("accept_all")),
-        ];
+        let audit = match self.audit() {
+            Ok(audit) => audit,
+            Err(error) => {
+                self.problems.push(error.to_string());
+                return Report {
+                    found: Vec::new(),
+                    problems: self.problems,
+                    requests: 0,
+                    audit: AuditReport::default(),
+                };
+            }
+        };
+        let mut watch = Watch { jar: Jar::default(), visitor: audit.visitor(), audit };
+        let (mut found, mut made) = (Vec::new(), 0);
         let requests = std::mem::take(&mut self.requests);
-        for (stage, action) in stages {
-            let mut jar = Jar::default();
-            if let Some(action) = action {
-                self.decide(&mut jar, action).await;
+        for stage in [Stage::BeforeChoice, Stage::AfterRefusal, Stage::AfterGrant, Stage::AfterWithdrawal] {
+            if stage != Stage::AfterWithdrawal {
+                watch.jar = Jar::default();
+                watch.visitor = watch.audit.visitor();
+            }
+            match stage {
+                Stage::AfterRefusal => self.decide(&mut watch, "reject_all").await,
+                Stage::AfterGrant => self.decide(&mut watch, "accept_all").await,
+                Stage::AfterWithdrawal => self.withdraw(&mut watch).await,
+                _ => {}
             }
             for (method, path, body) in &requests {
                 let before = self.privet.violations();
-                self.send(&mut jar, method, path, body.as_ref()).await;
-                report.requests += 1;
-                let request = format!("{method} {path}");
-                report.found.extend(newer(&before, &self.privet.violations()).map(|v| Found {
-                    cookie: v.cookie,
-                    kind: v.kind,
-                    request: request.clone(),
-                    stage,
-                }));
+                self.send(&mut watch, method, path, body.as_ref()).await;
+                made += 1;
+                for violation in newer(&before, &self.privet.violations()) {
+                    let Violation { cookie, kind, .. } = violation;
+                    let place = path.split(['?', ';']).next().unwrap_or_default();
+                    watch.audit.tried(stage, &cookie, kind, &format!("{method} http://{}{place}", self.host));
+                    found.push(Found { cookie, kind, request: format!("{method} {path}"), stage });
+                }
             }
         }
-        report.problems = self.problems;
-        report
+        Report { found, problems: self.problems, requests: made, audit: watch.audit.report() }
     }
 
-    async fn decide(&mut self, jar: &mut Jar, action: &str) {
+    /// An audit of the site that the host stands for.
+    fn audit(&self) -> privet::Result<Audit> {
+        let of_host = self.privet.visit(&Host(&self.host)).ok().map(|(visit, _)| visit.scope().clone());
+        let scope = of_host.or_else(|| self.privet.scopes().next().cloned()).unwrap_or_default();
+        self.privet.audit(&scope)?.site(format!("http://{}", self.host))
+    }
+
+    async fn decide(&mut self, watch: &mut Watch, action: &str) {
         let path = format!("{}/consent", self.privet.base_path());
-        let state = self.state(jar, &path).await;
+        let state = self.state(watch, &path).await;
         let token = state["notice"].as_str().unwrap_or_default();
         let form = (FORM, format!("action={action}&notice={token}"));
-        self.send(jar, "POST", &path, Some(&form)).await;
-        if self.state(jar, &path).await["decided"] != true {
+        self.send(watch, "POST", &path, Some(&form)).await;
+        if self.state(watch, &path).await["decided"] != true {
             self.problems.push(format!("`{action}` was not taken at {path}; {}", A::ROUTES));
         }
     }
 
-    async fn state(&mut self, jar: &mut Jar, path: &str) -> serde_json::Value {
-        let state = self.send(jar, "GET", path, None).await;
+    async fn withdraw(&mut self, watch: &mut Watch) {
+        let path = format!("{}/withdraw", self.privet.base_path());
+        let answer = self.send(watch, "POST", &path, Some(&(FORM, String::new()))).await;
+        if answer.status != 303 {
+            self.problems.push(format!("a withdrawal was not taken at {path}; {}", A::ROUTES));
+        }
+    }
+
+    async fn state(&mut self, watch: &mut Watch, path: &str) -> serde_json::Value {
+        let state = self.send(watch, "GET", path, None).await;
         serde_json::from_slice(&state.body).unwrap_or_default()
     }
 
     async fn send(
         &mut self,
-        jar: &mut Jar,
+        watch: &mut Watch,
         method: &'static str,
         path: &str,
         body: Option<&Sent>,
@@ -309,7 +333,10 @@ impl<A: InProcess> Walk<A> {
         if let Some((content_type, body)) = body {
             asked = asked.header("content-type", *content_type).body(body.as_str());
         }
-        if let Some(line) = jar.line() {
+        let mut seen = Exchange::new(method, format!("http://{}{path}", self.host), self.privet.now());
+        seen.body = body.map(|(content_type, body)| ((*content_type).to_owned(), body.as_bytes().to_vec()));
+        if let Some(line) = watch.jar.line() {
+            seen.cookies.push(line.as_bytes().to_vec());
             asked = asked.header("cookie", line);
         }
         let answer = self.app.ask(asked).await;
@@ -324,9 +351,39 @@ impl<A: InProcess> Walk<A> {
             }
             _ => {}
         }
-        jar.take(&answer);
+        watch.jar.take(&answer);
+        seen.status = answer.status;
+        seen.set_cookies = answer.all("set-cookie").map(|line| line.as_bytes().to_vec()).collect();
+        if path.starts_with('/')
+            && let Err(error) = watch.audit.observe(&mut watch.visitor, &seen)
+        {
+            self.problems.push(error.to_string());
+        }
         answer
     }
+}
+
+/// A visitor and what is seen of them.
+struct Watch {
+    jar: Jar,
+    visitor: AuditVisitor,
+    audit: Audit,
+}
+
+/// A request that says nothing but where it goes.
+struct Host<'a>(&'a str);
+
+impl RequestHead for Host<'_> {
+    fn peer(&self) -> Option<IpAddr> {
+        Some(IpAddr::from([127, 0, 0, 1]))
+    }
+    fn path(&self) -> &str {
+        "/"
+    }
+    fn host(&self) -> Option<&str> {
+        Some(host_without_port(self.0))
+    }
+    fn headers<'a>(&'a self, _: &mut dyn FnMut(&'a str, &'a [u8])) {}
 }
 
 fn newer(before: &[Violation], after: &[Violation]) -> impl Iterator<Item = Violation> {

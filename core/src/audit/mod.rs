@@ -45,12 +45,14 @@
 //! - Browsers can leave cookies out of a HAR file. A file with a decision and no cookie is refused for it; one without
 //!   either looks like a page that sets none, and [`AuditReport::cookies`] says so.
 
+mod bundle;
 mod decision;
 mod har;
 mod observe;
 mod report;
 mod visitor;
 
+pub use bundle::AuditBundle;
 pub use observe::Audit;
 pub use report::{AuditFinding, AuditReport, How, Seen, Sighting};
 pub use visitor::{AuditVisitor, Exchange};

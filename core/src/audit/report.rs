@@ -183,7 +183,7 @@ pub struct Sighting {
 }
 
 /// Everything that was seen, in the order of stages and names: the same for the same input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[must_use = "ask `is_clean`"]
 #[non_exhaustive]
 pub struct AuditReport {

@@ -57,7 +57,8 @@ impl CategoryCode {
 
 /// What opens an entry: the four ways in which storage on a terminal can be allowed (ePrivacy Directive
 /// Art. 5(3)).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Gate {
     /// Needs no consent, for a reason the law knows and a justification the operator gives.
     Exempt {

@@ -74,13 +74,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::consent::NoticeWords;
 use crate::error::{Error, Result};
 use crate::ip::Strategy;
 use index::Index;
 
 /// A category of a built catalogue: the unit of consent (GDPR Art. 6(1)(a): "one or more specific purposes").
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Category {
     /// Its id, such as `analytics`.
@@ -97,7 +99,9 @@ pub struct Category {
     pub kept_on_withdrawal: Option<(LegalBasis, Text)>,
     /// Raised when the purpose becomes another one: visitors are then asked anew. Other words for it ask nobody.
     pub purpose_version: u16,
+    #[serde(skip)]
     material: [u8; 32],
+    #[serde(skip)]
     facts: Arc<Material>,
 }
 
@@ -123,7 +127,7 @@ impl Category {
 }
 
 /// A service of a built catalogue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Service {
     /// Its id, such as `webwidget`.
@@ -149,7 +153,7 @@ pub struct Service {
 }
 
 /// An entry of a built catalogue: one declared item of storage on the terminal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct CookieEntry {
     /// Its name.
@@ -191,7 +195,7 @@ impl CookieEntry {
 }
 
 /// A recipient of a built catalogue (GDPR Art. 13(1)(e)).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Recipient {
     /// Its id.

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 
@@ -115,6 +115,16 @@ impl Text {
             .or_else(|| self.by_language.values().next())
             .or(self.plain.as_ref())
             .map_or("", String::as_str)
+    }
+}
+
+/// Each language with its text.
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        match &self.plain {
+            Some(plain) if self.by_language.is_empty() => s.serialize_str(plain),
+            _ => self.by_language.serialize(s),
+        }
     }
 }
 
