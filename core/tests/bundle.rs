@@ -146,9 +146,15 @@ fn rec_06_another_site_gives_another_bundle() {
 /// The key opens every cookie and every pseudonym; no form of it is in what an inspector gets.
 #[test]
 fn rec_06_no_secret_is_in_the_bundle() {
-    let bundle = bundle_of(&installation(CATALOGUE, 1_800_000_000_000, storage(KEY), same));
+    let endpoint = "country = \"NL\"\n withdrawal_endpoint = \"https://desk.example/t0ken?key=t0ken\"";
+    let told = CATALOGUE.replacen("country = \"NL\"", endpoint, 1);
+    let bundle = bundle_of(&installation(&told, 1_800_000_000_000, storage(KEY), same));
+    assert_eq!(
+        json(&bundle, "catalogue.json")["recipients"][0]["withdrawal_endpoint"],
+        "https://desk.example"
+    );
     let fingerprint = *KeyRing::from_bytes(KEY).unwrap().fingerprint().as_bytes();
-    for secret in [&KEY[..], &fingerprint] {
+    for secret in [&KEY[..], &fingerprint, b"t0ken"] {
         let forms = [
             secret.to_vec(),
             HEXLOWER.encode(secret).into_bytes(),

@@ -11,6 +11,7 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use super::AuditReport;
 use crate::catalogue::Catalogue;
@@ -194,12 +195,19 @@ impl Privet {
 
 /// Order as declared, which visitors see; each text under its language.
 fn catalogue(catalogue: &Catalogue) -> Value {
+    let recipients = catalogue.recipients().iter().map(|recipient| {
+        let mut shown = recipient.clone();
+        // Its path and query may hold what lets somebody in.
+        let endpoint = recipient.withdrawal_endpoint.as_ref().and_then(|url| Url::parse(url).ok());
+        shown.withdrawal_endpoint = endpoint.map(|url| url.origin().ascii_serialization());
+        shown
+    });
     json!({
         "controller": catalogue.controller(),
         "languages": catalogue.languages(),
         "categories": catalogue.categories(),
         "services": catalogue.services(),
-        "recipients": catalogue.recipients(),
+        "recipients": recipients.collect::<Vec<_>>(),
         "warnings": catalogue.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
