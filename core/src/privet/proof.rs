@@ -59,7 +59,8 @@ impl fmt::Display for Damage {
 pub struct ChainReport {
     /// Records that are there and whole.
     pub records: u64,
-    /// Records that are there and whole, and whose person was cut from them when they were erased.
+    /// Records that are there and whole, and whose person was cut from them when they were erased. Who can write into
+    /// the database could cut one as well: what was erased on request is in the ledger.
     pub severed: u64,
     /// Records that were purged when their time was over.
     pub purged: u64,
