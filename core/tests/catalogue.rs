@@ -338,6 +338,59 @@ fn errors_are_placed_in_the_text() {
     }
 }
 
+/// STM-01: the eleven rows of a real widget's statement, once what was untrue of it is mended: each with its purpose, an
+/// exact duration, who provides it and who can read it.
+#[test]
+fn stm_01_every_row_says_who_what_and_how_long() {
+    let mended = AS_STATED
+        .replace("duration = \"Persistent\"", "duration = \"24 hours\"")
+        .replace("external_hosts = []", "external_hosts = [\"widget.example\"]")
+        .replace(
+            "trigger = \"timer\"\ngate = { activation = \"webwidget\" }",
+            "trigger = \"timer\"\ngate = { consent = \"functional\" }",
+        )
+        .replace(
+            "trigger = \"load\"\ngate = { activation = \"webwidget\" }",
+            "trigger = \"load\"\ngate = { consent = \"functional\" }",
+        )
+        + "\n[[category]]\nid = \"functional\"\npurpose = \"Opens the chat by itself.\"\n";
+    let catalogue = Catalogue::from_toml(&mended).unwrap();
+    let statement = catalogue.statement(&catalogue.languages()[0]);
+    let rows: Vec<_> = statement
+        .groups
+        .iter()
+        .flat_map(|g| g.items.iter().map(move |i| (g.kind, i)))
+        .filter(|(_, i)| i.service == "webwidget")
+        .collect();
+    let told: Vec<_> =
+        rows.iter().map(|(kind, i)| (*kind, i.name.as_str(), i.duration.as_str(), i.seconds)).collect();
+    let (session, day) = (("session", None), ("1 day", Some(86_400)));
+    let row = |kind, name, (duration, seconds): (&'static str, Option<u64>)| (kind, name, duration, seconds);
+    assert_eq!(
+        told,
+        [
+            row("activation", "<integrationId>.appUserId", day),
+            row("activation", "<integrationId>.clientId", session),
+            row("activation", "<integrationId>.sessionToken", session),
+            row("activation", "widget_closed_by_customer", session),
+            row("activation", "widget_opened_by_customer", session),
+            row("activation", "widget_customer_clicked_header", session),
+            row("activation", "widget_eyecatcher_closed", session),
+            row("activation", "widget_uuid", day),
+            row("activation", "widget_show_first_message", session),
+            row("consent", "widget_auto_opened", session),
+            row("consent", "widget_loaded", session),
+        ]
+    );
+    for (_, row) in rows {
+        assert_eq!(
+            (row.provider.as_str(), &row.third_party_access[..]),
+            ("Web1on1", &["Web1on1".to_owned()][..])
+        );
+        assert!(row.purpose.ends_with('.') && row.article == "GDPR Art. 6(1)(b)", "{}", row.name);
+    }
+}
+
 /// STM-02: a word such as persistent is no duration, and neither is one without exact length.
 #[test]
 fn stm_02_a_duration_is_a_real_one() {

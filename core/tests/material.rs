@@ -5,8 +5,8 @@ mod common;
 
 use common::{Browser, start};
 use futures_executor::block_on;
-use privet::catalogue::{ChangeKind, Language};
-use privet::consent::Answer;
+use privet::catalogue::{ChangeKind, ChangedRow, Language, MaterialChange};
+use privet::consent::{Answer, Decision};
 use privet::store::Storage;
 use privet::{Catalogue, FakeClock, Privet, Scope};
 use std::time::Duration;
@@ -106,6 +106,7 @@ fn con_07_which_changes_ask_anew() {
         ("a recipient's name, corrected", &[("Desk Ltd", "Desk Limited")], &[]),
         ("a comment", &[("[controller]", "# said before\n    [controller]")], &[]),
         ("one language less", &[("[\"en\", \"de\"]", "[\"en\"]")], &[]),
+        ("a safeguard, named", &[("country = \"US\"", "country = \"US\"\n    safeguard = \"SCC\"")], &[]),
         (
             "entries in another order",
             &[
@@ -171,6 +172,19 @@ fn con_07_which_changes_ask_anew() {
             &["analytics"],
         ),
         (
+            "a service that had only entries, and runs now",
+            &[("recipients = [\"desk\"]", "recipients = [\"desk\"]\n    gate = { consent = \"analytics\" }")],
+            &["analytics"],
+        ),
+        (
+            "another legal basis",
+            &[(
+                "legal_basis = \"consent\"\n    recipients = [\"lab\"]",
+                "legal_basis = \"legitimate-interests\"\n    recipients = [\"lab\"]",
+            )],
+            &["marketing"],
+        ),
+        (
             "another purpose",
             &[("id = \"analytics\"", "id = \"analytics\"\n    purpose_version = 2")],
             &["analytics"],
@@ -234,10 +248,66 @@ fn con_07_coverage_goes_over_versions() {
     assert_eq!(early.granted(&three), ["analytics", "marketing"], "agreed to 90");
     assert_eq!(late.granted(&three), ["marketing"], "agreed to 10");
     let news = late.open(&three).0.consent().news("analytics");
+    let longer =
+        ChangeKind::LongerDuration { entry: "visits (cookie)".into(), from: 10 * 86_400, to: 60 * 86_400 };
+    assert_eq!(news.into_iter().map(|n| n.kind).collect::<Vec<_>>(), [longer]);
+}
+
+/// CON-07: what a category opens of a service is that category's: hosts that another one opens ask nobody else, and a
+/// service that moves to another category asks there, though it stored something under it before.
+#[test]
+fn con_07_a_service_of_two_categories_asks_where_it_changed() {
+    let both = with(&[(
+        "gate = { consent = \"marketing\" }",
+        "gate = { consent = \"marketing\" }\n\n    [[service.entry]]\n    name = \"seen\"\n    purpose = { en = \"x\", de = \"x\" }\n    duration = \"1 day\"\n    trigger = \"server\"\n    gate = { consent = \"analytics\" }",
+    )]);
+    let cases = [
+        ("[\"ads.example\"]", "[\"ads.example\", \"cdn.example\"]", "marketing"),
+        ("gate = { consent = \"marketing\" }", "gate = { consent = \"analytics\" }", "analytics"),
+        ("duration = \"1 day\"", "duration = \"2 days\"", "analytics"),
+    ];
+    for (from, to, asked) in cases {
+        let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+        let mut browser = Browser::default();
+        browser.answer(&built(&both, &storage, &clock), &Answer::AcceptAll).0.unwrap();
+        let after = built(&both.replacen(from, to, 1), &storage, &clock);
+        let consent = browser.open(&after).0.consent();
+        let unknown: Vec<_> =
+            consent.decisions().filter(|(_, d)| *d == Decision::Unknown).map(|(c, _)| &c.id).collect();
+        assert_eq!(unknown, [asked], "{to}");
+        assert!(!consent.news(asked).is_empty(), "{to}");
+    }
+}
+
+/// CON-07: a change says what it is, for the log and for programs.
+#[test]
+fn con_07_a_change_says_what_it_is() {
+    let facts =
+        |toml: &str| Catalogue::from_toml(toml).unwrap().category("analytics").unwrap().facts().clone();
+    let more = with(&[
+        ("recipients = [\"desk\"]", "recipients = [\"desk\", \"lab\"]"),
+        ("duration = \"30 days\"", "duration = \"31 days\""),
+        ("country = \"NL\"", "country = \"US\""),
+    ]);
+    let (before, after) = (facts(BEFORE), facts(&more));
+    let changes = before.changes(&after);
+    let said: Vec<_> = changes.iter().map(ToString::to_string).collect();
     assert_eq!(
-        news.iter().map(|n| (n.kind, n.subject.as_str())).collect::<Vec<_>>(),
-        [(ChangeKind::LongerDuration, "visits (cookie)")]
+        said,
+        [
+            "`analytics` has a recipient in another country: desk (NL, now US)",
+            "`analytics` has a new recipient: lab (US)",
+            "`analytics` keeps something longer: visits (cookie), 2678400 s instead of 2592000 s",
+        ]
     );
+    assert_eq!(
+        serde_json::to_value(&changes[1]).unwrap(),
+        serde_json::json!({ "category": "analytics", "kind": "new-recipient", "recipient": "lab", "country": "US" })
+    );
+    assert!(!before.covers(&after) && before.covers(&before));
+    let less = after.changes(&before);
+    assert!(less.iter().any(|c| !c.kind.asks_anew()), "{less:?}");
+    assert!(!after.covers(&before), "the other country is another one in both directions");
 }
 
 /// STM-05: versions are numbered and dated, the same catalogue is the same version, and the difference says which rows came,
@@ -266,17 +336,18 @@ fn stm_05_versions_with_their_differences() {
     );
     let en = Language::new("en").unwrap();
     let diff = versions[0].diff(&versions[1], &en);
-    assert_eq!((diff.added, diff.removed), (vec!["second".to_owned()], vec!["first".to_owned()]));
+    assert_eq!((&diff.added, &diff.removed), (&vec!["second".to_owned()], &vec!["first".to_owned()]));
     assert_eq!(diff.changed.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["visits"]);
     assert_eq!(diff.changed[0].fields, ["duration", "seconds"]);
+    let gone = ChangeKind::Less { what: "lab".into() };
+    let longer = |c: &MaterialChange| {
+        matches!(c.kind, ChangeKind::LongerDuration { from: 2_592_000, to: 2_678_400, .. })
+    };
+    assert!(diff.material.iter().any(|c| c.category == "analytics" && longer(c)), "{:?}", diff.material);
+    assert!(diff.material.iter().any(|c| c.category == "marketing" && c.kind == gone), "{:?}", diff.material);
+    assert!(diff.is_material() && diff.recipients_changed.is_empty() && diff.controller.is_empty());
     assert_eq!(diff.recipients_removed, ["Lab Inc (US)"]);
     assert_eq!(diff.recipients_added, [] as [&str; 0]);
-    let kinds: Vec<_> = diff.material.iter().map(|m| (m.category.as_str(), m.kind)).collect();
-    assert!(
-        kinds.contains(&("analytics", ChangeKind::LongerDuration))
-            && kinds.contains(&("marketing", ChangeKind::Less)),
-        "{kinds:?}"
-    );
     // Other words are another version, and ask nobody.
     let three = built(&changed.replacen("en = \"Counts.\"", "en = \"It counts.\"", 3), &storage, &clock);
     let versions = three.statement_versions(&Scope::default()).unwrap();
@@ -284,4 +355,47 @@ fn stm_05_versions_with_their_differences() {
     assert!(!diff.is_material() && !diff.changed.is_empty() && diff.material.is_empty());
     // The first version is still what it was.
     assert_eq!(versions[0], one.statement_versions(&Scope::default()).unwrap()[0]);
+    // What is prepared for the page is the same.
+    let told: Vec<_> = three
+        .statement_changes(&Scope::default(), &en)
+        .unwrap()
+        .map(|(v, d)| (v.number, d.cloned()))
+        .collect();
+    let by_hand = |n: usize| Some(versions[n - 1].diff(&versions[n], &en));
+    assert_eq!(told, [(1, None), (2, by_hand(1)), (3, by_hand(2))]);
+}
+
+/// STM-05: what is told of recipients, categories and the controller is compared too, by what stays the same of it, and
+/// a language that was not there before makes nothing look changed.
+#[test]
+fn stm_05_differences_beside_the_entries() {
+    let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+    let one_language = with(&[("[\"en\", \"de\"]", "[\"de\"]")]);
+    built(&one_language, &storage, &clock);
+    built(BEFORE, &storage, &clock);
+    let changed = with(&[
+        ("name = \"Garden Shop\"", "name = \"Garden Shop Ltd\""),
+        ("en = \"Counts visits.\"", "en = \"Counts the visits.\""),
+        ("name = \"Desk Ltd\"", "name = \"Desk Limited\""),
+        ("country = \"US\"", "country = \"US\"\n    safeguard = \"SCC\""),
+        ("gate = { consent = \"analytics\" }", "gate = { exempt = \"auth\", justification = \"Signs in.\" }"),
+    ]);
+    let privet = built(&changed, &storage, &clock);
+    let en = Language::new("en").unwrap();
+    let diffs: Vec<_> = privet.statement_changes(&Scope::default(), &en).unwrap().map(|(_, d)| d).collect();
+    let [None, Some(language), Some(words)] = diffs[..] else { panic!("{diffs:?}") };
+    assert_eq!(*language, privet::catalogue::StatementDiff::default(), "a language more");
+    let rows = |rows: &[ChangedRow]| -> Vec<_> {
+        rows.iter().map(|r| (r.name.clone(), r.fields.join(" "))).collect()
+    };
+    let row = |name: &str, fields: &str| (name.to_owned(), fields.to_owned());
+    assert_eq!(words.controller, ["name"]);
+    assert_eq!(rows(&words.groups_changed), [row("Statistics", "purpose")]);
+    assert_eq!(
+        rows(&words.recipients_changed),
+        [row("Desk Limited (NL)", "name"), row("Lab Inc (US)", "safeguard")]
+    );
+    // Own cookies are told under the controller's name.
+    assert_eq!(rows(&words.changed), [row("visits", "gate justification"), row("__Host-privet", "provider")]);
+    assert!(!words.is_material(), "{:?}", words.material);
 }

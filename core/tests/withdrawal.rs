@@ -141,6 +141,38 @@ fn con_07_a_material_change_freezes_and_then_erases() {
     assert_eq!(listed(&after).len(), 1);
 }
 
+/// CON-07: while two versions of an app change places, the older one freezes nobody on what the newer one asked.
+#[test]
+fn con_07_an_older_instance_freezes_nobody() {
+    let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+    let more = format!(
+        "{}\n[[service]]\nid = \"crm\"\nprovider = \"Other Ltd\"\npurpose = {{ en = \"x\", de = \"x\" }}\nlabel = {{ en = \"CRM\", de = \"CRM\" }}\nlegal_basis = \"consent\"\nrecipients = [\"desk\"]\ngate = {{ consent = \"contacts\" }}\n",
+        common::CATALOGUE
+    );
+    let older = built(common::CATALOGUE, &storage, &clock);
+    let newer = built(&more, &storage, &clock);
+    let mut browser = Browser::default();
+    browser.answer(&newer, &Answer::AcceptAll).0.unwrap();
+    post(&mut browser, &newer, "hello");
+    block_on(older.sweep(older.now())).unwrap();
+    assert_eq!(listed(&newer).len(), 1);
+    // Once the older catalogue is the one that is in use, what it does not ask is not done.
+    let back = built(common::CATALOGUE, &storage, &clock);
+    block_on(back.sweep(back.now())).unwrap();
+    assert_eq!(listed(&back).len(), 1, "less than was agreed to");
+}
+
+/// CON-07: the controller's name, which privet's own cookies are told under, may be corrected.
+#[test]
+fn con_07_a_corrected_controller_asks_nobody_about_contacts() {
+    let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+    let mut browser = Browser::default();
+    browser.answer(&built(common::CATALOGUE, &storage, &clock), &Answer::AcceptAll).0.unwrap();
+    let corrected = common::CATALOGUE.replacen("name = \"Garden Shop\"", "name = \"Garden Shop Ltd\"", 1);
+    assert_ne!(corrected, common::CATALOGUE);
+    assert!(!browser.open(&built(&corrected, &storage, &clock)).0.asks());
+}
+
 /// CON-08: six months after the decision the contact is hidden at once, and erased by the next sweep; the figure is the
 /// operator's.
 #[test]

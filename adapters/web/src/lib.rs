@@ -29,6 +29,7 @@
 pub mod adapter;
 mod assets;
 mod banner;
+mod changes;
 mod extract;
 mod language;
 mod negotiate;

@@ -2,12 +2,11 @@
 
 use askama::Template;
 use privet::Visit;
-use privet::catalogue::{
-    Catalogue, Language, MaterialChange, Statement, StatementDiff, StatementItem, StatementVersion,
-};
+use privet::catalogue::{Language, Statement, StatementItem, StatementVersion};
 use privet::consent::{CountKind, Decision, Notice, NoticeCategory, SiteNotice};
 
 use crate::assets::{script_path, style_path};
+use crate::changes::told;
 use crate::state::state_json;
 use crate::words::{self, Words};
 
@@ -18,9 +17,17 @@ struct BannerPage<'a> {
     base: &'a str,
     style: String,
     asks: bool,
+    words: &'a Words,
     notice: &'a Notice,
+    asked: Vec<Asked<'a>>,
     token: String,
     return_to: &'a str,
+}
+
+struct Asked<'a> {
+    category: &'a NoticeCategory,
+    /// What is new since the visitor decided about it.
+    news: Vec<String>,
 }
 
 #[derive(Template)]
@@ -90,70 +97,6 @@ pub(crate) struct Group<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "versions.html")]
-struct VersionsPage<'a> {
-    lang: &'a str,
-    base: &'a str,
-    style: String,
-    words: &'a Words,
-    rows: &'a [VersionRow],
-}
-
-/// A version of the statement, as it is shown.
-pub(crate) struct VersionRow {
-    number: u32,
-    date: String,
-    first: bool,
-    added: Vec<String>,
-    removed: Vec<String>,
-    changed: Vec<String>,
-    /// The categories that visitors are asked about again.
-    asked: Vec<String>,
-    reasons: Vec<String>,
-}
-
-impl VersionRow {
-    pub(crate) fn new(
-        version: &StatementVersion,
-        diff: Option<StatementDiff>,
-        catalogue: &Catalogue,
-        language: &Language,
-    ) -> Self {
-        let first = diff.is_none();
-        let diff = diff.unwrap_or_default();
-        let asks: Vec<_> = diff.material.iter().filter(|c| c.kind.asks_anew()).collect();
-        let mut asked: Vec<_> = asks
-            .iter()
-            .map(|change| match catalogue.category(&change.category) {
-                Some(category) => catalogue.category_label(category.code, language),
-                None => change.category.clone(),
-            })
-            .collect();
-        asked.dedup();
-        Self {
-            number: version.number,
-            date: version.date(),
-            first,
-            added: diff.added.into_iter().chain(diff.recipients_added).collect(),
-            removed: diff.removed.into_iter().chain(diff.recipients_removed).collect(),
-            changed: diff.changed.into_iter().map(|c| c.name).collect(),
-            asked,
-            reasons: asks.iter().map(|c| told(c, catalogue, words::of(language))).collect(),
-        }
-    }
-}
-
-/// A change in the visitor's words, with recipients by their names.
-fn told(change: &MaterialChange, catalogue: &Catalogue, words: &Words) -> String {
-    let id = change.subject.split(" (").next().unwrap_or_default();
-    let subject = match catalogue.recipient(id) {
-        Ok(recipient) => format!("{} ({})", recipient.name, recipient.country),
-        Err(_) => change.subject.clone(),
-    };
-    format!("{} {subject}", words.change(change.kind)).trim_end().to_owned()
-}
-
-#[derive(Template)]
 #[template(path = "said.html")]
 struct SaidPage<'a> {
     lang: &'a str,
@@ -165,23 +108,32 @@ struct SaidPage<'a> {
 }
 
 /// A template over strings that are there fails only when memory does.
-fn rendered(page: &impl Template) -> String {
+pub(crate) fn rendered(page: &impl Template) -> String {
     page.render().unwrap_or_else(|error| {
         tracing::error!("a page could not be rendered: {error}");
         String::new()
     })
 }
 
+/// What is new of a category since the visitor decided about it, where that is why they are asked anew.
+fn news(visit: &Visit, category: &str, language: &Language) -> Vec<String> {
+    visit.consent().news(category).iter().map(|c| told(&c.kind, visit.catalogue(), language)).collect()
+}
+
 /// The banner of a visitor who has not decided; empty for one who has.
 pub(crate) fn banner(visit: &Visit, notice: &SiteNotice, return_to: &str) -> String {
     visit.notice_shown(notice, CountKind::BannerShown);
     let base = visit.privet().base_path();
+    let (language, asks) = (&notice.notice.language, visit.asks());
+    let asked = notice.notice.categories.iter().filter(|_| asks);
     rendered(&BannerPage {
-        lang: notice.notice.language.as_str(),
+        lang: language.as_str(),
         base,
         style: style_path(base),
-        asks: visit.asks(),
+        asks,
+        words: words::of(language),
         notice: &notice.notice,
+        asked: asked.map(|category| Asked { category, news: news(visit, &category.id, language) }).collect(),
         token: visit.notice_token(notice),
         return_to,
     })
@@ -223,10 +175,9 @@ pub(crate) fn settings(visit: &Visit, notice: &SiteNotice, return_to: &str, stal
                 Decision::Unknown => words.state_unknown,
             };
             // What happens is what is shown, also where it happens without a grant.
-            let news = consent.news(&category.id);
             Choice {
                 category,
-                news: news.iter().map(|c| told(c, visit.catalogue(), words)).collect(),
+                news: news(visit, &category.id, language),
                 granted: decision == Decision::Granted,
                 on: consent.allows(&category.id),
                 state,
@@ -282,16 +233,6 @@ pub(crate) fn statement(base: &str, statement: &Statement, latest: Option<&State
         statement,
         version: latest.map(|v| (v.number, v.date())),
         groups: groups(statement, words),
-    })
-}
-
-pub(crate) fn versions(base: &str, language: &Language, rows: &[VersionRow]) -> String {
-    rendered(&VersionsPage {
-        lang: language.as_str(),
-        base,
-        style: style_path(base),
-        words: words::of(language),
-        rows,
     })
 }
 

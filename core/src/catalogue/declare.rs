@@ -161,7 +161,8 @@ impl CategoryDecl {
         self
     }
 
-    /// Raise it when the purpose becomes another one: visitors are then asked anew. 1, if nothing is said.
+    /// Raise it when the purpose becomes another one, and not only its words: visitors are then asked anew (EDPB Guidelines
+    /// 05/2020, para 110). 1, if nothing is said.
     #[must_use]
     pub fn purpose_version(mut self, version: u16) -> Self {
         self.purpose_version = Some(version);
@@ -224,7 +225,8 @@ impl ServiceDecl {
         purpose
     }
 
-    /// Raise it when the purpose becomes another one: visitors are then asked anew. 1, if nothing is said.
+    /// Raise it when the purpose becomes another one, and not only its words: visitors are then asked anew (EDPB Guidelines
+    /// 05/2020, para 110). 1, if nothing is said.
     #[must_use]
     pub fn purpose_version(mut self, version: u16) -> Self {
         self.purpose_version = Some(version);
@@ -478,7 +480,8 @@ pub struct RecipientDecl {
 }
 
 impl RecipientDecl {
-    /// A recipient: its id, its name, and the ISO 3166-1 code of its country.
+    /// A recipient: its id, its name, and the ISO 3166-1 code of its country. Another recipient gets another id, by which
+    /// visitors are asked anew; under the same id another name is taken for a correction.
     #[must_use]
     pub fn new(id: impl Into<String>, name: impl Into<String>, country: impl Into<String>) -> Self {
         Self { id: id.into(), name: name.into(), country: country.into(), ..Self::default() }

@@ -1,20 +1,30 @@
-//! What a consent depends on, and what a change of it means.
-//!
-//! One model, [`Material`], is made from the catalogue per category. Its hash is the fingerprint that devices keep; two
-//! of them side by side say what changed and whether visitors have to be asked anew. Texts are not in it, so that a typo
-//! asks nobody (EDPB Guidelines 05/2020, paras 110 and 111); a purpose that becomes another one is told by
-//! `purpose_version`. Nor is the controller, whose name and address change in wording too: a site that gets another
-//! controller raises `purpose_version` of every category.
+//! What a consent depends on, in one model.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::own::OWN_SERVICE;
 use super::{Category, Gate, LegalBasis, Recipient, Service};
 
-/// What a consent to one category depends on.
+/// What a consent to one category depends on, made from the catalogue. Its hash is the fingerprint that devices keep; two
+/// of them side by side say what changed ([`changes`](Self::changes)) and whether a decision stands
+/// ([`covers`](Self::covers)).
+///
+/// In it is what a considerable change is made of (EDPB Guidelines 05/2020, paras 110 and 111): purposes, providers, legal
+/// bases, recipients, their countries and what they get, hosts, entries, durations, who can read them, whether it is a sale,
+/// and what a withdrawal leaves. Not in it are
+///
+/// - texts, so that a typo asks nobody. A purpose that becomes another one is told by `purpose_version`;
+/// - the names of recipients, which are corrected too: another recipient has another id;
+/// - the controller, whose name and address are texts: a site that gets another controller raises the `purpose_version` of
+///   each category, since a consent is given to somebody (GDPR Art. 4(11), recital 42);
+/// - the safeguard of a transfer: another one protects as well (GDPR Art. 46). Where there is none any more, visitors have
+///   to be asked about that (Art. 49(1)(a)), which is another purpose version.
+///
+/// When a start publishes a version in which one of these names or purposes is told otherwise, the log asks whether it is
+/// another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Material {
@@ -37,11 +47,16 @@ pub struct Material {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MaterialService {
-    /// Who provides it.
+    /// Who provides it; nobody beside the controller for privet's own cookies.
     pub provider: String,
     /// Which of its purposes it is.
     pub purpose_version: u16,
-    /// Hosts that the browser loads something from.
+    /// Why it may process personal data.
+    pub legal_basis: LegalBasis,
+    /// Whether the category opens the service itself, its external content and its work on the server, and not only
+    /// entries of it.
+    pub runs: bool,
+    /// Hosts that the browser loads something from when the category is granted.
     pub hosts: BTreeSet<String>,
     /// Whom its data goes to, by id.
     pub recipients: BTreeMap<String, MaterialRecipient>,
@@ -71,87 +86,6 @@ pub struct MaterialEntry {
     pub seconds: u64,
     /// Third parties that can read it.
     pub third_party_access: BTreeSet<String>,
-}
-
-/// How a category changed from one version of the catalogue to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum ChangeKind {
-    /// The category itself is new.
-    NewCategory,
-    /// It serves another purpose.
-    OtherPurpose,
-    /// It is a sale or sharing now.
-    NowSold,
-    /// What becomes of data after a withdrawal is another thing than was told.
-    OtherEnd,
-    /// A service is new.
-    NewService,
-    /// A service is provided by somebody else.
-    OtherProvider,
-    /// Something is loaded from another host.
-    NewHost,
-    /// Data goes to somebody else too.
-    NewRecipient,
-    /// A recipient is in another country.
-    OtherCountry,
-    /// A recipient gets the address in another form.
-    OtherAddress,
-    /// A recipient gets more.
-    MoreData,
-    /// Something else is stored too.
-    NewEntry,
-    /// Something is kept longer.
-    LongerDuration,
-    /// Somebody else can read something.
-    NewAccess,
-    /// Less is done than was agreed to.
-    Less,
-}
-
-impl ChangeKind {
-    /// Whether visitors who agreed before have to be asked anew.
-    #[must_use]
-    pub const fn asks_anew(self) -> bool {
-        !matches!(self, Self::Less)
-    }
-}
-
-/// One change of one category.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct MaterialChange {
-    /// The category's id.
-    pub category: String,
-    /// What kind of change.
-    pub kind: ChangeKind,
-    /// What it is about: a recipient, a host, an entry.
-    pub subject: String,
-}
-
-impl fmt::Display for MaterialChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            ChangeKind::NewCategory => "is new",
-            ChangeKind::OtherPurpose => "serves another purpose",
-            ChangeKind::NowSold => "is a sale or sharing now",
-            ChangeKind::OtherEnd => "keeps other data after a withdrawal",
-            ChangeKind::NewService => "has a new service",
-            ChangeKind::OtherProvider => "has a service of another provider",
-            ChangeKind::NewHost => "loads from a new host",
-            ChangeKind::NewRecipient => "has a new recipient",
-            ChangeKind::OtherCountry => "has a recipient in another country",
-            ChangeKind::OtherAddress => "gives the address in another form to",
-            ChangeKind::MoreData => "gives more data to",
-            ChangeKind::NewEntry => "stores something new",
-            ChangeKind::LongerDuration => "keeps longer",
-            ChangeKind::NewAccess => "lets others read",
-            ChangeKind::Less => "does less",
-        };
-        write!(f, "`{}` {what}", self.category)?;
-        if self.subject.is_empty() { Ok(()) } else { write!(f, ": {}", self.subject) }
-    }
 }
 
 fn belongs(gate: Option<&Gate>, category: &Category) -> bool {
@@ -186,56 +120,25 @@ impl Material {
         [hash[0], hash[1], hash[2]]
     }
 
-    /// Whether what is done under `today` is no more than somebody agreed to under this.
-    #[must_use]
-    pub fn covers(&self, today: &Self) -> bool {
-        self.code == today.code
-            && self.format == today.format
-            && self.changes(today).iter().all(|c| !c.kind.asks_anew())
-    }
-
-    /// What changed from this to `today`, in a stable order.
-    #[must_use]
-    pub fn changes(&self, today: &Self) -> Vec<MaterialChange> {
-        let mut found = Found { category: &today.id, changes: Vec::new() };
-        if self.id != today.id || self.purpose_version != today.purpose_version {
-            found.add(ChangeKind::OtherPurpose, "");
-        }
-        match (self.sale_or_share, today.sale_or_share) {
-            (false, true) => found.add(ChangeKind::NowSold, ""),
-            (true, false) => found.add(ChangeKind::Less, ""),
-            _ => {}
-        }
-        match (self.kept_on, today.kept_on) {
-            (before, after) if before == after => {}
-            (Some(_), None) => found.add(ChangeKind::Less, ""),
-            _ => found.add(ChangeKind::OtherEnd, ""),
-        }
-        for (id, service) in &today.services {
-            match self.services.get(id) {
-                Some(before) => before.changes(service, id, &mut found),
-                None => {
-                    found.add(ChangeKind::NewService, id);
-                    for (recipient, r) in &service.recipients {
-                        found.add(ChangeKind::NewRecipient, &format!("{recipient} ({})", r.country));
-                    }
-                }
-            }
-        }
-        let gone = self.services.keys().filter(|id| !today.services.contains_key(*id));
-        gone.for_each(|id| found.add(ChangeKind::Less, id));
-        found.changes
+    pub(super) fn same_form(&self, other: &Self) -> bool {
+        self.code == other.code && self.format == other.format
     }
 }
 
 fn of_service(service: &Service, category: &Category, recipients: &[Recipient]) -> MaterialService {
+    let runs = belongs(service.gate.as_ref(), category);
     let set = |list: &[String]| list.iter().cloned().collect();
     let of_service = recipients.iter().filter(|r| service.recipients.contains(&r.id));
     let entries = service.entries.iter().filter(|e| belongs(Some(&e.gate), category));
+    // privet's own cookies are told under the controller's name, which is a text.
+    let own = service.id == OWN_SERVICE;
     MaterialService {
-        provider: service.provider.clone(),
+        provider: if own { String::new() } else { service.provider.clone() },
         purpose_version: service.purpose_version,
-        hosts: set(&service.external_hosts),
+        legal_basis: service.legal_basis,
+        runs,
+        // Where no gate says what opens them, each category may.
+        hosts: if runs || service.gate.is_none() { set(&service.external_hosts) } else { BTreeSet::new() },
         recipients: of_service
             .map(|r| {
                 let material = MaterialRecipient {
@@ -256,71 +159,6 @@ fn of_service(service: &Service, category: &Category, recipients: &[Recipient]) 
                 (format!("{} ({})", e.name.as_str(), e.storage.as_str()), material)
             })
             .collect(),
-    }
-}
-
-struct Found<'a> {
-    category: &'a str,
-    changes: Vec<MaterialChange>,
-}
-
-impl Found<'_> {
-    fn add(&mut self, kind: ChangeKind, subject: &str) {
-        let change = MaterialChange { category: self.category.to_owned(), kind, subject: subject.to_owned() };
-        if !self.changes.contains(&change) {
-            self.changes.push(change);
-        }
-    }
-
-    /// What is in one set and not in the other.
-    fn compare(&mut self, before: &BTreeSet<String>, after: &BTreeSet<String>, more: ChangeKind, of: &str) {
-        let subject = |item: &String| if of.is_empty() { item.clone() } else { format!("{of}: {item}") };
-        after.difference(before).for_each(|item| self.add(more, &subject(item)));
-        before.difference(after).for_each(|item| self.add(ChangeKind::Less, &subject(item)));
-    }
-}
-
-impl MaterialService {
-    fn changes(&self, today: &Self, id: &str, found: &mut Found<'_>) {
-        if self.provider != today.provider {
-            found.add(ChangeKind::OtherProvider, &today.provider);
-        }
-        if self.purpose_version != today.purpose_version {
-            found.add(ChangeKind::OtherPurpose, id);
-        }
-        found.compare(&self.hosts, &today.hosts, ChangeKind::NewHost, "");
-        for (id, recipient) in &today.recipients {
-            let named = format!("{id} ({})", recipient.country);
-            let Some(before) = self.recipients.get(id) else {
-                found.add(ChangeKind::NewRecipient, &named);
-                continue;
-            };
-            if before.country != recipient.country {
-                found.add(ChangeKind::OtherCountry, &named);
-            }
-            if before.address != recipient.address {
-                let less = recipient.address == crate::ip::Strategy::Drop.as_str();
-                found.add(if less { ChangeKind::Less } else { ChangeKind::OtherAddress }, id);
-            }
-            found.compare(&before.fields, &recipient.fields, ChangeKind::MoreData, id);
-            found.compare(&before.headers, &recipient.headers, ChangeKind::MoreData, id);
-        }
-        let gone = self.recipients.keys().filter(|id| !today.recipients.contains_key(*id));
-        gone.for_each(|id| found.add(ChangeKind::Less, id));
-        for (name, entry) in &today.entries {
-            let Some(before) = self.entries.get(name) else {
-                found.add(ChangeKind::NewEntry, name);
-                continue;
-            };
-            match entry.seconds.cmp(&before.seconds) {
-                std::cmp::Ordering::Greater => found.add(ChangeKind::LongerDuration, name),
-                std::cmp::Ordering::Less => found.add(ChangeKind::Less, name),
-                std::cmp::Ordering::Equal => {}
-            }
-            found.compare(&before.third_party_access, &entry.third_party_access, ChangeKind::NewAccess, name);
-        }
-        let gone = self.entries.keys().filter(|name| !today.entries.contains_key(*name));
-        gone.for_each(|name| found.add(ChangeKind::Less, name));
     }
 }
 

@@ -33,8 +33,43 @@
 //! assert_eq!(catalogue.categories().len(), 1);
 //! # Ok::<(), privet::Error>(())
 //! ```
+//!
+//! # When visitors are asked again
+//!
+//! A decision is about what its category meant then. When the catalogue says that more is done, visitors are asked again,
+//! about the categories concerned and no other: another recipient, country, host, entry, provider or legal basis, a longer
+//! duration, more data, somebody else who can read. When it says less, or the same in other words, their decisions stand
+//! (EDPB Guidelines 05/2020, paras 110 and 111). [`Material`] has the whole list, and what a text cannot tell:
+//!
+//! - `purpose_version = 2` in a category or service says that its purpose is another one, and not only told in other words;
+//! - another recipient gets another id: under the same id a name is taken for a correction.
+//!
+//! ```
+//! use privet::Catalogue;
+//!
+//! let toml = |more: &str| format!(r#"
+//!     [controller]
+//!     name = "Garden Shop Ltd"
+//!     contact = "privacy@garden.example"
+//!
+//!     [[category]]
+//!     id = "analytics"
+//!     purpose = "Counting which pages are read."
+//!     {more}
+//! "#);
+//! let before = Catalogue::from_toml(&toml(""))?;
+//! let after = Catalogue::from_toml(&toml("purpose_version = 2"))?;
+//! let changes = before.categories()[0].facts().changes(after.categories()[0].facts());
+//! assert_eq!(changes[0].to_string(), "`analytics` serves another purpose");
+//! # Ok::<(), privet::Error>(())
+//! ```
+//!
+//! Each start compares the catalogue with the version of the statement that was published last, says in the log whom it
+//! asks again and why, and publishes the new one; visitors read all of them, with their differences, below the cookie
+//! statement.
 
 mod build;
+mod change;
 mod check;
 mod declare;
 mod gate;
@@ -51,6 +86,7 @@ mod text;
 mod version;
 
 pub use build::CatalogueBuilder;
+pub use change::{ChangeKind, MaterialChange};
 pub(crate) use check::MAX_CATEGORIES;
 pub use declare::{CategoryDecl, Controller, EntryDecl, GateDecl, RecipientDecl, ServiceDecl};
 pub use gate::{
@@ -59,12 +95,14 @@ pub use gate::{
 };
 pub use lifetime::{Lifetime, MAX_COOKIE_LIFE, TimeUnit};
 pub use lint::{CatalogueError, Finding, Rule, Severity};
-pub use material::{ChangeKind, Material, MaterialChange, MaterialEntry, MaterialRecipient, MaterialService};
+pub use material::{Material, MaterialEntry, MaterialRecipient, MaterialService};
 pub use pattern::NamePattern;
 pub use preset::Preset;
 pub use statement::{Statement, StatementGroup, StatementItem, StatementRecipient};
 pub use text::{Language, Text};
-pub use version::{ChangedEntry, NewStatement, StatementDiff, StatementVersion};
+pub use version::{ChangedRow, NewStatement, StatementDiff, StatementVersion};
+
+pub(crate) use version::Said;
 
 pub(crate) use build::OwnCookies;
 pub(crate) use index::{EntryGate, EntryId};

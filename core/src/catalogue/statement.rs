@@ -78,6 +78,8 @@ pub struct StatementItem {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct StatementRecipient {
+    /// Its id.
+    pub id: String,
     /// Its name.
     pub name: String,
     /// ISO 3166-1 code of its country.
@@ -123,6 +125,7 @@ impl Catalogue {
                 .recipients
                 .iter()
                 .map(|r| StatementRecipient {
+                    id: r.id.clone(),
                     name: r.name.clone(),
                     country: r.country.clone(),
                     safeguard: r.safeguard.clone(),

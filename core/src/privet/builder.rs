@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::floods::{Floods, GrantRate};
 use super::pending::Pending;
 use super::{Inner, Privet, RecipientChannel, Resolver, Settings, SiteDecl, SiteRequest, SiteState};
-use crate::catalogue::{Catalogue, NewStatement};
+use crate::catalogue::Catalogue;
 use crate::clock::{Clock, SystemClock};
 use crate::consent::Regimes;
 use crate::contact::Touches;
@@ -304,11 +304,8 @@ impl Builder {
         }
         storage.store.open(&OpenInfo::new(&storage.key_ring)).await?;
         for site in sites.values_mut() {
-            let statement = NewStatement::of(&site.catalogue);
-            storage.store.publish_statement(&site.scope, &statement, self.clock.now()).await?;
-            let versions = storage.store.statements(&site.scope).await?;
             if let Some(site) = Arc::get_mut(site) {
-                site.know_versions(versions);
+                site.publish(&*storage.store, self.clock.now()).await?;
             }
         }
         for site in sites.values() {

@@ -5,6 +5,7 @@ mod act;
 mod builder;
 mod counts;
 mod floods;
+mod history;
 mod objections;
 mod outbox;
 mod pending;
@@ -30,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::catalogue::{Catalogue, StatementVersion};
+use crate::catalogue::Catalogue;
 use crate::clock::{Clock, Timestamp};
 use crate::consent::RecordId;
 use crate::contact::Touches;
@@ -214,14 +215,6 @@ impl Privet {
         id: crate::consent::NoticeId,
     ) -> Result<Option<crate::consent::NoticeSnapshot>> {
         self.store().notice(scope, id).await
-    }
-
-    /// The versions of a site's statement, the first one first, as they were known when this process started.
-    ///
-    /// # Errors
-    /// [`Error::UnknownSite`].
-    pub fn statement_versions(&self, scope: &Scope) -> Result<&[StatementVersion]> {
-        Ok(&self.site(scope)?.versions)
     }
 
     /// The rules of a tenant, one per class of data.

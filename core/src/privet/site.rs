@@ -1,15 +1,12 @@
 //! One site of an installation: its catalogue and what is prepared from it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::SiteDecl;
 use super::counts::Counts;
-use crate::catalogue::{
-    Catalogue, Category, CategoryCode, Language, LegalBasis, MaterialChange, OwnNames, StatementVersion,
-    category_id,
-};
+use super::history::History;
+use crate::catalogue::{Catalogue, Category, CategoryCode, Language, LegalBasis, OwnNames, category_id};
 use crate::clock::Timestamp;
 use crate::consent::cookie::CookieCodec;
 use crate::consent::{
@@ -57,10 +54,8 @@ pub(crate) struct SiteState {
     pub(crate) allowable: u64,
     /// Every category.
     categories: u64,
-    /// The statement's versions, as they were known at the start.
-    pub(crate) versions: Vec<StatementVersion>,
-    /// Fingerprints of earlier versions that agreed to no less than is done today.
-    covered: BTreeMap<CategoryCode, Vec<[u8; 3]>>,
+    /// What earlier versions of the statement asked for, as they were known at the start.
+    pub(super) history: History,
 }
 
 impl SiteState {
@@ -101,57 +96,17 @@ impl SiteState {
             choice_life: own.choice_life,
             notices,
             counts: Counts::default(),
-            versions: Vec::new(),
-            covered: BTreeMap::new(),
+            history: History::default(),
         }))
-    }
-
-    /// Learns what earlier versions of the statement asked for.
-    pub(crate) fn know_versions(&mut self, versions: Vec<StatementVersion>) {
-        for category in self.catalogue.categories() {
-            let (mut covered, mut told) = (Vec::new(), Vec::new());
-            for version in &versions {
-                let Some(before) = version.material(&category.id) else { continue };
-                let fingerprint = before.fingerprint();
-                if fingerprint == category.fingerprint() || covered.contains(&fingerprint) {
-                    continue;
-                }
-                if before.covers(category.facts()) {
-                    covered.push(fingerprint);
-                } else if version.number + 2 > versions.len() as u32 {
-                    told = before.changes(category.facts());
-                }
-            }
-            for change in told.iter().filter(|c| c.kind.asks_anew()) {
-                tracing::info!(site = %self.scope, "visitors are asked anew, since {change}");
-            }
-            self.covered.insert(category.code, covered);
-        }
-        self.versions = versions;
     }
 
     /// Whether a decision about this fingerprint is one about what is done today.
     pub(crate) fn stands_for(&self, category: &Category, fingerprint: [u8; 3]) -> bool {
-        category.fingerprint() == fingerprint
-            || self.covered.get(&category.code).is_some_and(|c| c.contains(&fingerprint))
+        category.fingerprint() == fingerprint || self.history.covers(category, fingerprint)
     }
 
     pub(crate) fn stands_for_code(&self, code: CategoryCode, fingerprint: [u8; 3]) -> bool {
         self.catalogue.category_by_code(code).is_some_and(|c| self.stands_for(c, fingerprint))
-    }
-
-    /// Today's fingerprint of a category, and those that cover it.
-    pub(crate) fn fingerprints(&self, category: &Category) -> Vec<[u8; 3]> {
-        let covered = self.covered.get(&category.code).into_iter().flatten().copied();
-        std::iter::once(category.fingerprint()).chain(covered).collect()
-    }
-
-    /// What is new since a decision that is about something else than is done today.
-    pub(crate) fn news(&self, category: &Category, fingerprint: [u8; 3]) -> Vec<MaterialChange> {
-        let versions = self.versions.iter().rev().filter_map(|v| v.material(&category.id));
-        let mut before = versions.filter(|m| m.fingerprint() == fingerprint);
-        let changes = before.next().map(|m| m.changes(category.facts())).unwrap_or_default();
-        changes.into_iter().filter(|c| c.kind.asks_anew()).collect()
     }
 
     /// Whether every category has an answer.

@@ -71,7 +71,8 @@ impl Privet {
         for scope in self.scopes() {
             let site = self.site(scope)?;
             let Some(contacts) = site.catalogue.category(category_id::CONTACTS) else { continue };
-            let current = site.fingerprints(contacts);
+            // While versions of the app change places, only the one that published last freezes and thaws.
+            let Some(current) = site.fingerprints(self.store(), contacts).await? else { continue };
             let mut after = None;
             while let Some(last) = self.store().freeze_contacts(scope, &current, until, after, STEP).await? {
                 after = Some(last);

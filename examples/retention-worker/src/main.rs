@@ -1,7 +1,8 @@
 //! Sweeps once and ends, for cron: `PRIVET_DATA=./chat-data cargo run -p retention-worker`.
 //!
 //! An app that runs `privet.run(shutdown)` sweeps by itself. This is for those who would rather see it in their crontab,
-//! or whose app does not run all the time. It may run beside the app: both write to the same files, in small steps.
+//! or whose app does not run all the time. It may run beside the app: both write to the same files, in small steps. Build
+//! it with the catalogue and the settings of the app: what it says of the site is published as the site's statement.
 
 use std::env;
 use std::path::Path;

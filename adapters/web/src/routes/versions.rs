@@ -1,24 +1,14 @@
 //! The versions of the cookie statement with their dates and differences: the same for everybody.
 
 use privet::Visit;
-use privet::catalogue::{Language, StatementDiff, StatementVersion};
+use privet::catalogue::{Language, StatementDiff};
 use serde_json::{Value, json};
 
 use super::not_found;
+use crate::changes;
 use crate::negotiate;
-use crate::page::{self, VersionRow};
 use crate::reply::Reply;
 use crate::request::Request;
-
-/// Each version with what is different from the one before, the latest first.
-fn history<'v>(visit: &'v Visit, language: &Language) -> Vec<(&'v StatementVersion, Option<StatementDiff>)> {
-    let versions = visit.privet().statement_versions(visit.scope()).unwrap_or_default();
-    let before = std::iter::once(None).chain(versions.iter().map(Some));
-    let mut all: Vec<_> =
-        versions.iter().zip(before).map(|(v, before)| (v, before.map(|b| b.diff(v, language)))).collect();
-    all.reverse();
-    all
-}
 
 fn cacheable(reply: Reply, language: &Language) -> Reply {
     reply
@@ -36,22 +26,21 @@ pub(super) fn negotiated(visit: &Visit, request: &Request) -> Reply {
 
 fn html(visit: &Visit, request: &Request) -> Reply {
     let language = request.language(visit);
-    let rows: Vec<_> = history(visit, &language)
-        .into_iter()
-        .map(|(version, diff)| VersionRow::new(version, diff, visit.catalogue(), &language))
-        .collect();
-    if rows.is_empty() {
-        return not_found(visit, request);
+    match changes::versions(visit, &language) {
+        Ok(page) => cacheable(Reply::html(200, page), &language),
+        Err(_) => not_found(visit, request),
     }
-    cacheable(Reply::html(200, page::versions(visit.privet().base_path(), &language, &rows)), &language)
 }
 
 pub(super) fn json(visit: &Visit, request: &Request) -> Reply {
     let language = request.language(visit);
-    let rows: Vec<Value> = history(visit, &language)
-        .into_iter()
+    let Ok(all) = visit.privet().statement_changes(visit.scope(), &language) else {
+        return not_found(visit, request);
+    };
+    let rows: Vec<Value> = all
+        .rev()
         .map(|(version, diff)| {
-            let material = diff.as_ref().is_some_and(StatementDiff::is_material);
+            let material = diff.is_some_and(StatementDiff::is_material);
             json!({ "version": version.number, "date": version.date(), "material": material, "changes": diff })
         })
         .collect();

@@ -53,6 +53,7 @@ pub(super) const WORDS: Words = Words {
         "was nach einem Widerruf bleibt",
         "neuer Dienst:",
         "anderer Anbieter:",
+        "andere Rechtsgrundlage:",
         "geladen von:",
         "neuer Empfänger:",
         "Empfänger in einem anderen Land:",

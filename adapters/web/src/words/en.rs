@@ -53,6 +53,7 @@ pub(super) const WORDS: Words = Words {
         "what is kept after a withdrawal",
         "new service:",
         "another provider:",
+        "another legal basis:",
         "loaded from:",
         "new recipient:",
         "recipient in another country:",

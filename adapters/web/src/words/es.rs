@@ -53,6 +53,7 @@ pub(super) const WORDS: Words = Words {
         "lo que se guarda tras una retirada",
         "servicio nuevo:",
         "otro proveedor:",
+        "otra base jurídica:",
         "se carga desde:",
         "destinatario nuevo:",
         "destinatario en otro país:",

@@ -53,6 +53,7 @@ pub(super) const WORDS: Words = Words {
         "ce qui est conservé après un retrait",
         "nouveau service :",
         "autre fournisseur :",
+        "autre base juridique :",
         "chargé depuis :",
         "nouveau destinataire :",
         "destinataire dans un autre pays :",

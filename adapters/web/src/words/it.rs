@@ -53,6 +53,7 @@ pub(super) const WORDS: Words = Words {
         "ciò che resta dopo una revoca",
         "nuovo servizio:",
         "altro fornitore:",
+        "altra base giuridica:",
         "caricato da:",
         "nuovo destinatario:",
         "destinatario in un altro paese:",

@@ -58,7 +58,7 @@ pub(crate) struct Words {
     pub(crate) versions_changed: &'static str,
     pub(crate) news: &'static str,
     /// A change of each kind, before what it is about.
-    pub(crate) changes: [&'static str; 15],
+    pub(crate) changes: [&'static str; 16],
     pub(crate) on_request: &'static str,
     pub(crate) name: &'static str,
     pub(crate) purpose: &'static str,
@@ -117,24 +117,45 @@ impl Words {
         }]
     }
 
-    pub(crate) fn change(&self, kind: ChangeKind) -> &'static str {
+    /// A change, before what it is about.
+    pub(crate) fn change(&self, kind: &ChangeKind) -> &'static str {
         self.changes[match kind {
             ChangeKind::NewCategory => 0,
-            ChangeKind::OtherPurpose => 1,
+            ChangeKind::OtherPurpose { .. } => 1,
             ChangeKind::NowSold => 2,
             ChangeKind::OtherEnd => 3,
-            ChangeKind::NewService => 4,
-            ChangeKind::OtherProvider => 5,
-            ChangeKind::NewHost => 6,
-            ChangeKind::NewRecipient => 7,
-            ChangeKind::OtherCountry => 8,
-            ChangeKind::OtherAddress => 9,
-            ChangeKind::MoreData => 10,
-            ChangeKind::NewEntry => 11,
-            ChangeKind::LongerDuration => 12,
-            ChangeKind::NewAccess => 13,
-            _ => 14,
+            ChangeKind::NewService { .. } => 4,
+            ChangeKind::OtherProvider { .. } => 5,
+            ChangeKind::OtherBasis { .. } => 6,
+            ChangeKind::NewHost { .. } => 7,
+            ChangeKind::NewRecipient { .. } => 8,
+            ChangeKind::OtherCountry { .. } => 9,
+            ChangeKind::OtherAddress { .. } => 10,
+            ChangeKind::MoreData { .. } => 11,
+            ChangeKind::NewEntry { .. } => 12,
+            ChangeKind::LongerDuration { .. } => 13,
+            ChangeKind::NewAccess { .. } => 14,
+            _ => 15,
         }]
+    }
+
+    /// The name of a field of the statement; none for what has no column of its own.
+    pub(crate) fn field(&self, field: &str) -> Option<&'static str> {
+        Some(match field {
+            "name" | "label" => self.name,
+            "purpose" | "justification" => self.purpose,
+            "duration" | "seconds" => self.duration,
+            "provider" | "service_label" => self.provider,
+            "storage" => self.storage,
+            "third_party_access" => self.third_parties,
+            "trigger" => self.trigger,
+            "gate" | "legal_basis" | "article" => self.basis,
+            "country" | "safeguard" => self.country,
+            "fields" => self.fields,
+            "address" => self.address,
+            "external_hosts" => self.external_hosts.trim_end_matches([':', '\u{a0}', ' ']),
+            _ => return None,
+        })
     }
 
     pub(crate) fn address(&self, strategy: &str) -> &'static str {

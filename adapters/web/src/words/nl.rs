@@ -53,6 +53,7 @@ pub(super) const WORDS: Words = Words {
         "wat na een intrekking blijft",
         "nieuwe dienst:",
         "andere aanbieder:",
+        "andere rechtsgrond:",
         "geladen van:",
         "nieuwe ontvanger:",
         "ontvanger in een ander land:",
