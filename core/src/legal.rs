@@ -1,7 +1,7 @@
 //! Figures with a legal origin, in one dated table that an app can override.
 //!
 //! Guidance changes, and one authority's figure is another's silence: so each figure says where it stands and when that
-//! was looked up. The periods of retention are such figures too, one per [`DataClass`](crate::retention::DataClass), and
+//! was looked up. The periods of retention are such figures too, one per [`DataClass`], and
 //! are a tenant's to set ([`Privet::set_retention`](crate::Privet::set_retention)).
 
 use std::collections::BTreeMap;

@@ -60,7 +60,7 @@ impl fmt::Debug for Exchange {
     }
 }
 
-/// One visitor in the eyes of an [`Audit`]: what they decided and started so far.
+/// One visitor in the eyes of an [`Audit`](super::Audit): what they decided and started so far.
 #[derive(Clone, Debug)]
 pub struct AuditVisitor {
     pub(super) stage: Stage,
