@@ -6,7 +6,7 @@ mod common;
 use common::{Browser, start};
 use futures_executor::block_on;
 use privet::catalogue::{ChangeKind, ChangedRow, Language, MaterialChange};
-use privet::consent::{Answer, Decision};
+use privet::consent::{Answer, ConsentStatus, Decision};
 use privet::store::Storage;
 use privet::{Catalogue, FakeClock, Privet, Scope};
 use std::time::Duration;
@@ -224,6 +224,12 @@ fn con_07_which_changes_ask_anew() {
         for category in &all {
             let granted = block_on(after.still_granted(&Scope::default(), record, category)).unwrap();
             assert_eq!(granted, !asked.contains(&category.as_str()), "{what}: queued work");
+            let receipt = block_on(after.receipt(&yes.open(&after).0)).unwrap().unwrap();
+            let code = after.catalogue(&Scope::default()).unwrap().category(category).unwrap().code;
+            let status = receipt.standpoints.iter().find(|s| s.category == code).unwrap().status;
+            let given = status == ConsentStatus::ConsentGiven;
+            assert!(given || status == ConsentStatus::ConsentInvalidated, "{what}: {status:?}");
+            assert_eq!(given, !asked.contains(&category.as_str()), "{what}: the receipt");
             let news = yes.open(&after).0.consent().news(category);
             assert_eq!(news.is_empty(), !asked.contains(&category.as_str()), "{what}: {news:?}");
             assert!(news.iter().all(|n| n.category == *category && n.kind.asks_anew()), "{what}");

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use privet::{Catalogue, FakeClock, Privet, Storage, Timestamp};
+use privet::{Catalogue, FakeClock, Privet, Scope, Storage, Timestamp};
 use privet_tests::lab;
 use privet_tests::log::Log;
-use privet_tests::server::Framework;
+use privet_tests::server::{Framework, folder};
 use privet_tests::site::Client;
 use privet_web::testing::{Answered, Asked};
 use rstest::rstest;
@@ -197,5 +197,22 @@ async fn con_07_the_log_says_who_is_asked_anew() {
         "recipient Exchange Corp (US) has another name",
     ] {
         assert!(third.contains(told), "{told}: {third}");
+    }
+}
+
+/// STM-05: two instances that start together on one file with a new catalogue publish one version of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn stm_05_instances_that_start_together_publish_one_version() {
+    let folder = folder();
+    let clock = FakeClock::at(START);
+    let first = privet_sqlite::open(folder.path()).await.unwrap();
+    built(&earlier(), &first, &clock).await;
+    clock.advance(Duration::from_secs(86_400));
+    let second = privet_sqlite::open(folder.path()).await.unwrap();
+    let toml = later();
+    let (one, two) = tokio::join!(built(&toml, &first, &clock), built(&toml, &second, &clock));
+    for privet in [one, two] {
+        let versions = privet.statement_versions(&Scope::default()).unwrap();
+        assert_eq!(versions.iter().map(|v| v.number).collect::<Vec<_>>(), [1, 2]);
     }
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how a case fails")]
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
@@ -265,6 +267,30 @@ pub async fn a_line_is_found_by_its_digest(store: &dyn Store) {
     assert!(!store.holds(&f.proof(&grant, ANALYTICS), at(5)).await.unwrap(), "objected");
     assert_eq!(store.line_head(&there, line).await.unwrap(), None);
     assert_eq!(store.line_head(&scope("u", "a"), line).await.unwrap(), None);
+}
+
+/// Rule 15: instances that start together with the same statement publish one version.
+pub async fn statements_published_at_once_are_one(store: &dyn Store) {
+    let toml = "[controller]\nname = \"One\"\ncontact = \"c\"";
+    let statement = NewStatement::of(&Catalogue::from_toml(toml).unwrap());
+    let here = scope("t", "a");
+    let mut starting: Vec<_> =
+        (1..=8).map(|n| Box::pin(store.publish_statement(&here, &statement, at(n)))).collect();
+    let mut published = Vec::new();
+    poll_fn(|context| {
+        starting.retain_mut(|one| match one.as_mut().poll(context) {
+            Poll::Ready(version) => {
+                published.push(version.unwrap());
+                false
+            }
+            Poll::Pending => true,
+        });
+        if starting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    let kept = store.statements(&here).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert!(published.len() == 8 && published.iter().all(|version| *version == kept[0]));
 }
 
 /// Rule 15: each statement is published once, under the next number, and stays as it is.

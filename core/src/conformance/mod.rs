@@ -68,6 +68,7 @@ macro_rules! store_tests {
             another_key_is_refused
             notices_are_kept_byte_by_byte_and_never_changed
             statements_are_numbered_and_never_changed
+            statements_published_at_once_are_one
             records_form_lines
             a_withdrawal_that_changes_nothing_is_not_written_again
             a_record_is_appended_once
