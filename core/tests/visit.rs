@@ -620,3 +620,19 @@ fn con_07_a_grant_about_something_else_is_none_for_queued_work() {
     let today = block_on(today.clock(FakeClock::at(start())).build()).unwrap();
     assert!(!asks(&today));
 }
+
+/// GATE-06: a site that asks nothing has nothing to remember: no cookie that its statement would not name.
+#[test]
+fn gate_06_where_nothing_is_asked_nothing_is_remembered() {
+    let toml = "[controller]\nname = \"Shop\"\ncontact = \"c\"";
+    let privet = block_on(Privet::builder(Catalogue::from_toml(toml).unwrap()).build()).unwrap();
+    let mut browser = Browser::default();
+    for answer in [Answer::AcceptAll, Answer::RejectAll] {
+        let (decided, answered) = browser.answer(&privet, &answer);
+        assert!(matches!(decided, Ok(Decided::Done(_))));
+        assert_eq!(answered.cookies(), [] as [&str; 0]);
+    }
+    let (withdrawn, answered) = browser.withdraw(&privet, &[]);
+    assert!(!withdrawn.unwrap().pending);
+    assert_eq!(answered.cookies(), [] as [&str; 0]);
+}

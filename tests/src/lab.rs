@@ -117,7 +117,7 @@ pub async fn installation(storage: Storage, clock: impl Clock + 'static) -> Priv
         .storage(storage)
         .clock(clock)
         .countries(Numbered)
-        .trusted_proxies("203.0.113.7/32".parse().unwrap())
+        .trusted_proxies("203.0.113.7/32, 127.0.0.0/8".parse().unwrap())
         .regimes(Regimes::by_country().established_in("US".parse().unwrap()))
         .promises_gpc("2026-11-27")
         .account_consent()
@@ -149,6 +149,16 @@ pub fn on(framework: Framework, privet: &Privet) -> Site {
             Site::ActixWeb(privet_actix_web::testing::in_process(on_actix_web(privet), privet))
         }
     }
+}
+
+/// The laboratory at an address of this machine, for a browser; it says country and signal by its headers.
+pub async fn listening() -> std::net::SocketAddr {
+    let privet = installation(Storage::in_memory().unwrap(), privet::SystemClock).await;
+    let service = privet_axum::protect(on_axum(&privet), &privet).into_make_service();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    addr
 }
 
 fn on_axum(privet: &Privet) -> Router {

@@ -363,3 +363,51 @@ async fn the_script_holds_back_and_clears(
     );
     browser.end().await;
 }
+
+/// JUR-06, JUR-04: in a browser under opt-out and under the rules of the United Kingdom: who is asked, what runs and what may
+/// be stored before a choice, that the signal is honoured and says so, and that an objection takes away what stood on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn jur_06_regimes_and_the_signal_in_a_browser() {
+    let addr = privet_tests::lab::listening().await;
+    let home = format!("http://{addr}/");
+    let browser = Browser::start(true).await;
+    let visit = async |headers: serde_json::Value| {
+        browser.headers(headers).await;
+        browser.page.goto(&home).await.unwrap();
+        browser
+            .until("the script is there", async |b| b.eval("return !!window.privet").await == json!(true))
+            .await;
+    };
+    let allowed =
+        async || browser.eval("return ['analytics', 'marketing', 'contacts'].map(privet.granted)").await;
+    let store = async || browser.eval("return privet.storage.set('stat.seen', '1')").await;
+
+    visit(json!({ "X-Forwarded-For": "9.0.0.1" })).await;
+    assert!(browser.has("#privet-notice").await, "Germany is asked");
+    assert_eq!(allowed().await, json!([false, false, false]));
+    assert_eq!(store().await, json!(false));
+
+    visit(json!({ "X-Forwarded-For": "9.0.0.4" })).await;
+    assert!(!browser.has("#privet-notice").await, "the United States are not");
+    assert!(browser.text().await.contains("Your Privacy Choices"));
+    assert_eq!(allowed().await, json!([true, true, false]));
+    visit(json!({ "X-Forwarded-For": "9.0.0.4", "Sec-GPC": "1" })).await;
+    assert_eq!(allowed().await, json!([true, false, false]));
+    assert!(browser.text().await.contains("Opt-out request honoured"));
+    assert_eq!(browser.cookie_names().await, [] as [&str; 0], "nothing of it is stored");
+
+    visit(json!({ "X-Forwarded-For": "9.0.0.2" })).await;
+    assert!(browser.has("#privet-notice").await, "the United Kingdom is asked");
+    assert!(!browser.text().await.contains("honoured"));
+    assert_eq!(allowed().await, json!([false, false, false]));
+    assert_eq!(store().await, json!(true), "statistics until the objection");
+    browser.click("#privet-notice button[value=reject_all]").await;
+    browser
+        .until("what stood on the exception is gone", async |b| {
+            b.eval("return localStorage.length").await == json!(0)
+        })
+        .await;
+    assert_eq!(store().await, json!(false));
+    assert_eq!(browser.cookie_names().await, ["__Host-privet"]);
+    browser.end().await;
+}

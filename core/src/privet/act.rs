@@ -90,6 +90,10 @@ impl Privet {
             return Ok(Decided::StaleNotice);
         };
         let wanted = self.wanted(visit, answer)?;
+        if site.catalogue.categories().is_empty() {
+            // Nothing is asked, so there is nothing to remember, and the statement names no cookie for it.
+            return Ok(Decided::Done(Withdrawn::default()));
+        }
         let before = visit.state();
         if wanted.grants_something() && before.as_ref().is_some_and(|s| s.pending) {
             // A withdrawal that waits comes before what is granted now, or it would undo it later.
@@ -147,6 +151,9 @@ impl Privet {
         let named =
             categories.iter().try_fold(0, |codes, id| visit.category(id).map(|c| codes | c.code.bit()))?;
         let codes = if categories.is_empty() { u64::MAX } else { named };
+        if site.catalogue.categories().is_empty() {
+            return Ok(Withdrawn::default());
+        }
         let before = visit.state().unwrap_or_else(|| ConsentState::new(visit.regime(), visit.now().day()));
         let mut wanted = before.withdrawing(codes, visit.now().day());
         // Whoever withdraws what was never asked has refused it.
