@@ -74,7 +74,10 @@ impl Judge<'_> {
         } else {
             weak.then_some(ViolationKind::Attributes)
         };
-        let line = if plain && cookie == before { line.to_vec() } else { written(&cookie) };
+        // `==` of cookies looks neither at SameSite nor at the case of a path.
+        let same =
+            cookie == before && cookie.same_site() == before.same_site() && cookie.path() == before.path();
+        let line = if plain && same { line.to_vec() } else { written(&cookie) };
         Verdict { name, line: Some(line), kind, deletes: false }
     }
 
@@ -355,6 +358,14 @@ mod tests {
             assert_eq!(kind, Some(ViolationKind::Attributes), "{bad}");
             assert_eq!(line.unwrap(), "visits=1; HttpOnly; SameSite=Lax; Secure; Path=/", "{bad}");
         }
+        // Nothing else is to be written anew, and the attribute is all the same.
+        let base = "visits=1; HttpOnly; Secure; Path=/";
+        let lax = Some("visits=1; HttpOnly; SameSite=Lax; Secure; Path=/".to_owned());
+        assert_eq!(leaves(true, base), (lax.clone(), None));
+        assert_eq!(leaves(true, &format!("{base}; SameSite=None")), (lax, Some(ViolationKind::Attributes)));
+        let (line, kind) = leaves(true, "wide=1; SameSite=None; Secure; Path=/A");
+        assert_eq!(kind, Some(ViolationKind::Attributes));
+        assert!(line.unwrap().ends_with("Path=/"));
         let wide = "wide=1; SameSite=None; Secure; Path=/a; Domain=shop.example; Max-Age=60";
         assert_eq!(leaves(true, wide), (Some(wide.into()), None));
         assert_eq!(leaves(true, "wide=1; SameSite=Strict; Secure; Path=/; Domain=.WWW.shop.example").1, None);
