@@ -500,7 +500,7 @@ fn gate_11_what_cannot_be_read_is_refused_and_never_clean() {
         (no_body.har(), "does not say which"),
         (later.har(), "before the file begins"),
         (own_route.har(), "no route of privet below `/privacy`"),
-        (without_cookies.har(), "exported without them"),
+        (without_cookies.har(), "exported without cookies"),
     ] {
         let mut audit = audit();
         let error = audit.har(&har).unwrap_err();
@@ -516,6 +516,65 @@ fn gate_11_what_cannot_be_read_is_refused_and_never_clean() {
     // A byte order mark is allowed (HAR 1.2).
     let marked = [b"\xef\xbb\xbf".to_vec(), start().get("/", "", &[]).har()].concat();
     audit().har(&marked).unwrap();
+}
+
+/// Whatever stands before privet may redirect too: what was not taken opens nothing.
+#[test]
+fn gate_01_what_something_else_answered_opens_nothing() {
+    let to_sign_in = start().get("/", "", &[SID]).decide("consent", "action=accept_all", 303, &[SID]);
+    let expired = start().decide("consent", "action=accept_all", 200, &["__Host-privet=; Path=/; Max-Age=0"]);
+    for recording in [to_sign_in, expired] {
+        let error = audit().har(&recording.get("/", "", &[VISITS]).har()).unwrap_err().to_string();
+        assert!(error.contains("set no `__Host-privet`"), "{error}");
+    }
+    // A site that asks nothing remembers nothing.
+    let bare = "[controller]\nname = \"Shop\"\ncontact = \"c\"";
+    let mut bare = Audit::new(&Catalogue::from_toml(bare).unwrap());
+    bare.har(&start().decide("consent", "action=accept_all", 303, &[]).get("/", "", &[VISITS]).har())
+        .unwrap();
+    assert_eq!(found(&bare.report()), [one(AfterRefusal, "visits", How::Set, AuditFinding::Undeclared)]);
+    let open = "chat_open=1; Path=/; Secure; HttpOnly; SameSite=Lax";
+    let started = start().decide("activate", "service=chat", 303, &[]).get("/", "", &[open]).report();
+    assert_eq!(found(&started), [one(BeforeChoice, "chat_open", How::Set, AuditFinding::Closed)]);
+}
+
+/// GATE-10: what the gate adds to each line is missing where a line left beside the gate.
+#[test]
+fn gate_10_a_line_that_did_not_pass_the_gate_is_found() {
+    for (line, whole) in [
+        (SID, true),
+        ("sid=1; Path=/; HttpOnly; SameSite=Lax", false),
+        ("sid=1; Path=/; HttpOnly; Secure", false),
+        ("sid=1; HttpOnly; Secure; SameSite=Lax", false),
+    ] {
+        let report = start().get("/", "", &[line]).report();
+        let weak = one(BeforeChoice, "sid", How::Set, AuditFinding::Attributes);
+        assert_eq!(found(&report), if whole { vec![] } else { vec![weak] }, "{line}");
+    }
+    // Which of them a file without the lines had, nobody can tell; how long it lives has to be told.
+    let of_file = |cookie: Value| {
+        let mut recording = start().get("/", "", &[]);
+        recording.0[0]["response"]["cookies"] = json!([cookie]);
+        let mut audit = audit();
+        audit.har(&recording.har()).map(|()| found(&audit.report()))
+    };
+    assert_eq!(of_file(json!({"name": "sid", "httpOnly": true, "expires": ""})).unwrap(), []);
+    let unreadable =
+        of_file(json!({"name": "sid", "httpOnly": true, "expires": "Fri, 01 Jan 2100 00:00:00 GMT"}));
+    assert!(unreadable.unwrap_err().to_string().contains("`expires` of a cookie of entry 0"));
+}
+
+/// GATE-05: what somebody else reads is told as well, and needs to be declared.
+#[test]
+fn gate_05_cookies_that_a_host_of_somebody_else_reads_are_found() {
+    let film = "https://player.films.example/embed";
+    let report = start()
+        .choose("accept_all")
+        .get("/", "", &[])
+        .ask("GET", film, "watcher=s3cret", None, 200, &[])
+        .report();
+    let site = |report: &AuditReport| found(report).into_iter().map(|f| (f.1, f.2, f.3)).collect::<Vec<_>>();
+    assert_eq!(site(&report), [("watcher".to_owned(), How::Sent, AuditFinding::Undeclared)]);
 }
 
 /// A site that is set up otherwise is judged as it is set up.

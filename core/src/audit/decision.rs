@@ -52,8 +52,9 @@ impl Said {
     }
 }
 
-/// Whether privet took it: it answers a page with 303, a script with 200.
-fn was_taken(exchange: &Exchange) -> bool {
+/// Whether it was answered as privet answers what it takes: a page with 303, a script with 200. Others redirect too, such
+/// as to a sign-in, so that the cookie has to have come as well.
+fn was_answered(exchange: &Exchange) -> bool {
     exchange.method == "POST" && matches!(exchange.status, 200 | 303)
 }
 
@@ -64,9 +65,19 @@ fn route<'p>(audit: &Audit, path: &'p str) -> Option<&'p str> {
 /// The decision that an exchange was; none, if it was something else or was not taken.
 pub(super) fn decision(audit: &Audit, exchange: &Exchange, path: &str) -> Result<Option<Decided>> {
     let route = match route(audit, path) {
-        Some(route @ ("/consent" | "/withdraw")) if was_taken(exchange) => route,
+        Some(route @ ("/consent" | "/withdraw")) if was_answered(exchange) => route,
         _ => return Ok(None),
     };
+    let cookie = &audit.names().consent;
+    // Where nothing is asked, no cookie remembers it, and nothing opens.
+    if audit.catalogue().all_codes() != 0 && !exchange.sets(cookie) {
+        return Err(Error::invalid(
+            format!(
+                "POST {path} was answered like a decision, and set no `{cookie}`: something else answered it, or the file was exported without cookies"
+            ),
+            "export it with sensitive data (Chromium: the settings of the developer tools, under Network), or name the stage of the whole file",
+        ));
+    }
     let unreadable = || {
         Error::invalid(
             format!("POST {path} took a decision, and the file does not say which"),
@@ -98,6 +109,7 @@ pub(super) fn decision(audit: &Audit, exchange: &Exchange, path: &str) -> Result
 
 /// The service that a request started, by its id.
 pub(super) fn activation(audit: &Audit, exchange: &Exchange, path: &str) -> Option<String> {
-    let asked = route(audit, path) == Some("/activate") && was_taken(exchange);
-    asked.then(|| Said::read(exchange)).flatten().map(|said| said.service)
+    let asked = route(audit, path) == Some("/activate") && was_answered(exchange);
+    let taken = asked && exchange.sets(&audit.names().active);
+    taken.then(|| Said::read(exchange)).flatten().map(|said| said.service)
 }

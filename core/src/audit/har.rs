@@ -29,8 +29,7 @@ struct Entry {
     started_date_time: String,
     /// In milliseconds; -1 where it is not known.
     time: Option<f64>,
-    #[serde(default)]
-    timings: Timings,
+    timings: Option<Timings>,
     request: Request,
     response: Response,
     /// What Chromium says of a request that failed.
@@ -38,7 +37,7 @@ struct Entry {
     error: serde_json::Value,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Timings {
     receive: Option<f64>,
 }
@@ -151,7 +150,7 @@ impl Entry {
         let sent = Timestamp::from(sent);
         let positive = |ms: Option<f64>| ms.filter(|ms| ms.is_finite() && *ms > 0.0).unwrap_or(0.0);
         // The head of an answer comes before its body.
-        let wait = (positive(self.time) - positive(self.timings.receive)).max(0.0);
+        let wait = (positive(self.time) - positive(self.timings.and_then(|t| t.receive))).max(0.0);
         let wait = Duration::try_from_secs_f64(wait / 1000.0).unwrap_or_default();
         let gpc = lines(&self.request.headers, "sec-gpc").any(|value| value == "1");
         let cookies = if has(&self.request.headers, "cookie") {
@@ -159,18 +158,21 @@ impl Entry {
         } else {
             self.request.cookies.into_iter().map(|c| format!("{}=", c.name).into_bytes()).collect()
         };
-        let set_cookies = if has(&self.response.headers, "set-cookie") {
+        let lines_whole = has(&self.response.headers, "set-cookie");
+        let set_cookies = if lines_whole {
             // Chromium writes several lines as one value.
             let all = lines(&self.response.headers, "set-cookie").flat_map(str::lines);
             all.map(|line| line.trim().as_bytes().to_vec()).collect()
         } else {
-            self.response.cookies.into_iter().map(SetCookie::line).collect()
+            let of_file = self.response.cookies.into_iter().map(|cookie| cookie.line(n));
+            of_file.collect::<Result<_>>()?
         };
         Ok(Exchange {
             answered: sent + wait,
             gpc,
             cookies,
             set_cookies,
+            lines_whole,
             status: u16::try_from(self.response.status).unwrap_or(0),
             body: self.request.post_data.and_then(PostData::body),
             ..Exchange::new(self.request.method, self.request.url, sent)
@@ -188,7 +190,7 @@ fn has(headers: &[Header], name: &'static str) -> bool {
 
 impl SetCookie {
     /// The line that it was read from, as far as the file still has it.
-    fn line(self) -> Vec<u8> {
+    fn line(self, n: usize) -> Result<Vec<u8>> {
         let mut cookie = Cookie::build((self.name, "")).http_only(self.http_only.unwrap_or_default());
         if let Some(path) = self.path.filter(|p| !p.is_empty()) {
             cookie = cookie.path(path);
@@ -196,10 +198,17 @@ impl SetCookie {
         if let Some(domain) = self.domain.filter(|d| !d.is_empty()) {
             cookie = cookie.domain(domain);
         }
-        if let Some(at) = self.expires.and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok()) {
+        if let Some(at) = self.expires.filter(|at| !at.is_empty()) {
+            // One that nobody can read is not taken for the session's.
+            let at = OffsetDateTime::parse(&at, &Rfc3339).map_err(|_| {
+                Error::invalid(
+                    format!("`expires` of a cookie of entry {n} is no time of ISO 8601 with its zone"),
+                    "export the HAR file with its `Set-Cookie` headers, from the developer tools of a browser",
+                )
+            })?;
             cookie = cookie.expires(at);
         }
-        cookie.build().to_string().into_bytes()
+        Ok(cookie.build().to_string().into_bytes())
     }
 }
 

@@ -38,7 +38,7 @@
 //! # What it sees, and what it does not
 //!
 //! - The stage moves with the visitor's own decisions: a `POST` to privet's `consent` or `withdraw` that was answered with
-//!   200 or 303. What was under way then belongs to the stage before; the answer itself to the stage after.
+//!   200 or 303 and set the consent cookie; a file in which it did not is refused. What was under way then belongs to the stage before; the answer itself to the stage after.
 //! - Of a URL its origin and path are kept, of a cookie its name: never a value.
 //! - Cookies that scripts write are seen when they are sent. Other storage is in no HAR file: hand it in with
 //!   [`Audit::seen`].

@@ -175,12 +175,6 @@ impl Audit {
         if with.requests == self.requests {
             return Err(har::empty());
         }
-        if (visitor.decided || !visitor.coming.is_empty()) && with.cookies == self.cookies {
-            return Err(Error::invalid(
-                "the file has a decision and no cookie at all: it was exported without them",
-                "export it with sensitive data (Chromium: the settings of the developer tools, under Network)",
-            ));
-        }
         *self = with;
         Ok(())
     }
@@ -206,6 +200,7 @@ impl Audit {
             brought = self.sent(visitor, standing, exchange, &place)?;
         } else {
             self.loaded(visitor, standing, host, &place);
+            self.sent_elsewhere(visitor, standing, exchange, &place);
         }
         let decided = if own && !visitor.named { decision(self, exchange, url.path())? } else { None };
         if own && let Some(service) = activation(self, exchange, url.path()) {
@@ -266,6 +261,26 @@ impl Audit {
         Ok(brought)
     }
 
+    /// The cookies that somebody else read: none of them is the site's.
+    fn sent_elsewhere(
+        &mut self,
+        visitor: &AuditVisitor,
+        standing: Standing,
+        exchange: &Exchange,
+        place: &str,
+    ) {
+        for pair in exchange.cookies.iter().flat_map(|line| pairs(line)) {
+            self.cookies += 1;
+            let id = self.catalogue.find_cookie(pair.name);
+            let finding = match id.map(|id| self.catalogue.entry_gate(id)) {
+                None => Some(AuditFinding::Undeclared),
+                Some(gate) => (!self.is_open(gate, visitor, standing)).then_some(AuditFinding::Closed),
+            };
+            let service = id.map(|id| self.catalogue.service_of(id).id.clone());
+            self.note(visitor.stage, Seen::Cookie, &name(pair.name), How::Sent, finding, service, place);
+        }
+    }
+
     fn loaded(&mut self, visitor: &AuditVisitor, standing: Standing, host: &str, place: &str) {
         let services = self.catalogue.services();
         let declares = |s: &&Service| s.external_hosts.iter().any(|pattern| matches_host(pattern, host));
@@ -293,11 +308,10 @@ impl Audit {
         brought: &BTreeSet<EntryId>,
         place: &str,
     ) -> Result<()> {
-        let set = |of: &str| exchange.set_cookies.iter().any(|line| sets(line, of.as_bytes()));
-        if own && set(&self.names.active) {
+        if own && exchange.sets(&self.names.active) {
             visitor.start(None);
         }
-        if own && !visitor.named && !visitor.decided && set(&self.names.consent) {
+        if own && !visitor.named && !visitor.decided && exchange.sets(&self.names.consent) {
             return Err(unknown_stage(&format!(
                 "{place} took a decision and is no route of privet below `{}`",
                 self.base_path
@@ -330,7 +344,10 @@ impl Audit {
                 }
                 continue;
             }
+            // What the gate adds to every line is missing: the line left beside it.
+            let bare = own && exchange.lines_whole && verdict.completed && exchange.is_https();
             let finding = match verdict.kind {
+                None if bare => Some(AuditFinding::Attributes),
                 Some(ViolationKind::Undeclared) if own && self.names.is_own(bytes) => None,
                 // A host of somebody else sets its cookies for itself.
                 Some(ViolationKind::Attributes) if !own => None,
@@ -400,6 +417,10 @@ impl Audit {
         &self.catalogue
     }
 
+    pub(super) fn names(&self) -> &OwnNames {
+        &self.names
+    }
+
     pub(super) fn base(&self) -> &str {
         &self.base_path
     }
@@ -447,12 +468,6 @@ fn place(method: &str, url: &Url) -> String {
 
 fn name(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Whether a `Set-Cookie` line is about a cookie of this name and does not expire it, as privet writes its own.
-fn sets(line: &[u8], name: &[u8]) -> bool {
-    let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="));
-    value.is_some_and(|value| !value.is_empty() && !value.starts_with(b";"))
 }
 
 /// `external_hosts` are sources of a Content-Security-Policy: a host, perhaps with a scheme before it, a port behind it,

@@ -31,6 +31,8 @@ pub struct Exchange {
     pub status: u16,
     /// The `Set-Cookie` lines of the answer.
     pub set_cookies: Vec<Vec<u8>>,
+    /// Whether these are the lines as they came, and not what a file still has of them.
+    pub(super) lines_whole: bool,
 }
 
 impl Exchange {
@@ -47,7 +49,20 @@ impl Exchange {
             body: None,
             status: 0,
             set_cookies: Vec::new(),
+            lines_whole: true,
         }
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+    }
+
+    /// Whether the answer sets a cookie of this name and does not expire it, as privet writes its own.
+    pub(super) fn sets(&self, name: &str) -> bool {
+        self.set_cookies.iter().any(|line| {
+            let value = line.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+            value.is_some_and(|value| !value.is_empty() && !value.starts_with(b";"))
+        })
     }
 }
 

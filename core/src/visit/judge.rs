@@ -23,6 +23,8 @@ pub(crate) struct Verdict {
     pub(crate) kind: Option<ViolationKind>,
     /// It takes the cookie away.
     pub(crate) deletes: bool,
+    /// Nothing was wrong, and attributes that every cookie has were added.
+    pub(crate) completed: bool,
 }
 
 pub(crate) struct Judge<'a> {
@@ -37,7 +39,7 @@ pub(crate) struct Judge<'a> {
 }
 
 fn out(name: String, kind: ViolationKind) -> Verdict {
-    Verdict { name, line: None, kind: Some(kind), deletes: false }
+    Verdict { name, line: None, kind: Some(kind), deletes: false, completed: false }
 }
 
 impl Judge<'_> {
@@ -54,7 +56,13 @@ impl Judge<'_> {
             cookie.set_value("");
             cookie.unset_expires();
             cookie.set_max_age(time::Duration::ZERO);
-            return Verdict { line: Some(written(&cookie)), name, kind: None, deletes: true };
+            return Verdict {
+                line: Some(written(&cookie)),
+                name,
+                kind: None,
+                deletes: true,
+                completed: false,
+            };
         }
         let Some(id) = self.catalogue.find_cookie(name.as_bytes()) else {
             return out(name, ViolationKind::Undeclared);
@@ -78,7 +86,7 @@ impl Judge<'_> {
         let same =
             cookie == before && cookie.same_site() == before.same_site() && cookie.path() == before.path();
         let line = if plain && same { line.to_vec() } else { written(&cookie) };
-        Verdict { name, line: Some(line), kind, deletes: false }
+        Verdict { name, line: Some(line), kind, deletes: false, completed: kind.is_none() && !same }
     }
 
     fn now(&self) -> OffsetDateTime {
