@@ -120,8 +120,9 @@ fn rec_06_another_site_gives_another_bundle() {
         ]
     );
     assert_ne!(before.file("SHA256SUMS"), after.file("SHA256SUMS"));
-    let changes: [fn(Builder) -> Builder; 6] = [
+    let changes: [fn(Builder) -> Builder; 7] = [
         |b| b.base_path("/mine"),
+        |b| b.trusted_proxies("10.9.8.0/24".parse().unwrap()),
         |b| b.enforcement(Enforcement::Report),
         |b| b.regimes(Regimes::by_country()),
         |b| b.show_addresses(),
@@ -133,7 +134,10 @@ fn rec_06_another_site_gives_another_bundle() {
         },
     ];
     for change in changes {
-        assert_eq!(differs(&bundle(CATALOGUE, change)), ["configuration.json"]);
+        let after = bundle(CATALOGUE, change);
+        assert_eq!(differs(&after), ["configuration.json"]);
+        let said = std::str::from_utf8(after.file("configuration.json").unwrap()).unwrap();
+        assert!(!said.contains("10.9.8"), "where the proxies are");
     }
     let privet = installation(CATALOGUE, 1_800_000_000_000, storage(KEY), same);
     let rule = RetentionRule::new(DataClass::Messages, Duration::from_secs(30 * 86_400)).unwrap();

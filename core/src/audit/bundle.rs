@@ -169,6 +169,11 @@ impl Privet {
             "base_path": self.base_path(),
             "enforcement": self.enforcement(),
             "addresses_hidden": self.hides_addresses(),
+            // How many, and not which: where the proxies are is nobody's but the operator's.
+            "trusted_proxies": {
+                "networks": self.proxies().networks(),
+                "header": self.proxies().header_name(),
+            },
             "insecure_dev": self.is_insecure_dev(),
             "cookies": {
                 "consent": site.names.consent,

@@ -116,6 +116,11 @@ impl TrustedProxies {
         self.header.name()
     }
 
+    /// How many networks are trusted; those that touch count as one.
+    pub(crate) fn networks(&self) -> usize {
+        self.ranges.len()
+    }
+
     /// Whether an address is one of a trusted proxy.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
