@@ -14,9 +14,9 @@ use futures_executor::block_on;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use privet::catalogue::{CatalogueBuilder, Rule};
 use privet::conformance::FaultyStore;
-use privet::consent::{Answer, DeliveryProblem, DeliveryRequest, RecipientChannel};
+use privet::consent::{Answer, DeliveryProblem, DeliveryReport, DeliveryRequest, RecipientChannel};
 use privet::store::{Delivery, MemoryStore, Notification, Storage};
-use privet::{Catalogue, FakeClock, Privet, Scope, Tenant};
+use privet::{Catalogue, Error, FakeClock, KeyRing, Privet, Scope, Tenant};
 use serde_json::Value;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -26,12 +26,27 @@ const DAY: Duration = Duration::from_secs(86_400);
 struct Partner {
     got: Arc<Mutex<Vec<DeliveryRequest>>>,
     fails: Arc<Mutex<VecDeque<DeliveryProblem>>>,
+    /// The recipient that does not answer.
+    down: Arc<Mutex<Option<String>>>,
+    /// The store that goes down when something is sent.
+    breaks: Arc<Mutex<Option<Arc<FaultyStore<MemoryStore>>>>>,
+    /// Told of the first that is sent.
+    heard: Arc<Mutex<Option<futures_channel::oneshot::Sender<()>>>>,
 }
 
 #[async_trait]
 impl RecipientChannel for Partner {
     async fn deliver(&self, request: &DeliveryRequest) -> Result<(), DeliveryProblem> {
         self.got.lock().unwrap().push(request.clone());
+        if let Some(store) = self.breaks.lock().unwrap().take() {
+            store.fail(true);
+        }
+        if let Some(heard) = self.heard.lock().unwrap().take() {
+            heard.send(()).unwrap();
+        }
+        if self.down.lock().unwrap().as_ref().is_some_and(|down| request.endpoint.contains(down.as_str())) {
+            return Err(DeliveryProblem::Unreachable("down".to_owned()));
+        }
         self.fails.lock().unwrap().pop_front().map_or(Ok(()), Err)
     }
 }
@@ -55,6 +70,7 @@ fn toml() -> String {
     name = "Exchange Inc"
     country = "US"
     purpose = { en = "Sells places.", de = "Verkauft Plätze." }
+    fields = ["place", "consent_subject"]
     withdrawal_endpoint = "https://exchange.example/privacy/withdrawals"
 
     [[service]]
@@ -70,12 +86,29 @@ fn toml() -> String {
 }
 
 fn built(storage: Storage, partner: &Partner) -> (Privet, FakeClock) {
+    built_from(&toml(), storage, partner)
+}
+
+fn built_from(toml: &str, storage: Storage, partner: &Partner) -> (Privet, FakeClock) {
     let clock = FakeClock::at(start());
-    let builder = Privet::builder(Catalogue::from_toml(&toml()).unwrap())
+    let builder = Privet::builder(Catalogue::from_toml(toml).unwrap())
         .storage(storage)
         .clock(clock.clone())
         .recipient_channel(partner.clone());
     (block_on(builder.build()).unwrap(), clock)
+}
+
+fn header(sent: &DeliveryRequest, name: &str) -> String {
+    sent.headers.iter().find(|(n, _)| *n == name).unwrap().1.clone()
+}
+
+/// As a recipient computes it.
+fn signed(sent: &DeliveryRequest, secret: &str) -> String {
+    let key = BASE64.decode(secret.strip_prefix("whsec_").unwrap().as_bytes()).unwrap();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+    let (id, at) = (header(sent, "webhook-id"), header(sent, "webhook-timestamp"));
+    mac.update(format!("{id}.{at}.{}", sent.body).as_bytes());
+    format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes()))
 }
 
 fn outbox(privet: &Privet) -> Vec<Notification> {
@@ -109,9 +142,13 @@ fn wdr_04_told_until_it_is_heard() {
     };
     assert_eq!(report(&privet), (0, 1, 0));
     assert_eq!(report(&privet), (0, 0, 0), "not before its time");
-    let due = start() + Duration::from_secs(60);
-    assert_eq!(state(&privet), (1, Delivery::Waiting { due }, Some("unreachable: no route".to_owned())));
-    clock.advance(Duration::from_secs(60));
+    let (attempts, Delivery::Waiting { due }, problem) = state(&privet) else { panic!("it waits") };
+    assert_eq!((attempts, problem.as_deref()), (1, Some("unreachable: no route")));
+    let pause = due.since(start());
+    assert!((Duration::from_secs(45)..=Duration::from_secs(60)).contains(&pause), "{pause:?}");
+    clock.advance(pause - Duration::from_millis(1));
+    assert_eq!(report(&privet), (0, 0, 0), "not a moment before");
+    clock.advance(Duration::from_millis(1));
     assert_eq!(report(&privet), (0, 1, 0));
     assert_eq!(state(&privet).2.as_deref(), Some("answered 500"));
     clock.advance(Duration::from_secs(300));
@@ -128,14 +165,9 @@ fn wdr_04_told_until_it_is_heard() {
     let text = bodies[0].to_string();
     assert!(!text.contains(&record.encode()));
     let sent = partner.got.lock().unwrap()[2].clone();
-    let header = |name: &str| sent.headers.iter().find(|(n, _)| *n == name).unwrap().1.clone();
     assert_eq!(sent.endpoint, "https://exchange.example/privacy/withdrawals");
     let secret = privet.recipient_secret(&scope, "exchange").unwrap();
-    let key = BASE64.decode(secret.strip_prefix("whsec_").unwrap().as_bytes()).unwrap();
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
-    mac.update(format!("{}.{}.{}", header("webhook-id"), header("webhook-timestamp"), sent.body).as_bytes());
-    let signed = format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes()));
-    assert_eq!(header("webhook-signature"), signed);
+    assert_eq!(header(&sent, "webhook-signature"), signed(&sent, &secret));
     let ids: std::collections::BTreeSet<_> =
         partner.got.lock().unwrap().iter().map(|r| r.headers[1].1.clone()).collect();
     assert_eq!(ids.len(), 1, "the recipient can tell that it is the same");
@@ -175,7 +207,7 @@ fn wdr_04_what_is_given_up_on_is_seen() {
     assert_eq!(block_on(privet.deliver_notifications()).unwrap().given_up, 1);
 }
 
-/// WDR-04: every way of ending a consent tells: a choice, an operator's erasure, the browser's signal on a contact.
+/// WDR-04: a choice without a category tells as a withdrawal does, and so does the browser's signal on a contact.
 #[test]
 fn wdr_04_every_end_tells() {
     let partner = Partner::default();
@@ -198,6 +230,189 @@ fn wdr_04_every_end_tells() {
     block_on(privet.deliver_notifications()).unwrap();
     assert_eq!(partner.bodies().len(), 2);
     assert_eq!(partner.bodies()[1]["data"]["act"], "objection");
+}
+
+/// WDR-04: an operator who erases a contact takes back the consent to contacts: who got it on that is told.
+#[test]
+fn wdr_04_an_operators_erasure_tells() {
+    let partner = Partner::default();
+    let toml = toml().replace(
+        r#"gate = { consent = "marketing" }
+    "#,
+        r#"gate = { consent = "contacts" }
+    "#,
+    );
+    let (privet, _) = built_from(&toml, Storage::in_memory().unwrap(), &partner);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    let (visit, _) = browser.open(&privet);
+    let record = visit.consent().record().unwrap();
+    let scope = Scope::default();
+    let subject = block_on(privet.recipient_subject(&scope, record, "exchange")).unwrap().unwrap();
+    let message = privet::contact::NewMessage::new(privet::contact::Channel::AiSearch, "Hello").unwrap();
+    block_on(visit.visitor().post("chat", message)).unwrap();
+    let contacts = block_on(privet.contacts(&scope, &privet::contact::PageRequest::first(9))).unwrap();
+    block_on(privet.erase_contact(&scope, contacts.contacts[0].id)).unwrap();
+    block_on(privet.deliver_notifications()).unwrap();
+    let [told] = partner.bodies().try_into().unwrap();
+    assert_eq!(told["data"]["act"], "revocation");
+    assert_eq!(told["data"]["categories"], serde_json::json!(["contacts"]));
+    assert_eq!(
+        told["data"]["subject"], subject,
+        "by the name it had before the person was cut from the record"
+    );
+}
+
+/// WDR-04: what leaves on a consent has the name that its withdrawal has, for this recipient and for no other, and nothing
+/// leaves with it after the withdrawal.
+#[test]
+fn wdr_04_what_leaves_can_be_found_again() {
+    let partner = Partner::default();
+    let (privet, _) = built(Storage::in_memory().unwrap(), &partner);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    let (visit, _) = browser.open(&privet);
+    let granted = visit.granted::<privet::Marketing>().unwrap();
+    let forward = |to: &str| {
+        let leaving = visit.forward_to(to).unwrap().field("place", "top").field("consent_subject", "Anna");
+        block_on(leaving.on(&granted)).map(|leaving| leaving.today().unwrap())
+    };
+    let out = forward("exchange").unwrap();
+    let subject = out.body["consent_subject"].as_str().unwrap().to_owned();
+    assert_eq!(out.left_out, ["consent_subject"], "what the app says it is, is left out");
+    assert!(!out.body.to_string().contains(&granted.record().encode()));
+    let desk = forward("desk").unwrap();
+    assert!(desk.body.get("consent_subject").is_none(), "it is not registered for it");
+    let of_desk = block_on(privet.recipient_subject(visit.scope(), granted.record(), "desk")).unwrap();
+    assert_ne!(of_desk.unwrap(), subject, "two recipients cannot put theirs together");
+    // In another tab, while this request is under way.
+    browser.clone().withdraw(&privet, &["marketing"]).0.unwrap();
+    assert!(matches!(forward("exchange"), Err(Error::NotGranted { .. })));
+    block_on(privet.deliver_notifications()).unwrap();
+    assert_eq!(partner.bodies()[0]["data"]["subject"], subject);
+}
+
+/// WDR-04: a recipient that is down is tried now and then, not for each that it has to know, and what others have to know
+/// does not wait for it.
+#[test]
+fn wdr_04_nobody_waits_for_a_recipient_that_is_down() {
+    let partner = Partner::default();
+    *partner.down.lock().unwrap() = Some("exchange".to_owned());
+    let other = toml().replace("recipients = [\"exchange\"]", "recipients = [\"exchange\", \"network\"]")
+        + r#"
+    [[recipient]]
+    id = "network"
+    name = "Network Inc"
+    country = "US"
+    purpose = { en = "Buys places.", de = "Kauft Plätze." }
+    withdrawal_endpoint = "https://network.example/withdrawals"
+    "#;
+    let (privet, clock) = built_from(&other, Storage::in_memory().unwrap(), &partner);
+    for _ in 0..100 {
+        let mut browser = Browser::default();
+        browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+        browser.withdraw(&privet, &["marketing"]).0.unwrap();
+    }
+    let report = block_on(privet.deliver_notifications()).unwrap();
+    assert_eq!((report.delivered, report.again + report.left), (100, 100));
+    assert!((1..=8).contains(&report.again), "{report:?}");
+    assert!(outbox(&privet).iter().all(|n| n.recipient == "network" || n.attempts <= 1));
+    // It is back: everything arrives, once.
+    *partner.down.lock().unwrap() = None;
+    clock.advance(Duration::from_secs(600));
+    assert_eq!(block_on(privet.deliver_notifications()).unwrap().delivered, 100);
+    clock.advance(DAY);
+    assert_eq!(block_on(privet.deliver_notifications()).unwrap(), DeliveryReport::default());
+}
+
+/// WDR-04: what was sent and could not be written down as sent is sent again under the same name, when its lease is over.
+#[test]
+fn wdr_04_what_was_not_written_down_is_sent_again_under_its_name() {
+    let partner = Partner::default();
+    let faulty = Arc::new(FaultyStore::new(MemoryStore::new()));
+    let mut storage = Storage::in_memory().unwrap();
+    storage.store = faulty.clone();
+    let (privet, clock) = built(storage, &partner);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    browser.withdraw(&privet, &[]).0.unwrap();
+    *partner.breaks.lock().unwrap() = Some(faulty.clone());
+    assert!(block_on(privet.deliver_notifications()).is_err());
+    faulty.fail(false);
+    assert_eq!(
+        block_on(privet.deliver_notifications()).unwrap(),
+        DeliveryReport::default(),
+        "its lease runs"
+    );
+    clock.advance(Duration::from_secs(300));
+    assert_eq!(block_on(privet.deliver_notifications()).unwrap().delivered, 1);
+    let sent = partner.got.lock().unwrap();
+    let id = |r: &DeliveryRequest| r.headers.iter().find(|(n, _)| *n == "webhook-id").unwrap().1.clone();
+    assert_eq!((sent.len(), id(&sent[0])), (2, id(&sent[1])));
+}
+
+/// WDR-04: while the installation's key changes, the recipient verifies with the secret that it has, and with the next one.
+#[test]
+fn wdr_04_a_change_of_keys_breaks_no_signature() {
+    let partner = Partner::default();
+    let mut storage = Storage::in_memory().unwrap();
+    let (before, _) = built(storage.clone(), &partner);
+    let scope = Scope::default();
+    let old = before.recipient_secret(&scope, "exchange").unwrap();
+    let mut browser = Browser::default();
+    browser.answer(&before, &Answer::AcceptAll).0.unwrap();
+    let record = browser.open(&before).0.consent().record().unwrap();
+    let subject = block_on(before.recipient_subject(&scope, record, "exchange")).unwrap().unwrap();
+    browser.withdraw(&before, &["marketing"]).0.unwrap();
+    storage.key_ring = KeyRing::generate().unwrap().with_previous(&storage.key_ring);
+    let (after, _) = built(storage, &partner);
+    let new = after.recipient_secret(&scope, "exchange").unwrap();
+    assert_ne!(old, new);
+    assert_eq!(block_on(after.deliver_notifications()).unwrap().delivered, 1);
+    assert_eq!(partner.bodies()[0]["data"]["subject"], subject, "the name outlives the key");
+    let sent = partner.got.lock().unwrap()[0].clone();
+    assert_eq!(
+        header(&sent, "webhook-signature"),
+        format!("{} {}", signed(&sent, &new), signed(&sent, &old))
+    );
+}
+
+/// WDR-04: where nothing can tell them, it waits to be seen, and is given up on in the end, so that it ends.
+#[test]
+fn wdr_04_without_a_channel_it_is_seen_and_ends() {
+    let clock = FakeClock::at(start());
+    let builder = Privet::builder(Catalogue::from_toml(&toml()).unwrap()).clock(clock.clone());
+    let privet = block_on(builder.build()).unwrap();
+    for _ in 0..20 {
+        let mut browser = Browser::default();
+        browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+        browser.withdraw(&privet, &[]).0.unwrap();
+    }
+    clock.advance(29 * DAY);
+    assert_eq!(block_on(privet.deliver_notifications()).unwrap(), DeliveryReport::default());
+    assert!(outbox(&privet).iter().all(|n| matches!(n.delivery, Delivery::Waiting { .. })));
+    clock.advance(DAY);
+    assert_eq!(block_on(privet.deliver_notifications()).unwrap().given_up, 20);
+    assert!(
+        outbox(&privet).iter().all(|n| n.problem.as_deref().is_some_and(|p| p.contains("recipient_channel")))
+    );
+    clock.advance(91 * DAY);
+    block_on(privet.sweep(privet.now())).unwrap();
+    assert_eq!(outbox(&privet), []);
+}
+
+/// WDR-04: `run` tells them, beside everything else.
+#[test]
+fn wdr_04_housekeeping_tells() {
+    let partner = Partner::default();
+    let (privet, _) = built(Storage::in_memory().unwrap(), &partner);
+    let mut browser = Browser::default();
+    browser.answer(&privet, &Answer::AcceptAll).0.unwrap();
+    browser.withdraw(&privet, &[]).0.unwrap();
+    let (asked, heard) = futures_channel::oneshot::channel();
+    *partner.heard.lock().unwrap() = Some(asked);
+    block_on(privet.clone().run(async { heard.await.unwrap() }));
+    assert!(matches!(outbox(&privet)[0].delivery, Delivery::Delivered { .. }));
 }
 
 /// WDR-04: a store that was down records the withdrawal later, and the recipient is told then, once.

@@ -105,7 +105,20 @@ fn problem(error: &Error) -> DeliveryProblem {
     }
 }
 
+/// What can be seen of an endpoint before its name is resolved, whatever the catalogue let pass: it is https, and nobody is
+/// sent a name and a password.
+fn check(endpoint: &str) -> Result<(), DeliveryProblem> {
+    let none = |why: &str| Err(DeliveryProblem::NotAllowed(why.to_owned()));
+    let Ok(uri) = endpoint.parse::<Uri>() else { return none("its URL is none") };
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("https"), Some(authority)) if authority.as_str().contains('@') => none("its URL has a user"),
+        (Some("https"), Some(_)) => Ok(()),
+        _ => none("it is not https"),
+    }
+}
+
 fn send(agent: &Agent, request: &DeliveryRequest) -> Result<(), DeliveryProblem> {
+    check(&request.endpoint)?;
     let headers = request.headers.iter();
     let post = headers.fold(agent.post(&request.endpoint), |post, (name, value)| post.header(*name, value));
     let answer = post.send(&request.body).map_err(|e| problem(&e))?;
@@ -129,9 +142,9 @@ impl RecipientChannel for HttpsChannel {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, mpsc};
 
     use privet::conformance::block_on;
     use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -159,6 +172,16 @@ mod tests {
         at: SocketAddr,
         root: Vec<u8>,
         got: Arc<Mutex<Vec<String>>>,
+        counted: mpsc::Receiver<usize>,
+    }
+
+    impl Recipient {
+        /// How many connections were made so far. Asked by a connection: they are taken one after the other, in the order
+        /// they were made, so that none is missed that is under way.
+        fn connections(&self) -> usize {
+            TcpStream::connect(self.at).unwrap().write_all(b"?").unwrap();
+            self.counted.recv().unwrap()
+        }
     }
 
     fn recipient(answer: &'static str) -> Recipient {
@@ -175,11 +198,17 @@ mod tests {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (at, got) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
-        let kept = got.clone();
+        let (kept, (count, counted)) = (got.clone(), mpsc::channel());
         std::thread::spawn(move || {
-            let config = Arc::new(config);
+            let (config, mut connections) = (Arc::new(config), 0);
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { continue };
+                let mut first = [0];
+                if stream.peek(&mut first).is_ok_and(|n| n == 1) && first == *b"?" {
+                    let _ = count.send(connections);
+                    continue;
+                }
+                connections += 1;
                 let mut tls = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
                 let (mut request, mut buffer) = (String::new(), [0; 4096]);
                 while !request.ends_with('}') {
@@ -194,7 +223,7 @@ mod tests {
                 let _ = tls.flush();
             }
         });
-        Recipient { at, root, got }
+        Recipient { at, root, got, counted }
     }
 
     fn channel(
@@ -228,7 +257,7 @@ mod tests {
         assert!(got.starts_with("POST /withdrawals?x=1 HTTP/1.1\r\n"), "{got}");
         assert!(got.contains("webhook-id: msg_1\r\n") && got.ends_with("{\"type\":\"consent.withdrawn\"}"));
         assert!(!got.to_lowercase().contains("cookie"));
-        assert_eq!(asked.load(Ordering::SeqCst), 1, "resolved once");
+        assert_eq!((asked.load(Ordering::SeqCst), partner.connections()), (1, 1), "resolved once");
     }
 
     /// WDR-04: what is no success is none: errors, and redirects, which are not followed.
@@ -250,7 +279,7 @@ mod tests {
             let (channel, asked) = channel(vec![partner.at], vec![partner.at], &partner.root);
             let told = block_on(channel.deliver(&request("https://partner.example/w")));
             assert_eq!(told, Err(DeliveryProblem::Status(status)));
-            assert_eq!((asked.load(Ordering::SeqCst), partner.got.lock().unwrap().len()), (1, 1), "{status}");
+            assert_eq!((asked.load(Ordering::SeqCst), partner.connections()), (1, 1), "{status}");
         }
     }
 
@@ -280,9 +309,17 @@ mod tests {
             let told = block_on(channel.deliver(&request("https://partner.example/w")));
             assert!(matches!(told, Err(DeliveryProblem::NotAllowed(_))), "{names:?}: {told:?}");
         }
-        let (channel_here, _) = channel(vec![listens], vec![listens], &partner.root);
+        let (channel_here, asked) = channel(vec![listens], vec![listens], &partner.root);
         let http = format!("http://127.0.0.1:{}/w", listens.port());
-        for endpoint in [http.as_str(), "ftp://partner.example/w", "partner.example", "", "https://"] {
+        for endpoint in [
+            http.as_str(),
+            "ftp://partner.example/w",
+            "partner.example",
+            "",
+            "https://",
+            "https://user@partner.example/w",
+            "https://partner.example:443@partner.example/w",
+        ] {
             let told = block_on(channel_here.deliver(&request(endpoint)));
             assert!(matches!(told, Err(DeliveryProblem::NotAllowed(_))), "{endpoint}: {told:?}");
         }
@@ -293,7 +330,7 @@ mod tests {
             assert!(told.is_err(), "{endpoint}: {told:?}");
             assert!(!matches!(told, Err(DeliveryProblem::Status(_))), "{endpoint}: {told:?}");
         }
-        assert_eq!(*partner.got.lock().unwrap(), [] as [String; 0]);
+        assert_eq!((asked.load(Ordering::SeqCst), partner.connections()), (0, 0));
         let stranger = recipient(OK);
         let (channel, _) = channel(vec![stranger.at], vec![stranger.at], &partner.root);
         let told = block_on(channel.deliver(&request("https://partner.example/w")));

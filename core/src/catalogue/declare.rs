@@ -493,7 +493,8 @@ impl RecipientDecl {
     }
 
     pusher! {
-        /// A field it may get. Others are left out (GDPR Art. 5(1)(c)).
+        /// A field it may get. Others are left out (GDPR Art. 5(1)(c)). `pseudonym` and `consent_subject` are made by
+        /// [`Forwarder`](crate::ip::Forwarder).
         field => fields
     }
 

@@ -106,6 +106,7 @@ macro_rules! store_tests {
             erasures_share_a_step
             notifications_come_with_what_is_taken_away
             notifications_are_sent_by_one_at_a_time
+            notifications_are_sent_in_turn
             notifications_end_when_they_are_settled
             counts_add_up
             counts_end

@@ -90,6 +90,24 @@ pub async fn notifications_are_sent_by_one_at_a_time(store: &dyn Store) {
     assert_eq!(find(one[0].id), (2, Delivery::GivenUp { at: at(101) }, Some("answered 410".to_owned())));
 }
 
+/// Rule 17: what is due the longest goes first, whichever tenant's it is: nobody waits behind another one's backlog.
+pub async fn notifications_are_sent_in_turn(store: &dyn Store) {
+    let (busy, quiet) = (scope("a", "s"), scope("z", "s"));
+    withdraw(store, Fixture::new(store, &busy), 3, (1..9).map(|n| notify(n, u64::MAX)).collect()).await;
+    withdraw(store, Fixture::new(store, &quiet), 2, vec![notify(11, u64::MAX)]).await;
+    withdraw(store, Fixture::new(store, &quiet), 4, vec![notify(12, u64::MAX)]).await;
+    let first = store.claim_notifications(at(10), at(50), 2).await.unwrap();
+    let tenants: Vec<_> = first.iter().map(|n| n.scope.tenant.as_str()).collect();
+    assert_eq!(tenants, ["z", "a"]);
+    // One that failed is due later than what has not been tried.
+    let later = Attempted::Again { due: at(9), problem: "answered 500".to_owned() };
+    assert!(store.settle_notification(&first[0], &later, at(8)).await.unwrap());
+    let rest = store.claim_notifications(at(10), at(50), 9).await.unwrap();
+    let ids: Vec<_> = rest.iter().map(|n| n.id.as_bytes()[0]).collect();
+    assert_eq!(ids.len(), 9);
+    assert_eq!(ids[7..], [12, 11]);
+}
+
 /// Rule 8: what is settled ends in time, what waits does not.
 pub async fn notifications_end_when_they_are_settled(store: &dyn Store) {
     let (here, there) = (scope("t", "s"), scope("u", "s"));

@@ -4,6 +4,11 @@
 //! [`ConsentRecord`] in the store, tied to the [`NoticeSnapshot`] that was shown. A plain refusal leaves no
 //! record: it would need an identifier before there is consent. It is [counted](ConsentCount), as are showings.
 //!
+//! A record that takes something away brings with it what recipients have to know (GDPR Art. 19): those that the catalogue
+//! gives a `withdrawal_endpoint` are told over a [`RecipientChannel`] until they have it, and it can be seen
+//! ([`Privet::notifications`](crate::Privet::notifications)) which were. Work that was queued on a consent asks
+//! [`Privet::if_granted`](crate::Privet::if_granted) when it runs.
+//!
 //! Which rules a visitor is under is a [`Regime`], data with a date and a source, chosen by the country they are likely in
 //! ([`Regimes`]). What a person decides who is signed in holds for their account
 //! ([`Privet::sign_in`](crate::Privet::sign_in)). Global Privacy Control ends what is sold or shared, whoever agreed

@@ -5,11 +5,14 @@ use serde_json::{Map, Value};
 use super::pseudonym::{Pseudonym, PseudonymScope, Pseudonymizer};
 use crate::catalogue::Recipient;
 use crate::contact::Posted;
-use crate::error::Result;
-use crate::visit::Visit;
+use crate::error::{Error, Result};
+use crate::visit::{ConsentCategory, Granted, Visit};
 
 /// The field that a pseudonym stands in, if the recipient may have one.
 const PSEUDONYM_FIELD: &str = "pseudonym";
+
+/// The field that the recipient's own name for a consent stands in, if it may have one.
+const CONSENT_FIELD: &str = "consent_subject";
 
 /// What leaves for a recipient is made here: only a recipient that the catalogue names, only the fields it is
 /// registered for, a pseudonym instead of the address, nothing of the visitor's headers unless listed.
@@ -56,7 +59,7 @@ impl Visit {
     /// Begins something that is to leave for a recipient.
     ///
     /// # Errors
-    /// [`Error::UnknownRecipient`](crate::Error::UnknownRecipient) when the catalogue does not name it.
+    /// [`Error::UnknownRecipient`] when the catalogue does not name it.
     pub fn forward_to(&self, recipient: &str) -> Result<Forwarder<'_>> {
         let recipient = self.catalogue().recipient(recipient)?.clone();
         Ok(Forwarder {
@@ -73,12 +76,37 @@ impl Forwarder<'_> {
     /// A field; left out unless the recipient is registered for it (GDPR Art. 5(1)(c), 25(2)).
     #[must_use]
     pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
-        if self.recipient.fields.iter().any(|f| f == name) && name != PSEUDONYM_FIELD {
+        if self.recipient.fields.iter().any(|f| f == name)
+            && ![PSEUDONYM_FIELD, CONSENT_FIELD].contains(&name)
+        {
             self.fields.insert(name.to_owned(), value.into());
         } else {
             self.left_out.push(name.to_owned());
         }
         self
+    }
+
+    /// The consent that it leaves on: in the field `consent_subject`, if the recipient is registered for it, stands what the
+    /// recipient knows this consent by, as [`Privet::recipient_subject`](crate::Privet::recipient_subject) has it. When
+    /// the visitor takes the consent back, the recipient is told so under the same name, and finds what it was given.
+    ///
+    /// # Errors
+    /// [`Error::NotGranted`] when the store does not have it any more, or it is another site's, [`Error::HeadSent`], or
+    /// what the store says.
+    pub async fn on<C: ConsentCategory>(mut self, granted: &Granted<C>) -> Result<Self> {
+        granted.proof()?;
+        let (scope, privet) = (self.visit.scope(), self.visit.privet());
+        if granted.scope() != scope || !privet.still_granted(scope, granted.record(), C::ID).await? {
+            return Err(Error::not_granted(C::ID));
+        }
+        if self.recipient.fields.iter().any(|f| f == CONSENT_FIELD) {
+            let subject = privet.recipient_subject(scope, granted.record(), &self.recipient.id).await?;
+            let subject = subject.ok_or_else(|| Error::not_granted(C::ID))?;
+            self.fields.insert(CONSENT_FIELD.to_owned(), Value::String(subject));
+        } else {
+            self.left_out.push(CONSENT_FIELD.to_owned());
+        }
+        Ok(self)
     }
 
     /// The headers of the visitor's request; all are left out but those that are listed.
@@ -100,7 +128,7 @@ impl Forwarder<'_> {
     /// goes.
     ///
     /// # Errors
-    /// [`Error::HeadSent`](crate::Error::HeadSent) when the address is gone already.
+    /// [`Error::HeadSent`] when the address is gone already.
     pub fn within(self, posted: &Posted) -> Result<Outbound> {
         let within = *posted.conversation.as_bytes();
         self.finish(&within, &posted.pseudonym_key)
@@ -109,7 +137,7 @@ impl Forwarder<'_> {
     /// What leaves, with a pseudonym that holds today: its key is destroyed after midnight, UTC.
     ///
     /// # Errors
-    /// [`Error::HeadSent`](crate::Error::HeadSent) when the address is gone already.
+    /// [`Error::HeadSent`] when the address is gone already.
     pub fn today(self) -> Result<Outbound> {
         let day = self.visit.now().day();
         let key = self.visit.privet().epoch_keys().with(day, |key| key.pseudonym.clone());

@@ -1,26 +1,36 @@
 //! Telling recipients of what a visitor took back (GDPR Art. 7(3), 19): from the store's outbox, until they have it.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use data_encoding::BASE64;
-use futures_util::future::join_all;
+use futures_timer::Delay;
+use futures_util::future::{Either, join_all, select};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
 use sha2::Sha256;
 
 use super::{Privet, SiteState};
+use crate::catalogue::CategoryCode;
 use crate::consent::{ConsentRecord, RecordId};
 use crate::error::{Error, Result};
 use crate::scope::{Scope, Tenant};
 use crate::store::{Attempted, NewNotification, Notification, NotificationId};
 
 /// So many are sent at once.
-const AT_ONCE: u32 = 8;
-/// Whoever claims a notification has so long to send it, before somebody else may.
-const LEASE: Duration = Duration::from_secs(120);
-/// After each failed try it is waited for so long, then daily.
+const AT_ONCE: usize = 8;
+/// So many are claimed at once, and sent one [`AT_ONCE`] after the other.
+const CLAIMED: u32 = 64;
+/// A channel has so long for one, whatever it does.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Whoever claims notifications has so long to send them, before somebody else may: longer than [`CLAIMED`] of them take
+/// if each takes all of [`PATIENCE`].
+const LEASE: Duration = Duration::from_secs(300);
+/// After each failed try it is waited for so long, or up to a quarter less; then daily.
 const PAUSES: [Duration; 6] = [
     Duration::from_secs(60),
     Duration::from_secs(5 * 60),
@@ -50,6 +60,16 @@ impl fmt::Display for DeliveryProblem {
             Self::NotAllowed(why) => write!(f, "not allowed: {why}"),
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
             Self::Status(status) => write!(f, "answered {status}"),
+        }
+    }
+}
+
+impl DeliveryProblem {
+    /// Whether the next notification would meet it too: it is not about what this one says.
+    fn is_of_the_recipient(&self) -> bool {
+        match self {
+            Self::NotAllowed(_) | Self::Unreachable(_) => true,
+            Self::Status(status) => *status >= 500 || *status == 429,
         }
     }
 }
@@ -103,6 +123,8 @@ pub struct DeliveryReport {
     pub delivered: u64,
     /// To be tried again.
     pub again: u64,
+    /// Not tried, because the same recipient did not answer to another one a moment before.
+    pub left: u64,
     /// Given up on.
     pub given_up: u64,
 }
@@ -169,14 +191,15 @@ impl Privet {
     }
 
     /// The secret that a recipient verifies notifications with, in the form of the Standard Webhooks specification. Give it
-    /// to the recipient, and to nobody else. It changes with the installation's key.
+    /// to the recipient, and to nobody else. It changes with the installation's key: as long as that ring has a previous
+    /// key, notifications carry a signature by each of both, so that the recipient can change over.
     ///
     /// # Errors
     /// [`Error::UnknownSite`] or [`Error::UnknownRecipient`].
     pub fn recipient_secret(&self, scope: &Scope, recipient: &str) -> Result<String> {
         self.catalogue(scope)?.recipient(recipient)?;
-        let secret = self.keys().recipient_secret(&scope.tenant, recipient);
-        Ok(format!("whsec_{}", BASE64.encode(secret.as_bytes())))
+        let secrets = self.keys().recipient_secrets(&scope.tenant, recipient);
+        Ok(format!("whsec_{}", BASE64.encode(secrets.current.as_bytes())))
     }
 
     /// Notifications of a tenant, the latest act first, after one that was given: for whoever may see them.
@@ -193,24 +216,42 @@ impl Privet {
     }
 
     /// Sends the notifications that are due; [`run`](Self::run) does it every few seconds, where a
-    /// [`recipient_channel`](crate::Builder::recipient_channel) is set.
+    /// [`recipient_channel`](crate::Builder::recipient_channel) is set. Each is sent by one process at a time, and again
+    /// only if the recipient has not acknowledged it, or the process ended before that was written down; then it has the
+    /// same `webhook-id`.
+    ///
+    /// Without a channel nobody is told. What nobody was told for a month is then given up on, so that it is seen, and
+    /// ends.
     ///
     /// # Errors
     /// What the store says. What was not settled is sent again.
     pub async fn deliver_notifications(&self) -> Result<DeliveryReport> {
         let mut report = DeliveryReport::default();
-        let Some(channel) = &self.0.channel else { return Ok(report) };
+        // A recipient that is down is not tried for each of its notifications, so that the others' do not wait for it.
+        // What is left of its own is due again when the lease ends.
+        let mut down: BTreeSet<(Tenant, String)> = BTreeSet::new();
         loop {
             let now = self.now();
-            let claimed = self.store().claim_notifications(now, now + LEASE, AT_ONCE).await?;
-            let last = claimed.len() < AT_ONCE as usize;
-            let tries = claimed.iter().map(|n| self.try_to_deliver(channel.as_ref(), n));
-            for (notification, outcome) in claimed.iter().zip(join_all(tries).await) {
-                self.store().settle_notification(notification, &outcome, self.now()).await?;
-                match outcome {
-                    Attempted::Delivered => report.delivered += 1,
-                    Attempted::Again { .. } => report.again += 1,
-                    Attempted::GivenUp { .. } => report.given_up += 1,
+            let due = if self.0.channel.is_some() { now } else { now - TRIED_FOR };
+            let mut claimed = self.store().claim_notifications(due, now + LEASE, CLAIMED).await?;
+            let last = claimed.len() < CLAIMED as usize;
+            while !claimed.is_empty() {
+                let before = claimed.len();
+                claimed.retain(|n| !down.contains(&whose(n)));
+                report.left += (before - claimed.len()) as u64;
+                let sending: Vec<_> = claimed.drain(..claimed.len().min(AT_ONCE)).collect();
+                let tried = join_all(sending.iter().map(|n| self.try_and_settle(n))).await;
+                // Each is settled that can be, before an error is told.
+                for (notification, tried) in sending.iter().zip(tried) {
+                    let Some((outcome, is_down)) = tried? else { continue };
+                    if is_down {
+                        down.insert(whose(notification));
+                    }
+                    match outcome {
+                        Attempted::Delivered => report.delivered += 1,
+                        Attempted::Again { .. } => report.again += 1,
+                        Attempted::GivenUp { .. } => report.given_up += 1,
+                    }
                 }
             }
             if last {
@@ -219,17 +260,25 @@ impl Privet {
         }
     }
 
-    async fn try_to_deliver(&self, channel: &dyn RecipientChannel, notification: &Notification) -> Attempted {
+    /// What became of it, and whether its recipient is down; nothing, if somebody else has settled it meanwhile.
+    async fn try_and_settle(&self, notification: &Notification) -> Result<Option<(Attempted, bool)>> {
+        let told = match (&self.0.channel, self.delivery_request(notification)) {
+            (None, _) => Err(DeliveryProblem::NotAllowed("there is no `recipient_channel`".to_owned())),
+            (Some(_), Err(error)) => Err(DeliveryProblem::NotAllowed(error.to_string())),
+            (Some(channel), Ok(request)) => in_time(channel.deliver(&request), PATIENCE).await,
+        };
+        let is_down =
+            self.0.channel.is_some() && told.as_ref().err().is_some_and(DeliveryProblem::is_of_the_recipient);
+        let outcome = self.outcome(notification, told);
+        let settled = self.store().settle_notification(notification, &outcome, self.now()).await?;
+        Ok(settled.then_some((outcome, is_down)))
+    }
+
+    fn outcome(&self, notification: &Notification, told: Result<(), DeliveryProblem>) -> Attempted {
         let (recipient, attempt) = (&notification.recipient, notification.attempts + 1);
-        let problem = match self.delivery_request(notification) {
-            Ok(request) => match channel.deliver(&request).await {
-                Ok(()) => {
-                    tracing::info!(recipient, attempt, "a recipient was told of a withdrawal");
-                    return Attempted::Delivered;
-                }
-                Err(problem) => problem,
-            },
-            Err(error) => DeliveryProblem::NotAllowed(error.to_string()),
+        let Err(problem) = told else {
+            tracing::info!(recipient, attempt, "a recipient was told of a withdrawal");
+            return Attempted::Delivered;
         };
         let now = self.now();
         let gone = problem == DeliveryProblem::Status(410);
@@ -244,15 +293,18 @@ impl Privet {
             return Attempted::GivenUp { problem };
         }
         tracing::warn!(recipient, attempt, problem, "a recipient could not be told of a withdrawal yet");
-        let pause = PAUSES[(notification.attempts as usize).min(PAUSES.len() - 1)];
-        Attempted::Again { due: now + pause, problem }
+        Attempted::Again { due: now + pause(notification), problem }
     }
 
     fn delivery_request(&self, n: &Notification) -> Result<DeliveryRequest> {
         let catalogue = self.catalogue(&n.scope)?;
         let endpoint = catalogue.recipient(&n.recipient)?.withdrawal_endpoint.clone();
         let endpoint = endpoint.ok_or_else(|| Error::UnknownRecipient { recipient: n.recipient.clone() })?;
-        let categories = catalogue.categories().iter().filter(|c| n.concerns(c.code)).map(|c| &c.id);
+        // One that is not in the catalogue any more has no name there; its code is never another one's.
+        let codes = (1..=64).filter_map(CategoryCode::new).filter(|code| n.concerns(*code));
+        let categories = codes.map(|code| {
+            catalogue.category_by_code(code).map_or_else(|| code.get().to_string(), |c| c.id.clone())
+        });
         let id = format!("msg_{}", n.id);
         let body = json!({
             "type": "consent.withdrawn",
@@ -266,17 +318,21 @@ impl Privet {
         })
         .to_string();
         let sent = (self.now().as_millis() / 1_000).to_string();
-        let secret = self.keys().recipient_secret(&n.scope.tenant, &n.recipient);
-        // An HMAC key of 32 bytes is always taken (RFC 2104).
-        let signature = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map(|mut mac| {
-            mac.update(format!("{id}.{sent}.{body}").as_bytes());
-            BASE64.encode(&mac.finalize().into_bytes())
-        });
+        // While the installation's key changes, each of both secrets verifies it.
+        let secrets = self.keys().recipient_secrets(&n.scope.tenant, &n.recipient);
+        let signed =
+            [Some(&secrets.current), secrets.previous.as_ref()].into_iter().flatten().filter_map(|secret| {
+                // An HMAC key of 32 bytes is always taken (RFC 2104).
+                let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+                mac.update(format!("{id}.{sent}.{body}").as_bytes());
+                Some(format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes())))
+            });
+        let signatures = signed.collect::<Vec<_>>().join(" ");
         let headers = vec![
             ("content-type", "application/json".to_owned()),
             ("webhook-id", id),
             ("webhook-timestamp", sent),
-            ("webhook-signature", format!("v1,{}", signature.unwrap_or_default())),
+            ("webhook-signature", signatures),
         ];
         Ok(DeliveryRequest::new(endpoint, body, headers))
     }
@@ -294,5 +350,46 @@ impl Privet {
         work: impl AsyncFnOnce() -> T,
     ) -> Result<Option<T>> {
         if self.still_granted(scope, record, category).await? { Ok(Some(work().await)) } else { Ok(None) }
+    }
+}
+
+fn whose(n: &Notification) -> (Tenant, String) {
+    (n.scope.tenant.clone(), n.recipient.clone())
+}
+
+/// What failed together is not tried again together: the pause is up to a quarter shorter, by the notification's own name.
+fn pause(n: &Notification) -> Duration {
+    let tried = n.attempts as usize;
+    let pause = PAUSES[tried.min(PAUSES.len() - 1)];
+    pause - pause * u32::from(n.id.as_bytes()[tried % 16]) / 1_024
+}
+
+/// A channel that never comes back is one that does not reach the recipient.
+async fn in_time(
+    deliver: impl Future<Output = Result<(), DeliveryProblem>>,
+    patience: Duration,
+) -> Result<(), DeliveryProblem> {
+    match select(pin!(deliver), Delay::new(patience)).await {
+        Either::Left((told, _)) => told,
+        Either::Right(_) => Err(DeliveryProblem::Unreachable("it did not answer in time".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_executor::block_on;
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_channel_that_hangs() {
+        let told = block_on(in_time(std::future::pending(), Duration::ZERO));
+        assert!(matches!(told, Err(DeliveryProblem::Unreachable(_))));
+        assert_eq!(block_on(in_time(async { Ok(()) }, Duration::ZERO)), Ok(()), "an answer in time counts");
+    }
+
+    #[test]
+    fn a_lease_outlasts_what_is_sent_under_it() {
+        assert!(PATIENCE * CLAIMED.div_ceil(AT_ONCE as u32) < LEASE);
     }
 }

@@ -40,7 +40,7 @@ impl Drop for Running<'_> {
 
 impl Privet {
     /// Does what has to be done beside the requests: writes buffered activity, sweeps what has expired, changes
-    /// the day's keys, records withdrawals that wait, anchors the chains of consent. Spawn it once. It ends after
+    /// the day's keys, records withdrawals that wait, tells recipients, anchors the chains of consent. Spawn it once. It ends after
     /// `shutdown`, with everything written; dropped before, it ends where it is, and may be spawned again.
     ///
     /// Nothing that fails ends it; it is logged and tried again.
@@ -135,7 +135,8 @@ impl Privet {
     async fn deliver_now_and_then(&self) {
         loop {
             self.logged("telling recipients", self.deliver_notifications().await.map(drop));
-            Delay::new(FLUSH_EVERY).await;
+            // Without a channel there is only to see what has waited for too long.
+            Delay::new(if self.0.channel.is_some() { FLUSH_EVERY } else { SWEEP_EVERY }).await;
         }
     }
 

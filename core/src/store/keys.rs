@@ -213,8 +213,12 @@ impl Keys {
     }
 
     /// What a recipient verifies notifications with.
-    pub(crate) fn recipient_secret(&self, tenant: &Tenant, recipient: &str) -> Secret {
-        self.wrapping.current.derive("recipient", &[tenant.as_str().as_bytes(), recipient.as_bytes()])
+    pub(crate) fn recipient_secrets(&self, tenant: &Tenant, recipient: &str) -> Derived {
+        let derive = |s: &Secret| s.derive("recipient", &[tenant.as_str().as_bytes(), recipient.as_bytes()]);
+        Derived {
+            current: derive(&self.wrapping.current),
+            previous: self.wrapping.previous.as_ref().map(derive),
+        }
     }
 
     /// The line of consent of an account, by the name that the app has for it.

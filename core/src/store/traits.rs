@@ -233,7 +233,8 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
 /// Notifications to recipients. They come into the store with the record that they tell of.
 #[async_trait]
 pub trait OutboxStore: fmt::Debug + Send + Sync {
-    /// Up to `max` notifications of every tenant that are due, for this caller alone until `until`.
+    /// Up to `max` notifications that are due, for this caller alone until `until`: those that are due the longest,
+    /// whichever tenant they are of.
     async fn claim_notifications(
         &self,
         now: Timestamp,

@@ -60,23 +60,26 @@ fn claim(c: &Connection, now: Timestamp, until: Timestamp, max: u32) -> UnitResu
     let mut tenants =
         c.prepare_cached("SELECT min(tenant) FROM outbox WHERE tenant > ?1 AND due IS NOT NULL")?;
     let mut ids = c.prepare_cached(
-        "SELECT id FROM outbox WHERE tenant = ?1 AND due <= ?2 AND (leased_until IS NULL OR leased_until <= ?2) ORDER BY due LIMIT ?3",
+        "SELECT due, id FROM outbox WHERE tenant = ?1 AND due <= ?2 AND (leased_until IS NULL OR leased_until <= ?2) ORDER BY due LIMIT ?3",
     )?;
+    // The longest due of each tenant, and of those the longest due: no tenant waits behind another one's backlog.
     let (mut due, mut last) = (Vec::new(), String::new());
-    while due.len() < max as usize
-        && let Some(tenant) = tenants.query_row([&last], |row| row.get::<_, Option<String>>(0))?
-    {
-        let left = i64::from(max) - due.len() as i64;
-        for id in ids.query_map(params![tenant, ms(now), left], |row| row.get::<_, [u8; 16]>(0))? {
-            due.push((tenant.clone(), id?));
+    while let Some(tenant) = tenants.query_row([&last], |row| row.get::<_, Option<String>>(0))? {
+        let of_tenant = ids.query_map(params![tenant, ms(now), max], |row| {
+            Ok((row.get::<_, i64>(0)?, tenant.clone(), row.get::<_, [u8; 16]>(1)?))
+        })?;
+        for one in of_tenant {
+            due.push(one?);
         }
+        due.sort_unstable();
+        due.truncate(max as usize);
         last = tenant;
     }
     let mut lease = c.prepare_cached(&format!(
         "UPDATE outbox SET leased_until = ?3 WHERE tenant = ?1 AND id = ?2 RETURNING {NOTIFICATION}"
     ))?;
     let mut claimed = Vec::with_capacity(due.len());
-    for (tenant, id) in due {
+    for (_, tenant, id) in due {
         claimed.push(lease.query_row(params![tenant, id, ms(until)], read)?);
     }
     Ok(claimed)

@@ -25,12 +25,21 @@ impl OutboxStore for MemoryStore {
         max: u32,
     ) -> Result<Vec<Notification>> {
         let mut tables = self.locked();
-        let due =
-            |p: &&mut Posted| matches!(p.notification.delivery, Delivery::Waiting { due } if due <= now);
         let free = |p: &&mut Posted| p.leased_until.is_none_or(|until| until <= now);
-        let claimed = tables.outbox.iter_mut().filter(due).filter(free).take(max as usize);
+        let mut claimed: Vec<_> = tables
+            .outbox
+            .iter_mut()
+            .filter(free)
+            .filter_map(|p| match p.notification.delivery {
+                Delivery::Waiting { due } if due <= now => Some((due, p)),
+                _ => None,
+            })
+            .collect();
+        claimed.sort_by_key(|(due, _)| *due);
+        claimed.truncate(max as usize);
         Ok(claimed
-            .map(|p| {
+            .into_iter()
+            .map(|(_, p)| {
                 p.leased_until = Some(until);
                 p.notification.clone()
             })
