@@ -9,7 +9,7 @@ use crate::consent::{Act, ConsentRecord, Method};
 use crate::error::{Error, Result};
 use crate::privet::Privet;
 use crate::scope::Scope;
-use crate::store::{ContactCursor, Erasing, ErasureCause, NewRecord};
+use crate::store::{ContactCursor, Erasing, ErasureCause};
 
 impl Privet {
     /// Contacts of a site by most recent activity, for whoever may see them: the caller has checked that.
@@ -67,12 +67,11 @@ impl Privet {
         latest: &ConsentRecord,
         now: Timestamp,
     ) -> Result<Vec<Erasing>> {
-        let code = crate::privet::contacts_code(self.site(scope)?);
-        let record = latest.refusing(code.bit(), Act::Revocation, Method::Server, now)?;
         let site = self.site(scope)?;
-        let notify = self.notifications_for(site, &record, Some(latest.id)).await?;
-        let new = NewRecord::new(record, Some(latest.id)).notifying(notify);
-        Ok(self.store().append_record(&new, code, Self::fence_until(now)).await?.erasing)
+        let code = crate::privet::contacts_code(site);
+        let record = latest.refusing(code.bit(), Act::Revocation, Method::Server, now)?;
+        // Asked for, it is erased, whatever else it could be kept on.
+        Ok(self.append_to_line(site, record, Some(latest.id), None).await?.erasing)
     }
 
     /// Erases one conversation with its messages.

@@ -6,7 +6,7 @@ use crate::catalogue::CategoryCode;
 use crate::consent::cookie::AccountState;
 use crate::consent::{Act, Choice, ConsentRecord, ConsentState, Decision, Kept, Method, RecordedDecision};
 use crate::error::{Error, Result};
-use crate::store::{NewRecord, SubjectDigest};
+use crate::store::SubjectDigest;
 use crate::visit::Visit;
 
 impl Privet {
@@ -39,10 +39,7 @@ impl Privet {
         let mut latest = self.store().line_head(&site.scope, line).await?;
         if let Some(objection) = self.objection_of(visit, line, latest.as_ref())? {
             let follows = latest.map(|r| r.id);
-            let notify = self.notifications_for(site, &objection, follows).await?;
-            let new = NewRecord::new(objection, follows).keeping(site.keeps).notifying(notify);
-            let fence_until = Self::fence_until(self.now());
-            let appended = self.store().append_record(&new, super::contacts_code(site), fence_until).await?;
+            let appended = self.append_to_line(site, objection, follows, site.keeps).await?;
             self.erase_now(&appended.erasing).await;
             latest = Some(appended.record);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::pending::PendingWithdrawal;
 use super::{Privet, SiteState};
-use crate::catalogue::{CategoryCode, Language, category_id};
+use crate::catalogue::{CategoryCode, Language, LegalBasis, category_id};
 use crate::clock::Timestamp;
 use crate::consent::cookie::{ContactCookie, last_day};
 use crate::consent::{
@@ -13,7 +13,7 @@ use crate::consent::{
 };
 use crate::contact::Removed;
 use crate::error::{Error, Result};
-use crate::store::{ErasureCause, Horizon, NewRecord, SubjectDigest};
+use crate::store::{AppendedRecord, ErasureCause, Horizon, NewRecord, SubjectDigest};
 use crate::visit::Visit;
 
 /// What a visitor answers to a notice.
@@ -312,12 +312,23 @@ impl Privet {
             gpc: facts.gpc,
             decisions: decisions(state),
         };
-        let notify = self.notifications_for(site, &record, follows).await?;
-        let new = NewRecord::new(record, follows).keeping(site.keeps).notifying(notify);
-        let fence_until = Self::fence_until(self.now());
-        let appended = self.store().append_record(&new, contacts_code(site), fence_until).await?;
+        let appended = self.append_to_line(site, record, follows, site.keeps).await?;
         let removed = self.erase_now(&appended.erasing).await;
         Ok((appended.record, removed))
+    }
+
+    /// Appends a record to its line, whoever acted, with what goes with it: whom to tell, and the contacts that it no
+    /// longer grants, which are erased unless they are kept on another basis.
+    pub(crate) async fn append_to_line(
+        &self,
+        site: &SiteState,
+        record: ConsentRecord,
+        follows: Option<RecordId>,
+        keeps: Option<LegalBasis>,
+    ) -> Result<AppendedRecord> {
+        let notify = self.notifications_for(site, &record, follows).await?;
+        let new = NewRecord::new(record, follows).keeping(keeps).notifying(notify);
+        self.store().append_record(&new, contacts_code(site), Self::fence_until(self.now())).await
     }
 
     /// An answer that cannot be recorded: what it takes away holds at once, what it would add does not.

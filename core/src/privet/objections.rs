@@ -8,7 +8,6 @@ use super::Privet;
 use crate::consent::{Act, Method, RecordId};
 use crate::error::Result;
 use crate::scope::Scope;
-use crate::store::NewRecord;
 
 /// More than these are not remembered: a signal that is not, is seen again with the next request.
 const MAX_HELD: usize = 10_000;
@@ -72,10 +71,7 @@ impl Privet {
             return Ok(());
         }
         let objection = latest.refusing(site.sales, Act::Objection, Method::Signal, now)?;
-        let notify = self.notifications_for(site, &objection, Some(latest.id)).await?;
-        let new = NewRecord::new(objection, Some(latest.id)).keeping(site.keeps).notifying(notify);
-        let appended =
-            self.store().append_record(&new, super::contacts_code(site), Self::fence_until(now)).await?;
+        let appended = self.append_to_line(site, objection, Some(latest.id), site.keeps).await?;
         self.erase_now(&appended.erasing).await;
         Ok(())
     }
