@@ -375,7 +375,7 @@ fn sign_in(privet: &Privet, browser: &mut Browser, account: &str) {
 
 fn sign_out(privet: &Privet, browser: &mut Browser) {
     let (visit, _) = browser.open(privet);
-    privet.sign_out(&visit).unwrap();
+    block_on(privet.sign_out(&visit)).unwrap();
     browser.close(&visit, Answered::new(303));
 }
 

@@ -177,7 +177,7 @@ fn on_axum(privet: &Privet) -> Router {
         Ok(StatusCode::NO_CONTENT)
     }
     async fn sign_out(consent: Consent) -> Result<StatusCode, Rejection> {
-        consent.visit().privet().sign_out(consent.visit())?;
+        consent.visit().privet().sign_out(consent.visit()).await?;
         Ok(StatusCode::NO_CONTENT)
     }
     Router::new()
@@ -221,7 +221,7 @@ fn on_actix_web(
         Ok(HttpResponse::NoContent().finish())
     }
     async fn sign_out(consent: Consent) -> Result<HttpResponse, Rejection> {
-        consent.visit().privet().sign_out(consent.visit())?;
+        consent.visit().privet().sign_out(consent.visit()).await?;
         Ok(HttpResponse::NoContent().finish())
     }
     App::new()

@@ -67,6 +67,8 @@ pub(crate) struct OwnCookies {
     pub(crate) names: OwnNames,
     pub(crate) domain: Option<String>,
     pub(crate) choice_life: Duration,
+    /// How long refusals are kept as objections; zero where everybody is asked anyway.
+    pub(crate) consent_life: Duration,
     pub(crate) accounts: bool,
 }
 
@@ -76,6 +78,7 @@ impl Default for OwnCookies {
             names: OwnNames::default(),
             domain: None,
             choice_life: Figure::ChoiceLife.built_in(),
+            consent_life: Duration::ZERO,
             accounts: false,
         }
     }

@@ -144,6 +144,7 @@ pub(super) struct OwnNeeds<'a> {
     pub(super) names: &'a OwnNames,
     pub(super) domain: Option<&'a str>,
     pub(super) choice_life: Duration,
+    pub(super) consent_life: Duration,
     pub(super) has_categories: bool,
     pub(super) has_activation: bool,
     pub(super) has_contacts: bool,
@@ -163,7 +164,8 @@ pub(super) fn service(needs: &OwnNeeds<'_>) -> Option<ServiceDecl> {
     own = LABEL.iter().fold(own, |s, (l, t)| s.label(l, *t));
     own = PURPOSE.iter().fold(own, |s, (l, t)| s.purpose(l, *t));
     if needs.has_categories {
-        own = own.entry(common(&needs.names.consent, &CONSENT).duration(life.clone()).trigger(Trigger::Gesture).gate(
+        let consent_life = format!("{} seconds", needs.consent_life.as_secs());
+        own = own.entry(common(&needs.names.consent, &CONSENT).duration(consent_life).trigger(Trigger::Gesture).gate(
             GateDecl::exempt(Exemption::ChoiceMemory, "Keeps the visitor's own choice; holds no identifier unless something was granted (CNIL, deliberation 2020-092)."),
         ));
     }

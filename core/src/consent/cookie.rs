@@ -26,14 +26,16 @@
 //! id, sorted (3 each) · tag (16).
 //!
 //! **Contact**, `__Host-privet-contact`, purpose `cookie/contact`: version `0x10` (1) · fence epoch (4) · last
-//! day of the choice, days since 1970 (2) · contact id (16) · tag (16).
+//! day of the choice, days since 1970 (2) · contact id (16) · tag (16). The tag of a contact that came to be while somebody
+//! was signed in is over these bytes and the keyed digest of their account (16), so that it is nothing to anybody else.
 //!
 //! **Account**, `__Host-privet-account`, purpose `cookie/account`: 1 if the person decided since they signed in, else 0
 //! (1) · keyed digest of the account (16) · the bytes of a consent cookie up to its tag, with the decisions of the
 //! account, which may be none · tag (16).
 //!
 //! What does not fit exactly, has another tag, stands twice in one request or is past its time counts as
-//! absent. A consent cookie of a later version than one's own also counts as absent, and is not overwritten.
+//! absent; of an account's choice past its time, and of a device's where refusals are kept as objections, what was refused
+//! is left. A consent cookie of a later version than one's own also counts as absent, and is not overwritten.
 
 use std::time::Duration;
 
@@ -74,6 +76,9 @@ pub(crate) struct CookieCodec {
     active: Mac,
     contact: Mac,
     account: Mac,
+    /// How long refusals are kept as objections after the choice has lapsed, from the decision on; zero where everybody is
+    /// asked anyway.
+    objections: Duration,
 }
 
 /// What a consent cookie turned out to be.
@@ -109,6 +114,8 @@ pub(crate) struct ContactCookie {
     pub(crate) id: ContactId,
     pub(crate) epoch: FenceEpoch,
     pub(crate) until: Day,
+    /// The line of the account that it came to be under: it is nothing while anybody else, or nobody, is signed in.
+    pub(crate) line: Option<SubjectDigest>,
 }
 
 fn service_mark(id: &str) -> [u8; 3] {
@@ -144,7 +151,14 @@ impl CookieCodec {
             active: mac("cookie/active"),
             contact: mac("cookie/contact"),
             account: mac("cookie/account"),
+            objections: Duration::ZERO,
         }
+    }
+
+    /// Keeps refusals as objections for so long.
+    pub(crate) fn keeping_objections(mut self, life: Duration) -> Self {
+        self.objections = life;
+        self
     }
 
     pub(crate) fn encode_consent(&self, state: &ConsentState) -> String {
@@ -160,7 +174,12 @@ impl CookieCodec {
         if body[0] & VERSION_MASK > VERSION {
             return ReadConsent::Newer;
         }
-        read_state(body, now, choice_life).map_or(ReadConsent::Absent, ReadConsent::State)
+        let state = read_state(body, now, choice_life).filter(|s| !s.lapsed || self.keeps_objections(s, now));
+        state.map_or(ReadConsent::Absent, ReadConsent::State)
+    }
+
+    fn keeps_objections(&self, lapsed: &ConsentState, now: Timestamp) -> bool {
+        lapsed.choices().next().is_some() && now < lapsed.day.start() + self.objections
     }
 
     pub(crate) fn encode_account(&self, account: &AccountState) -> String {
@@ -218,17 +237,32 @@ impl CookieCodec {
         bytes.extend(contact.epoch.get().to_be_bytes());
         bytes.extend(day_bytes(contact.until));
         bytes.extend(contact.id.as_bytes());
-        seal(&self.contact, bytes)
+        let tag = match &contact.line {
+            None => self.contact.tag(&[&bytes]),
+            Some(line) => self.contact.tag(&[&bytes, line.as_bytes()]),
+        };
+        bytes.extend(tag);
+        BASE64URL_NOPAD.encode(&bytes)
     }
 
-    pub(crate) fn decode_contact(&self, text: &[u8], now: Timestamp) -> Option<ContactCookie> {
+    /// `account` is the line of whoever is signed in.
+    pub(crate) fn decode_contact(
+        &self,
+        text: &[u8],
+        now: Timestamp,
+        account: Option<SubjectDigest>,
+    ) -> Option<ContactCookie> {
         let mut buffer = [0; MAX_BYTES];
-        let body: &[u8; 23] = open(&self.contact, text, &mut buffer)?.try_into().ok()?;
+        let (body, tag) = unsealed(text, &mut buffer)?;
+        let body: &[u8; 23] = body.try_into().ok()?;
+        let of_account =
+            |line: &SubjectDigest| self.contact.verify(&[&body[..], line.as_bytes()].concat(), tag);
+        let line = if self.contact.verify(body, tag) { None } else { Some(account.filter(of_account)?) };
         let &[version, e1, e2, e3, e4, d1, d2, ref id @ ..] = body;
         let until = read_day([d1, d2]);
         let id = ContactId::from_bytes(*id);
         let epoch = FenceEpoch::new(u32::from_be_bytes([e1, e2, e3, e4]));
-        (version == VERSION && now.day() <= until).then_some(ContactCookie { id, epoch, until })
+        (version == VERSION && now.day() <= until).then_some(ContactCookie { id, epoch, until, line })
     }
 }
 
@@ -245,6 +279,7 @@ fn write_state(bytes: &mut Vec<u8>, state: &ConsentState) {
     }
 }
 
+/// Past its time, what is left of it.
 fn read_state(body: &[u8], now: Timestamp, choice_life: Duration) -> Option<ConsentState> {
     let &[head, regime, d1, d2, ref rest @ ..] = body else { return None };
     if head & VERSION_MASK != VERSION || head & !(VERSION_MASK | HAS_RECORD | PENDING) != 0 {
@@ -270,8 +305,10 @@ fn read_state(body: &[u8], now: Timestamp, choice_life: Duration) -> Option<Cons
     // A grant without a record proves nothing; a record without a grant is an identifier for nothing.
     let sound = state.record.is_some() == (state.grants_something() || state.pending);
     // A day of grace into the future: instances around midnight.
-    let lives = now < state.day.start() + choice_life && state.day.number() <= now.day().number() + 1;
-    (rest.is_empty() && sound && lives).then_some(state)
+    if !rest.is_empty() || !sound || state.day.number() > now.day().number() + 1 {
+        return None;
+    }
+    Some(if now < state.day.start() + choice_life { state } else { state.lapsed() })
 }
 
 /// The last day on which something holds that lapses at an instant.
@@ -293,13 +330,18 @@ fn seal(key: &Mac, mut bytes: Vec<u8>) -> String {
     BASE64URL_NOPAD.encode(&bytes)
 }
 
-fn open<'b>(key: &Mac, text: &[u8], buffer: &'b mut [u8; MAX_BYTES]) -> Option<&'b [u8]> {
+/// The bytes and the tag of a cookie, of which nobody has looked at yet whether they belong together.
+fn unsealed<'b>(text: &[u8], buffer: &'b mut [u8; MAX_BYTES]) -> Option<(&'b [u8], &'b [u8])> {
     if text.len() > MAX_TEXT {
         return None;
     }
     let len = BASE64URL_NOPAD.decode_len(text.len()).ok().filter(|n| *n <= MAX_BYTES && *n > TAG_LEN)?;
     BASE64URL_NOPAD.decode_mut(text, &mut buffer[..len]).ok()?;
-    let (body, tag) = buffer[..len].split_at(len - TAG_LEN);
+    Some(buffer[..len].split_at(len - TAG_LEN))
+}
+
+fn open<'b>(key: &Mac, text: &[u8], buffer: &'b mut [u8; MAX_BYTES]) -> Option<&'b [u8]> {
+    let (body, tag) = unsealed(text, buffer)?;
     key.verify(body, tag).then_some(body)
 }
 

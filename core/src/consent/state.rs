@@ -73,12 +73,14 @@ pub struct ConsentState {
     pub(crate) record: Option<RecordId>,
     /// A withdrawal took effect here and is not recorded yet.
     pub(crate) pending: bool,
+    /// Past its time: nothing is decided any more, but what was refused is done nowhere without asking.
+    pub(crate) lapsed: bool,
     choices: [Option<Choice>; MAX_CATEGORIES],
 }
 
 impl ConsentState {
     pub(crate) fn new(regime: Regime, day: Day) -> Self {
-        Self { regime, day, record: None, pending: false, choices: [None; MAX_CATEGORIES] }
+        Self { regime, day, record: None, pending: false, lapsed: false, choices: [None; MAX_CATEGORIES] }
     }
 
     /// Puts a choice in its place; false when there is no room, which the catalogue's limit rules out.
@@ -113,6 +115,15 @@ impl ConsentState {
         self.choices().any(|c| c.kept.is_granted())
     }
 
+    /// What is left when the time of a choice is over: the refusals, as objections.
+    pub(crate) fn lapsed(&self) -> Self {
+        let mut left = Self { lapsed: true, ..Self::new(self.regime, self.day) };
+        for choice in self.choices().filter(|c| c.kept == Kept::Refused) {
+            left.set(*choice);
+        }
+        left
+    }
+
     /// The same decisions with another record behind them.
     pub(crate) fn standing_on(mut self, record: Option<RecordId>) -> Self {
         self.record = record;
@@ -137,7 +148,7 @@ impl ConsentState {
     /// The same state with some categories refused. Its day stays: what is still granted is not renewed by a
     /// withdrawal. When nothing remains granted it is a plain refusal of `today`.
     pub(crate) fn withdrawing(&self, codes: u64, today: Day) -> Self {
-        let mut state = self.clone();
+        let mut state = Self { lapsed: false, ..self.clone() };
         for choice in state.choices.iter_mut().flatten() {
             if codes & choice.code.bit() != 0 {
                 choice.kept = Kept::Refused;
@@ -210,6 +221,9 @@ impl Decided {
             let bit = choice.code.bit();
             if choice.kept == Kept::Refused {
                 decided.objected |= bit;
+            }
+            if state.lapsed {
+                continue;
             }
             if !site.stands_for(category, choice.fingerprint) {
                 continue;

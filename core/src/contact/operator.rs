@@ -5,7 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use super::id::{ContactId, ConversationId};
 use super::model::{Contact, ContactPage, PageRequest, Removed};
 use crate::clock::Timestamp;
-use crate::consent::{Act, ConsentRecord, Method};
+use crate::consent::{Act, ConsentRecord, Decision, Method};
 use crate::error::{Error, Result};
 use crate::privet::Privet;
 use crate::scope::Scope;
@@ -48,9 +48,13 @@ impl Privet {
         let now = self.now();
         let contact = self.contact(scope, id).await?;
         self.touches().forget(scope, id);
-        let mut erasing = match self.store().latest_record(scope, contact.consent).await? {
-            Some(latest) => self.revoke_contacts(scope, &latest, now).await?,
-            None => Vec::new(),
+        let latest = self.store().latest_record(scope, contact.consent).await?;
+        let (mut erasing, refusals) = match latest {
+            Some(latest) => {
+                let refusals = self.refusals_of_account(scope, &latest, now).await?;
+                (self.revoke_contacts(scope, &latest, now).await?, refusals)
+            }
+            None => (Vec::new(), None),
         };
         // The record marks every contact of its line; one without a record is marked here.
         erasing.extend(
@@ -58,7 +62,32 @@ impl Privet {
                 .begin_contact_erasure(scope, id, ErasureCause::Request, Self::fence_until(now))
                 .await?,
         );
-        self.erase(&erasing).await
+        let removed = self.erase(&erasing).await?;
+        if let Some(refusals) = refusals {
+            // Cut from its records, the account would have forgotten what it refused.
+            let site = self.site(scope)?;
+            self.append_to_line(site, refusals, None, None).await?;
+        }
+        Ok(removed)
+    }
+
+    /// What an account goes on refusing when its records are cut from its person; a device keeps its refusals itself.
+    async fn refusals_of_account(
+        &self,
+        scope: &Scope,
+        latest: &ConsentRecord,
+        now: Timestamp,
+    ) -> Result<Option<ConsentRecord>> {
+        let line = self.store().line(scope, latest.id).await?;
+        let Some(first) = line.first() else { return Ok(None) };
+        let of_device = self.keys().line_digest(&scope.tenant, first.id.as_bytes()).await?;
+        if of_device == latest.subject {
+            return Ok(None);
+        }
+        let mut refusals = latest.refusing(0, Act::Refusal, Method::Server, now)?;
+        refusals.decisions.retain(|d| d.decision == Decision::Refused);
+        refusals.until = now;
+        Ok((!refusals.decisions.is_empty()).then_some(refusals))
     }
 
     async fn revoke_contacts(

@@ -150,7 +150,12 @@ impl Visitor {
         let contact = privet.store().open_contact(&proof, &contact).await?;
         // The cookie ends with the choice.
         let until = last_day(contact.consent_until);
-        visit.set_contact(ContactCookie { id: contact.id, epoch: contact.epoch, until });
+        visit.set_contact(ContactCookie {
+            id: contact.id,
+            epoch: contact.epoch,
+            until,
+            line: visit.contacts_line(),
+        });
         Ok(contact)
     }
 
@@ -255,10 +260,18 @@ impl Visitor {
     pub(crate) async fn whole_conversations(&self) -> Result<Vec<(Conversation, Vec<Message>)>> {
         let visit = &self.visit;
         let privet = visit.privet();
-        let Some(owner) = self.owner().await? else { return Ok(Vec::new()) };
+        let mut owners: Vec<_> = visit.contact().map(|c| Owner::Contact(c.id)).into_iter().collect();
+        if let Some(session) = visit.session() {
+            let digest = privet.keys().session_digest(&visit.scope().tenant, session).await?;
+            owners.push(Owner::Session(digest));
+        }
         let horizon = privet.horizon(&visit.scope().tenant, visit.now()).await?;
-        let mut all = Vec::new();
-        let conversations = privet.store().conversations(visit.scope(), owner, u16::MAX, &horizon).await?;
+        let (mut all, mut conversations) = (Vec::new(), Vec::new());
+        for owner in owners {
+            conversations
+                .extend(privet.store().conversations(visit.scope(), owner, u16::MAX, &horizon).await?);
+        }
+        conversations.sort_by_key(|c| std::cmp::Reverse(c.last_message));
         for conversation in conversations.into_iter().rev() {
             let (mut messages, mut after) = (Vec::new(), 0);
             loop {

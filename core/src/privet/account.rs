@@ -36,6 +36,9 @@ impl Privet {
             ));
         }
         let line = self.keys().account_digest(&site.scope, account).await?;
+        if let Some(state) = self.record_pending_of_account(&site.scope, line).await {
+            return visit.keep_account(Some(AccountState { line, decided: false, state }));
+        }
         let mut latest = self.store().line_head(&site.scope, line).await?;
         if let Some(objection) = self.objection_of(visit, line, latest.as_ref())? {
             let follows = latest.map(|r| r.id);
@@ -47,11 +50,17 @@ impl Privet {
         visit.keep_account(Some(AccountState { line, decided: false, state }))
     }
 
-    /// Ends what [`sign_in`](Self::sign_in) began: the device's own choice holds again.
+    /// Ends what [`sign_in`](Self::sign_in) began: the device's own choice holds again. A withdrawal of the account that
+    /// waits to be recorded is recorded first. What was said under a contact of the device itself stays the device's, and can
+    /// be read on it again.
     ///
     /// # Errors
-    /// [`Error::HeadSent`].
-    pub fn sign_out(&self, visit: &Visit) -> Result<()> {
+    /// [`Error::HeadSent`], or what the store says about a withdrawal that waits: then its cookie stays, and with it what the
+    /// person took back.
+    pub async fn sign_out(&self, visit: &Visit) -> Result<()> {
+        if visit.signed_in() && visit.is_pending() {
+            self.record_pending_of(visit).await?;
+        }
         visit.keep_account(None)
     }
 
@@ -74,8 +83,8 @@ impl Privet {
             return Ok(Some(empty));
         };
         let sold = |c: CategoryCode| site.sales & c.bit() != 0;
-        if latest.gpc || !latest.decisions.iter().any(|d| sold(d.category) && latest.grants(d.category, now))
-        {
+        let in_spite = latest.gpc && latest.act == Act::Grant;
+        if in_spite || !latest.decisions.iter().any(|d| sold(d.category) && latest.grants(d.category, now)) {
             return Ok(None);
         }
         latest.refusing(site.sales, Act::Objection, Method::Signal, now).map(Some)
@@ -90,10 +99,8 @@ fn kept_state(site: &SiteState, latest: Option<&ConsentRecord>, visit: &Visit) -
     let grants = record.decisions.iter().any(|d| record.grants(d.category, now));
     let lapsed = record.decisions.iter().any(|d| d.decision == Decision::Granted) && !grants;
     // A refusal is kept as long as a yes.
-    let day = if grants { (record.until - site.choice_life).day() } else { record.at.day() };
-    if lapsed || now >= day.start() + site.choice_life {
-        return empty();
-    }
+    let day = if grants { (record.until - site.choice_life).day().min(now.day()) } else { record.at.day() };
+    let lapsed = lapsed || now >= day.start() + site.choice_life;
     let mut state = ConsentState::new(record.regime, day);
     for d in &record.decisions {
         let despite = record.gpc && record.act == Act::Grant && site.sales & d.category.bit() != 0;
@@ -106,5 +113,10 @@ fn kept_state(site: &SiteState, latest: Option<&ConsentRecord>, visit: &Visit) -
         state.set(Choice { code: d.category, kept, fingerprint: d.fingerprint });
     }
     state.record = state.grants_something().then_some(record.id);
+    if lapsed {
+        // Whoever objected is not taken for somebody who was never asked, however long ago that was.
+        state.day = (now - site.choice_life).day();
+        state = state.lapsed();
+    }
     state
 }

@@ -86,10 +86,12 @@ impl Privet {
         if visit.brought_newer_cookie() {
             return Err(Error::Conflict { what: "the device's decision" });
         }
-        let Some(token) = site.current_token(token, visit.regime(), visit.now()) else {
-            return Ok(Decided::StaleNotice);
-        };
         let wanted = self.wanted(visit, answer)?;
+        // A no counts from wherever its form comes; a yes is a yes to the notice of the visitor's own regime.
+        let token = match site.current_token(token, visit.now()) {
+            Some(token) if token.regime == visit.regime() || !wanted.grants_something() => token,
+            _ => return Ok(Decided::StaleNotice),
+        };
         if site.catalogue.categories().is_empty() {
             // Nothing is asked, so there is nothing to remember, and the statement names no cookie for it.
             return Ok(Decided::Done(Withdrawn::default()));
@@ -106,7 +108,9 @@ impl Privet {
         if nothing_held && (!visit.signed_in() || before.pending) {
             return self.refuse_on_device(visit, wanted, &before, token.notice).map(Decided::Done);
         }
-        let adds = granted_mask(&wanted) & !visit.standing().granted;
+        // Of an account, what the device alone granted before is new.
+        let held = if visit.signed_in() { granted_mask(&before) } else { u64::MAX };
+        let adds = granted_mask(&wanted) & !(visit.standing().granted & held);
         let withdrawn = granted_mask(&before) & !granted_mask(&wanted);
         let act = if wanted.grants_something() && (adds != 0 || withdrawn == 0) {
             Act::Grant
@@ -311,6 +315,11 @@ impl Privet {
             gesture: facts.provenance.gesture,
             gpc: facts.gpc,
             decisions: decisions(state),
+        };
+        // What another device of the account recorded meanwhile, this one's cookie does not know.
+        let follows = match (follows, facts.account) {
+            (None, Some(line)) => self.store().line_head(&site.scope, line).await?.map(|r| r.id),
+            (follows, _) => follows,
         };
         let appended = self.append_to_line(site, record, follows, site.keeps).await?;
         let removed = self.erase_now(&appended.erasing).await;

@@ -83,6 +83,12 @@ impl Held {
         }
     }
 
+    fn of_account(&self, scope: &Scope, line: SubjectDigest) -> Option<(u64, PendingWithdrawal)> {
+        let mut held = self.queue.iter().rev();
+        let (number, found) = held.find(|(_, w)| w.account == Some(line) && w.scope == *scope)?;
+        Some((*number, found.clone()))
+    }
+
     fn of_line(&self, follows: RecordId) -> Option<(u64, PendingWithdrawal)> {
         let number = *self.of_line.get(&follows)?;
         Some((number, self.queue.get(&number)?.clone()))
@@ -141,6 +147,26 @@ impl Privet {
         self.0.pending.locked(|held| held.settle(number, withdrawal.follows, record));
         self.settle_pending(visit);
         Ok(())
+    }
+
+    /// Records the withdrawal of an account that waits here, before its choice is read. Where the store does not take it, what
+    /// the person took back holds all the same.
+    pub(super) async fn record_pending_of_account(
+        &self,
+        scope: &Scope,
+        line: SubjectDigest,
+    ) -> Option<ConsentState> {
+        let (number, withdrawal) = self.0.pending.locked(|held| held.of_account(scope, line))?;
+        match self.record_withdrawal(&withdrawal).await {
+            Ok(record) => {
+                self.0.pending.locked(|held| held.settle(number, withdrawal.follows, record));
+                None
+            }
+            Err(error) => {
+                tracing::error!("a withdrawal that waits cannot be recorded: {error}");
+                Some(withdrawal.state)
+            }
+        }
     }
 
     /// How many withdrawals wait to be recorded.

@@ -1,6 +1,6 @@
 //! What consent can be shown by: the visitor's receipt, and a chain of records that is whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::PoisonError;
@@ -97,16 +97,14 @@ impl Privet {
     /// What the store or the ledger says.
     pub async fn verify_consent(&self, tenant: &Tenant) -> Result<ChainReport> {
         let purged_before = self.horizon(tenant, self.now()).await?.records;
-        let anchors: BTreeMap<u64, ChainLink> = self
-            .ledger()
-            .entries()
-            .await?
-            .into_iter()
-            .filter_map(|entry| match entry {
-                LedgerEntry::Head { tenant: of, link, .. } if of == *tenant => Some((link.seq, link)),
-                _ => None,
-            })
-            .collect();
+        let mut anchors: BTreeMap<u64, ChainLink> = BTreeMap::new();
+        let mut anchored_twice = BTreeSet::new();
+        for entry in self.ledger().entries().await? {
+            let LedgerEntry::Head { tenant: of, link, .. } = entry else { continue };
+            if of == *tenant && *anchors.entry(link.seq).or_insert(link) != link {
+                anchored_twice.insert(link.seq);
+            }
+        }
         let anchored = anchors.last_key_value().map_or(0, |(seq, _)| *seq);
         let mut report = ChainReport { anchored, ..ChainReport::default() };
         loop {
@@ -119,7 +117,9 @@ impl Privet {
                     Some(Damage::LinkMissing)
                 } else if link.hash != link.hash_after(before.as_ref(), tenant) {
                     Some(Damage::LinkChanged)
-                } else if anchors.get(&link.seq).is_some_and(|anchor| *anchor != link) {
+                } else if anchored_twice.contains(&link.seq)
+                    || anchors.get(&link.seq).is_some_and(|anchor| *anchor != link)
+                {
                     Some(Damage::Rewritten)
                 } else {
                     match record {

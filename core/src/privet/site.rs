@@ -44,6 +44,8 @@ pub(crate) struct SiteState {
     /// The basis on which contacts are kept when their consent is withdrawn; none where they are erased.
     pub(crate) keeps: Option<LegalBasis>,
     pub(crate) choice_life: Duration,
+    /// How long the device's cookie lives: longer than the choice, where a refusal is kept as an objection.
+    pub(crate) consent_life: Duration,
     pub(crate) codec: CookieCodec,
     pub(crate) token_key: TokenKey,
     pub(crate) notices: Vec<SiteNotice>,
@@ -80,7 +82,8 @@ impl SiteState {
             sales: catalogue.sales(),
             allowable: catalogue.allowable(),
             categories: catalogue.all_codes(),
-            codec: CookieCodec::new(keys, &scope),
+            codec: CookieCodec::new(keys, &scope).keeping_objections(own.consent_life),
+            consent_life: own.consent_life.max(own.choice_life),
             token_key: TokenKey::new(keys, &scope),
             scope,
             catalogue,
@@ -132,8 +135,8 @@ impl SiteState {
     }
 
     /// The token of a form; none when it stands for something else than is asked today.
-    pub(crate) fn current_token(&self, text: &str, regime: Regime, now: Timestamp) -> Option<NoticeToken> {
-        self.token_key.decode(text, now).filter(|t| t.material == self.material() && t.regime == regime)
+    pub(crate) fn current_token(&self, text: &str, now: Timestamp) -> Option<NoticeToken> {
+        self.token_key.decode(text, now).filter(|t| t.material == self.material())
     }
 }
 

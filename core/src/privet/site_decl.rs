@@ -105,6 +105,7 @@ impl SiteDecl {
             names: OwnNames::new(prefix, self.tag.as_deref()),
             domain: self.shared_domain.clone(),
             choice_life: self.choice_life.unwrap_or(figures.get(Figure::ChoiceLife)),
+            consent_life: if self.regimes.is_opt_in() { Duration::ZERO } else { MAX_COOKIE_LIFE },
             accounts: self.accounts,
         }
     }

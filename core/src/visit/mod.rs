@@ -34,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::ip::{ClientIp, Country};
 use crate::privet::{Privet, SiteState};
 use crate::scope::Scope;
+use crate::store::SubjectDigest;
 
 const CONSENT_READ: u8 = 1;
 const BANNER_SHOWN: u8 = 2;
@@ -284,17 +285,29 @@ impl Visit {
         Standing::of_both(device, account.as_deref(), &self.0.site, self.0.regime, self.0.gpc)
     }
 
-    /// The record that a granted category stands on: the account's, where the account grants it.
+    /// The record that a granted category stands on: the account's, where the account grants it. A contact is the
+    /// device's, as long as the device itself grants it.
     pub(crate) fn record_of(&self, code: CategoryCode) -> Option<RecordId> {
-        let grants = |s: &ConsentState| s.choices().any(|c| c.code == code && c.kept.is_granted());
         let (account, device) = (self.account().map(|a| a.state), self.device_state());
-        let states = if code == crate::privet::contacts_code(&self.0.site) {
-            // A contact is the device's, as long as the device itself grants it.
-            [device, account]
-        } else {
-            [account, device]
-        };
-        states.into_iter().flatten().find(grants).and_then(|s| s.record)
+        let of_device = code == crate::privet::contacts_code(&self.0.site);
+        let states = if of_device { [device, account] } else { [account, device] };
+        states.into_iter().flatten().find(|s| self.grants_today(s, code)).and_then(|s| s.record)
+    }
+
+    /// The account that contacts stand on in this visit; none where it is the device itself.
+    pub(crate) fn contacts_line(&self) -> Option<SubjectDigest> {
+        let contacts = crate::privet::contacts_code(&self.0.site);
+        let of_device = self.device_state().is_some_and(|s| self.grants_today(&s, contacts));
+        self.account().filter(|_| !of_device).map(|a| a.line)
+    }
+
+    /// Whether a state grants what is done today, under the visitor's regime.
+    fn grants_today(&self, state: &ConsentState, code: CategoryCode) -> bool {
+        let counts = state.regime == self.0.regime || state.regime != Regime::OptOut;
+        counts
+            && state.choices().any(|c| {
+                c.code == code && c.kept.is_granted() && self.0.site.stands_for_code(code, c.fingerprint)
+            })
     }
 
     pub(crate) fn brought_newer_cookie(&self) -> bool {
@@ -363,7 +376,8 @@ impl Visit {
             Some(ContactChange::Expire) => None,
             None => self.0.contact,
         };
-        brought.filter(|_| granted)
+        // Somebody else's, who was signed in here, is nobody's.
+        brought.filter(|contact| granted && contact.line == self.contacts_line())
     }
 
     pub(crate) fn set_contact(&self, contact: ContactCookie) {

@@ -267,6 +267,8 @@ impl Brought {
         let decided = state.as_ref();
         let account = cookies.account.value();
         let account = account.and_then(|v| codec.decode_account(v, now, site.choice_life)).map(Box::new);
+        let line = account.as_ref().map(|a| a.line);
+        let contact = cookies.contact.value().and_then(|v| codec.decode_contact(v, now, line));
         let standing = |regime| Standing::of_both(decided, account.as_deref(), site, regime, gpc);
         let regime = site.one_regime.or_else(|| {
             // Where everything is decided, and was asked first, the regime of the decision stands: no look-up.
@@ -288,7 +290,7 @@ impl Brought {
             account,
             state,
             session: cookies.active.value().and_then(|v| codec.decode_active(v, now)),
-            contact: cookies.contact.value().and_then(|v| codec.decode_contact(v, now)),
+            contact,
         }
     }
 }

@@ -160,12 +160,19 @@ impl Visit {
         let mut lines: Vec<_> =
             set.into_iter().filter(|(c, _)| standing.granted & c.bit() != 0).map(|(_, line)| line).collect();
         if let Some(state) = &live.decided {
-            let life = (state.day.start() + site.choice_life).since(self.0.now);
+            let kept = if state.choices().any(|c| c.kept == Kept::Refused) {
+                site.consent_life
+            } else {
+                site.choice_life
+            };
+            let life = (state.day.start() + kept).since(self.0.now);
             lines.push(self.own_cookie(&site.names.consent, site.codec.encode_consent(state), Some(life)));
         }
         match &live.account {
             Some(Some(account)) => {
-                lines.push(self.own_cookie(&site.names.account, site.codec.encode_account(account), None));
+                // A withdrawal that waits outlives the browser's session: the device carries it until it is recorded.
+                let life = account.state.pending.then_some(site.choice_life);
+                lines.push(self.own_cookie(&site.names.account, site.codec.encode_account(account), life));
             }
             Some(None) => lines.extend(self.own_expiries(&site.names.account)),
             None => {}
@@ -270,21 +277,22 @@ impl Visit {
             said = true;
             kept.extend(members(line).filter(|d| !is_about_sharing(d)));
         });
-        if kept.iter().any(|d| d.eq_ignore_ascii_case(b"no-store")) {
-            return;
-        }
+        let nowhere = kept.iter().any(|d| d.eq_ignore_ascii_case(b"no-store"));
         let control = if kept.is_empty() {
             Cow::Borrowed(b"private".as_slice())
         } else {
             kept.insert(0, b"private");
             Cow::Owned(kept.join(b", ".as_slice()))
         };
-        if said {
-            head.remove(ResponseHeader::CacheControl);
-        }
         // They would go before it.
         head.remove(ResponseHeader::CdnCacheControl);
         head.remove(ResponseHeader::SurrogateControl);
+        if nowhere {
+            return;
+        }
+        if said {
+            head.remove(ResponseHeader::CacheControl);
+        }
         head.append(ResponseHeader::CacheControl, control);
     }
 
@@ -301,27 +309,31 @@ impl Visit {
     }
 
     fn note_touch(&self, head: &dyn ResponseHead) {
+        self.note_objection();
         if self.0.contact.is_some()
             && head.status() < 500
             && let Some(contact) = self.contact()
         {
             self.0.privet.touches().note(self.scope(), contact.id, contact.epoch, self.0.now);
-            self.note_objection();
         }
     }
 }
 
 impl Visit {
-    /// A contact's browser sends Global Privacy Control, and something that it switches off was granted before.
+    /// The browser of a contact, or of somebody who is signed in, sends Global Privacy Control, and something that it
+    /// switches off was granted before.
     fn note_objection(&self) {
         let sales = self.site().sales;
         if !self.0.gpc || sales == 0 {
             return;
         }
-        let Some(state) = self.device_state() else { return };
-        let sold = state.choices().any(|c| c.kept == Kept::Granted && c.code.bit() & sales != 0);
-        if let (true, Some(record)) = (sold, state.record) {
-            self.0.privet.note_objection(self.scope(), record);
+        let of_contact = if self.0.contact.is_some() { self.device_state() } else { None };
+        let of_account = self.account().map(|a| a.state);
+        for state in [of_contact, of_account].into_iter().flatten() {
+            let sold = state.choices().any(|c| c.kept == Kept::Granted && c.code.bit() & sales != 0);
+            if let (true, Some(record)) = (sold, state.record) {
+                self.0.privet.note_objection(self.scope(), record);
+            }
         }
     }
 }

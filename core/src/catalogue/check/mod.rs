@@ -167,6 +167,7 @@ impl<'a> Check<'a> {
             names: &own.names,
             domain: own.domain.as_deref(),
             choice_life: own.choice_life,
+            consent_life: own.consent_life.max(own.choice_life),
             has_categories: !categories.is_empty(),
             has_activation: services.iter().any(|s| {
                 !s.activated_by.is_empty()

@@ -128,8 +128,9 @@ fn published_vectors() {
         let account = AccountState { line, decided: v.decided, state };
         assert_eq!(codec.encode_account(&account), v.value);
         let now = day(v.day).start();
-        assert_eq!(codec.decode_account(v.value.as_bytes(), now, LIFE), Some(account));
-        assert_eq!(codec.decode_account(v.value.as_bytes(), now + LIFE, LIFE), None, "past its time");
+        assert_eq!(codec.decode_account(v.value.as_bytes(), now, LIFE).as_ref(), Some(&account));
+        let left = codec.decode_account(v.value.as_bytes(), now + LIFE, LIFE).unwrap();
+        assert_eq!((left.line, left.state), (line, account.state.lapsed()), "past its time");
         for at in 0..v.value.len() {
             let mut broken = v.value.clone().into_bytes();
             broken[at] = if broken[at] == b'A' { b'B' } else { b'A' };
@@ -154,9 +155,20 @@ fn published_vectors() {
             id: ContactId::from_bytes(bytes(&v.id)),
             epoch: FenceEpoch::new(v.epoch),
             until: day(v.until),
+            line: None,
         };
         assert_eq!(codec.encode_contact(&contact), v.value);
-        assert_eq!(codec.decode_contact(v.value.as_bytes(), day(v.until).start()), Some(contact));
+        assert_eq!(codec.decode_contact(v.value.as_bytes(), day(v.until).start(), None), Some(contact));
+        let line = SubjectDigest::from_bytes([7; 16]);
+        let of_account = ContactCookie { line: Some(line), ..contact };
+        let text = codec.encode_contact(&of_account);
+        let read = |who| codec.decode_contact(text.as_bytes(), day(v.until).start(), who);
+        assert_eq!(read(Some(line)), Some(of_account));
+        assert_eq!(
+            (read(None), read(Some(SubjectDigest::from_bytes([8; 16])))),
+            (None, None),
+            "somebody else's"
+        );
     }
 }
 
@@ -273,6 +285,7 @@ fn a_cookie_of_one_kind_is_none_of_another() {
         id: ContactId::from_bytes([1; 16]),
         epoch: FenceEpoch::new(1),
         until: day(30_000),
+        line: None,
     });
     assert_eq!(read(&codec, &contact), ReadConsent::Absent);
     assert!(codec.decode_active(contact.as_bytes(), now()).is_none());
@@ -284,11 +297,11 @@ proptest! {
         let codec = codec();
         let _ = codec.decode_consent(&text, now(), LIFE);
         let _ = codec.decode_active(&text, now());
-        let _ = codec.decode_contact(&text, now());
+        let _ = codec.decode_contact(&text, now(), None);
         // Authentic nonsense as well.
         let _ = codec.decode_consent(seal(&codec.consent, text.clone()).as_bytes(), now(), LIFE);
         let _ = codec.decode_active(seal(&codec.active, text.clone()).as_bytes(), now());
-        let _ = codec.decode_contact(seal(&codec.contact, text).as_bytes(), now());
+        let _ = codec.decode_contact(seal(&codec.contact, text).as_bytes(), now(), None);
     }
 
     #[test]
