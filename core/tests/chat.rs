@@ -38,11 +38,6 @@ fn post(browser: &mut Browser, privet: &Privet, text: &str) -> privet::Result<Po
     posted
 }
 
-fn texts(browser: &Browser, privet: &Privet) -> Vec<String> {
-    let (visit, _) = browser.open(privet);
-    block_on(visit.visitor().messages()).unwrap().into_iter().map(|m| m.text).collect()
-}
-
 fn contacts(privet: &Privet) -> Vec<privet::contact::Contact> {
     block_on(privet.contacts(&Scope::default(), &PageRequest::first(100))).unwrap().contacts
 }
@@ -59,7 +54,7 @@ fn ctc_01_no_consent_no_contact_and_the_chat_works() {
         for n in 0..10 {
             assert!(post(&mut browser, &privet, &format!("hello {n}")).unwrap().contact.is_none());
         }
-        assert_eq!(texts(&browser, &privet), (0..10).map(|n| format!("hello {n}")).collect::<Vec<_>>());
+        assert_eq!(browser.texts(&privet), (0..10).map(|n| format!("hello {n}")).collect::<Vec<_>>());
         assert!(!browser.cookies.contains_key("__Host-privet-contact"));
         assert!(browser.cookies.contains_key("__Host-privet-active"));
         assert!(contacts(&privet).is_empty());
@@ -81,7 +76,7 @@ fn ctc_01_no_consent_no_contact_and_the_chat_works() {
     assert_eq!(listed.len(), 1);
     assert_eq!((Some(listed[0].id), listed[0].conversations), (posted.contact, 1));
     assert_eq!(listed[0].country, CountryCode::new("NL"));
-    assert_eq!(texts(&browser, &privet), ["after"]);
+    assert_eq!(browser.texts(&privet), ["after"]);
     let (visit, _) = browser.open(&privet);
     let pages: Vec<_> = block_on(visit.visitor().messages())
         .unwrap()
@@ -93,11 +88,11 @@ fn ctc_01_no_consent_no_contact_and_the_chat_works() {
     let (visit, _) = browser.open(&privet);
     let granted = visit.granted::<Contacts>().unwrap();
     assert_eq!(block_on(visit.visitor().keep_conversations(&granted)).unwrap(), 1);
-    assert_eq!(texts(&browser, &privet), ["before", "after"]);
+    assert_eq!(browser.texts(&privet), ["before", "after"]);
     assert_eq!(contacts(&privet)[0].conversations, 2);
     clock.advance(2 * DAY);
     block_on(privet.sweep(privet.now())).unwrap();
-    assert_eq!(texts(&browser, &privet), ["before", "after"], "it lives as the contact does");
+    assert_eq!(browser.texts(&privet), ["before", "after"], "it lives as the contact does");
 }
 
 /// CTC-08: many messages at once are one conversation of one contact.
@@ -277,7 +272,7 @@ fn ret_02_a_tenants_rule_holds_at_once_and_is_swept() {
     assert_eq!(block_on(privet.sweep(privet.now())).unwrap().removed, Default::default());
     clock.advance(Duration::from_secs(2));
     let session = visit.clone();
-    assert!(texts(&session, &privet).is_empty(), "hidden the second it is over");
+    assert!(session.texts(&privet).is_empty(), "hidden the second it is over");
     let swept = block_on(privet.sweep(privet.now())).unwrap();
     assert_eq!((swept.removed.conversations, swept.removed.messages, swept.removed.contacts), (1, 1, 0));
     assert!(block_on(privet.sweep(privet.now())).unwrap().is_nothing());
@@ -290,10 +285,10 @@ fn ret_02_a_tenants_rule_holds_at_once_and_is_swept() {
             .all(|r| r.period() <= Duration::from_secs(1095 * 86_400))
     );
     clock.advance(9 * DAY);
-    assert_eq!(texts(&contact, &privet).len(), 1);
+    assert_eq!(contact.texts(&privet).len(), 1);
     let week = RetentionRule::new(DataClass::Messages, 7 * DAY).unwrap();
     block_on(privet.set_retention(&tenant, week)).unwrap();
-    assert!(texts(&contact, &privet).is_empty());
+    assert!(contact.texts(&privet).is_empty());
     assert_eq!(contacts(&privet).len(), 1);
     assert_eq!(block_on(privet.sweep(privet.now())).unwrap().removed.messages, 1);
     // The consent lapses after 180 days: the contact is frozen, then erased; the proof stays for its own time.
@@ -331,7 +326,7 @@ fn what_is_no_message_is_refused_and_nothing_is_lost() {
     for odd in ["\u{0}", "\u{202e}evil", "<script>", "=1+1", "🌿"] {
         post(&mut browser, &privet, odd).unwrap();
     }
-    assert_eq!(texts(&browser, &privet), ["\u{0}", "\u{202e}evil", "<script>", "=1+1", "🌿"]);
+    assert_eq!(browser.texts(&privet), ["\u{0}", "\u{202e}evil", "<script>", "=1+1", "🌿"]);
     let (visit, _) = browser.open(&privet);
     let unknown = block_on(visit.visitor().post("letters", message("x")));
     assert!(matches!(unknown, Err(Error::UnknownService { .. })));
@@ -467,7 +462,7 @@ fn the_latest_messages_are_shown() {
     for n in 0..505 {
         post(&mut browser, &privet, &format!("{n}")).unwrap();
     }
-    let shown = texts(&browser, &privet);
+    let shown = browser.texts(&privet);
     assert_eq!((shown.len(), shown.last().map(String::as_str)), (500, Some("504")));
 }
 
@@ -486,7 +481,7 @@ fn a_visit_does_not_slide() {
     assert!(!browser.open(&privet).0.is_active("chat"));
     post(&mut browser, &privet, "tomorrow").unwrap();
     assert_ne!(browser.cookies["__Host-privet-active"], before);
-    assert_eq!(texts(&browser, &privet), ["tomorrow"]);
+    assert_eq!(browser.texts(&privet), ["tomorrow"]);
 }
 
 /// An answer that was made from what is known about a visitor is for that visitor.

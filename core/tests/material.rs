@@ -9,6 +9,7 @@ use privet::catalogue::{ChangeKind, ChangedRow, Language, MaterialChange};
 use privet::consent::{Answer, ConsentStatus, Decision};
 use privet::store::Storage;
 use privet::{Catalogue, FakeClock, Privet, Scope};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const BEFORE: &str = r#"
@@ -404,4 +405,53 @@ fn stm_05_differences_beside_the_entries() {
     // Own cookies are told under the controller's name.
     assert_eq!(rows(&words.changed), [row("visits", "gate justification"), row("__Host-privet", "provider")]);
     assert!(!words.is_material(), "{:?}", words.material);
+}
+
+/// Two versions may share a fingerprint, which is short. Then nobody knows which of them was decided about, and the visitor is
+/// asked.
+#[test]
+fn a_fingerprint_that_two_versions_share_stands_for_neither() {
+    const TODAY: u64 = 10_000_000;
+    let lasting = |seconds: u64| BEFORE.replacen("\"30 days\"", &format!("\"{seconds} seconds\""), 1);
+    let catalogue = Catalogue::from_toml(&lasting(TODAY)).unwrap();
+    let mut facts = catalogue.category("analytics").unwrap().facts().clone();
+    let mut fingerprint = |seconds: u64| {
+        let entries = &mut facts.services.get_mut("counter").unwrap().entries;
+        entries.get_mut("visits (cookie)").unwrap().seconds = seconds;
+        facts.fingerprint()
+    };
+    // Longer ones asked for no less than today's, shorter ones for less.
+    let longer: BTreeMap<_, _> = (TODAY + 1..).take(16_000).map(|s| (fingerprint(s), s)).collect();
+    let mut shorter = (1..TODAY).rev().take(16_000);
+    let (short, long) = shorter.find_map(|s| Some((s, *longer.get(&fingerprint(s))?))).unwrap();
+    let anew = |versions: &[u64]| {
+        let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+        let mut browser = Browser::default();
+        let first = built(&lasting(versions[0]), &storage, &clock);
+        browser.answer(&first, &Answer::AcceptAll).0.unwrap();
+        for seconds in &versions[1..] {
+            clock.advance(Duration::from_secs(1));
+            drop(built(&lasting(*seconds), &storage, &clock));
+        }
+        let today = built(&lasting(TODAY), &storage, &clock);
+        !browser.granted(&today).contains(&"analytics".to_owned())
+    };
+    assert_eq!((anew(&[long]), anew(&[short])), (false, true), "as it is without the other");
+    assert!(anew(&[long, short]) && anew(&[short, long]));
+}
+
+/// A session ends when the browser says so: some minutes do not stand for it, and it for no duration.
+#[test]
+fn a_session_is_longer_than_minutes() {
+    let changed = |from: &str, to: &str| {
+        let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+        let lasting = |life: &str| BEFORE.replacen("\"30 days\"", &format!("\"{life}\""), 1);
+        let mut browser = Browser::default();
+        browser.answer(&built(&lasting(from), &storage, &clock), &Answer::AcceptAll).0.unwrap();
+        !browser.granted(&built(&lasting(to), &storage, &clock)).contains(&"analytics".to_owned())
+    };
+    assert!(changed("session", "10 minutes") && changed("10 minutes", "session"));
+    assert!(
+        !changed("10 minutes", "9 minutes") && !changed("session", "session") && !changed("1 day", "session")
+    );
 }

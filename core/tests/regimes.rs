@@ -4,14 +4,16 @@
 
 mod common;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Answered, Browser, Head, save, start};
+use common::{
+    Answered, Browser, DE, EXCEPTIONS, FR, GB, GUADELOUPE, Head, NOWHERE, TOR, US, catalogue, regional, save,
+    with_exceptions,
+};
 use futures_executor::block_on;
 use privet::catalogue::{CatalogueBuilder, Rule, Severity};
 use privet::consent::{Act, Answer, Decision, Method, Regime, Regimes};
-use privet::ip::{CountryCode, CountryLookup};
+
 use privet::legal::{Figure, LegalFigures};
 use privet::store::Storage;
 use privet::visit::ViolationKind;
@@ -19,76 +21,8 @@ use privet::{Analytics, Catalogue, Contacts, Error, FakeClock, Marketing, Privet
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Addresses of a documentation range would be asked for in no file; so the tests have a file of their own.
-#[derive(Debug)]
-struct File;
-
-impl CountryLookup for File {
-    fn lookup(&self, ip: IpAddr) -> Option<CountryCode> {
-        CountryCode::new(match ip.to_string().as_str() {
-            "9.0.0.1" => "DE",
-            "9.0.0.2" => "GB",
-            "9.0.0.3" => "FR",
-            "9.0.0.4" => "US",
-            // A Tor exit, in files that say so: no country.
-            "9.0.0.5" => "T1",
-            "9.0.0.6" => "GP",
-            _ => return None,
-        })
-    }
-}
-
-const DE: &str = "9.0.0.1";
-const GB: &str = "9.0.0.2";
-const FR: &str = "9.0.0.3";
-const US: &str = "9.0.0.4";
-const TOR: &str = "9.0.0.5";
-const GUADELOUPE: &str = "9.0.0.6";
-const NOWHERE: &str = "9.0.0.9";
-
-const ENTRIES: &str = r#"
-    [[service]]
-    id = "own"
-    provider = "Garden Shop"
-    purpose = { en = "Counts and adapts.", de = "Zählt und passt an." }
-    label = { en = "Own", de = "Eigenes" }
-    legal_basis = "legitimate-interests"
-
-    [[service.entry]]
-    name = "stat"
-    purpose = { en = "Counts.", de = "Zählt." }
-    duration = "30 days"
-    trigger = "server"
-    gate = { unless_objected = "analytics", exceptions = ["uk-statistics"] }
-
-    [[service.entry]]
-    name = "look"
-    purpose = { en = "Adapts.", de = "Passt an." }
-    duration = "30 days"
-    trigger = "server"
-    gate = { unless_objected = "analytics", exceptions = ["uk-appearance"] }
-
-    [[service.entry]]
-    name = "audience"
-    purpose = { en = "Counts.", de = "Zählt." }
-    duration = "395 days"
-    trigger = "server"
-    gate = { unless_objected = "analytics", exceptions = ["fr-audience-measurement"], attests = ["sole-purpose", "for-the-publisher-only", "anonymous-statistics", "no-cross-site", "no-matching", "not-shared", "address-cut"] }
-"#;
-
-fn catalogue() -> Catalogue {
-    Catalogue::from_toml(&format!("{}{ENTRIES}", common::CATALOGUE)).unwrap()
-}
-
 fn installed(regimes: Regimes, storage: Storage) -> (Privet, FakeClock) {
-    let clock = FakeClock::at(start());
-    let builder = Privet::builder(catalogue())
-        .storage(storage)
-        .clock(clock.clone())
-        .countries(File)
-        .regimes(regimes)
-        .account_consent();
-    (block_on(builder.build()).unwrap(), clock)
+    regional(&with_exceptions(), regimes, storage)
 }
 
 fn by_country() -> (Privet, FakeClock) {
@@ -236,7 +170,7 @@ fn gate_04_visits_do_not_extend_an_audience_tracker() {
     assert!(set(&mut browser, FR), "granted");
     // Longer than the figure is refused at the start; the figure is the operator's to set.
     let longer =
-        Catalogue::from_toml(&format!("{}{ENTRIES}", common::CATALOGUE).replace("395 days", "396 days"));
+        Catalogue::from_toml(&format!("{}{EXCEPTIONS}", common::CATALOGUE).replace("395 days", "396 days"));
     let longer = longer.unwrap();
     let built = block_on(Privet::builder(longer.clone()).build());
     assert!(matches!(built, Err(Error::Config { .. })));
@@ -248,7 +182,7 @@ fn gate_04_visits_do_not_extend_an_audience_tracker() {
 #[test]
 fn jur_03_exceptions_have_conditions() {
     let with = |from: &str, to: &str| {
-        let toml = format!("{}{ENTRIES}", common::CATALOGUE);
+        let toml = format!("{}{EXCEPTIONS}", common::CATALOGUE);
         assert!(toml.contains(from), "{from}");
         let findings = CatalogueBuilder::from_toml(&toml.replacen(from, to, 1)).unwrap().lint();
         findings.iter().filter(|f| f.severity() == Severity::Error).map(|f| f.rule).collect::<Vec<_>>()
@@ -277,7 +211,7 @@ fn jur_03_exceptions_have_conditions() {
     let none = CatalogueBuilder::from_toml(&format!(
         "{}{}",
         common::CATALOGUE,
-        ENTRIES.replacen("exceptions = [\"uk-statistics\"]", "exceptions = []", 1)
+        EXCEPTIONS.replacen("exceptions = [\"uk-statistics\"]", "exceptions = []", 1)
     ));
     assert!(none.unwrap().lint().iter().any(|f| f.rule == Rule::ExceptionMissing));
 }
@@ -367,25 +301,13 @@ fn jur_05_the_signal_is_kept_on_the_contact() {
     assert!(!sold());
 }
 
-fn sign_in(privet: &Privet, browser: &mut Browser, account: &str) {
-    let (visit, _) = browser.open(privet);
-    block_on(privet.sign_in(&visit, account)).unwrap();
-    browser.close(&visit, Answered::new(303));
-}
-
-fn sign_out(privet: &Privet, browser: &mut Browser) {
-    let (visit, _) = browser.open(privet);
-    block_on(privet.sign_out(&visit)).unwrap();
-    browser.close(&visit, Answered::new(303));
-}
-
 /// CON-10: the refusal of an account holds on another device with a grant of its own, while the person is signed in; the
 /// device's own choice is back afterwards, untouched.
 #[test]
 fn con_10_an_account_decides_for_every_device() {
     let (privet, _) = by_country();
     let mut phone = Browser::default();
-    sign_in(&privet, &mut phone, "ann");
+    phone.sign_in(&privet, "ann");
     assert_eq!(phone.granted(&privet), [] as [&str; 0]);
     assert!(phone.open(&privet).0.signed_in());
     phone.answer(&privet, &Answer::RejectAll).0.unwrap();
@@ -394,7 +316,7 @@ fn con_10_an_account_decides_for_every_device() {
     let mut desk = Browser::default();
     desk.answer(&privet, &Answer::AcceptAll).0.unwrap();
     let own = desk.cookies["__Host-privet"].clone();
-    sign_in(&privet, &mut desk, "ann");
+    desk.sign_in(&privet, "ann");
     assert_eq!(desk.granted(&privet), [] as [&str; 0], "the stricter of the two");
     assert!(matches!(desk.open(&privet).0.granted::<Analytics>(), Err(Error::NotGranted { .. })));
     assert_eq!(desk.cookies["__Host-privet"], own);
@@ -402,19 +324,19 @@ fn con_10_an_account_decides_for_every_device() {
     desk.answer(&privet, &save(&["analytics"])).0.unwrap();
     assert_eq!(desk.granted(&privet), ["analytics"]);
     assert_eq!(desk.cookies["__Host-privet"], own);
-    sign_out(&privet, &mut desk);
+    desk.sign_out(&privet);
     assert!(!desk.cookies.contains_key("__Host-privet-account"));
     assert_eq!(desk.granted(&privet), ["analytics", "marketing", "contacts"], "the device's own, as it was");
 
-    sign_in(&privet, &mut phone, "ann");
+    phone.sign_in(&privet, "ann");
     assert_eq!(phone.granted(&privet), ["analytics"], "a grant reaches as far as a refusal");
     let record = phone.open(&privet).0.granted::<Analytics>().unwrap().record();
     phone.withdraw(&privet, &[]).0.unwrap();
     let scope = phone.open(&privet).0.scope().clone();
     assert!(!block_on(privet.still_granted(&scope, record, "analytics")).unwrap());
-    sign_in(&privet, &mut desk, "ann");
+    desk.sign_in(&privet, "ann");
     assert_eq!(desk.granted(&privet), [] as [&str; 0], "and so does a withdrawal");
-    sign_in(&privet, &mut desk, "bob");
+    desk.sign_in(&privet, "bob");
     assert_eq!(desk.granted(&privet), ["analytics", "marketing", "contacts"], "bob has decided nothing");
     let report = block_on(privet.verify_consent(&privet::Tenant::default())).unwrap();
     assert_eq!(report.damage, None);
@@ -425,11 +347,11 @@ fn con_10_an_account_decides_for_every_device() {
 fn con_10_an_accounts_choice_lapses_and_is_its_own() {
     let (privet, clock) = by_country();
     let mut browser = Browser::default();
-    sign_in(&privet, &mut browser, "ann");
+    browser.sign_in(&privet, "ann");
     browser.answer(&privet, &save(&["analytics"])).0.unwrap();
     let stolen = browser.cookies["__Host-privet-account"].clone();
     let mut other = Browser::default();
-    sign_in(&privet, &mut other, "bob");
+    other.sign_in(&privet, "bob");
     assert_eq!(other.granted(&privet), [] as [&str; 0]);
     // Broken, or another cookie's text: nobody is signed in.
     for text in [&stolen[1..], &browser.cookies["__Host-privet-account"].replace(&stolen[..4], "AAAA"), "x"] {
@@ -441,7 +363,7 @@ fn con_10_an_accounts_choice_lapses_and_is_its_own() {
     }
     clock.advance(181 * DAY);
     assert_eq!(browser.granted(&privet), [] as [&str; 0]);
-    sign_in(&privet, &mut browser, "ann");
+    browser.sign_in(&privet, "ann");
     assert_eq!(browser.granted(&privet), [] as [&str; 0]);
     assert!(browser.open(&privet).0.asks());
     // A site that did not declare it says so.
@@ -456,21 +378,21 @@ fn con_10_an_accounts_choice_lapses_and_is_its_own() {
 fn jur_05_the_signal_follows_the_account() {
     let (privet, _) = by_country();
     let mut signalling = Browser { gpc: true, ..Browser::default() };
-    sign_in(&privet, &mut signalling, "ann");
+    signalling.sign_in(&privet, "ann");
     let mut silent = Browser::default();
     silent.answer(&privet, &Answer::AcceptAll).0.unwrap();
-    sign_in(&privet, &mut silent, "ann");
+    silent.sign_in(&privet, "ann");
     assert_eq!(silent.granted(&privet), ["analytics", "contacts"]);
     let state = silent.state(&privet).into_iter().find(|(c, _)| c == "marketing").unwrap();
     assert_eq!(state.1, Decision::Refused);
     signalling.answer(&privet, &save(&["marketing"])).0.unwrap();
-    sign_in(&privet, &mut signalling, "ann");
+    signalling.sign_in(&privet, "ann");
     assert_eq!(signalling.granted(&privet), ["marketing"]);
     let mut third = Browser { gpc: true, ..Browser::default() };
-    sign_in(&privet, &mut third, "ann");
+    third.sign_in(&privet, "ann");
     assert_eq!(third.granted(&privet), ["marketing"]);
     third.withdraw(&privet, &[]).0.unwrap();
-    sign_in(&privet, &mut silent, "ann");
+    silent.sign_in(&privet, "ann");
     assert_eq!(silent.granted(&privet), [] as [&str; 0]);
 }
 

@@ -6,16 +6,9 @@ mod common;
 use common::{Browser, installation, save};
 use futures_executor::block_on;
 use privet::consent::{Answer, RecordId};
-use privet::contact::{Channel, NewMessage, PageRequest};
+use privet::contact::PageRequest;
 use privet::{Privet, Scope, Tenant};
 use serde_json::Value;
-
-fn say(browser: &mut Browser, privet: &Privet) {
-    let (visit, _) = browser.open(privet);
-    let message = NewMessage::new(Channel::AiSearch, "hello").unwrap();
-    block_on(visit.visitor().post("chat", message)).unwrap();
-    browser.close(&visit, common::Answered::new(200));
-}
 
 fn record(browser: &Browser, privet: &Privet) -> Option<RecordId> {
     browser.open(privet).0.consent().record()
@@ -42,7 +35,7 @@ fn rec_05_an_erasure_cuts_the_person_from_the_proof() {
     let scope = Scope::default();
     let mut anna = Browser::default();
     anna.answer(&privet, &Answer::AcceptAll).0.unwrap();
-    say(&mut anna, &privet);
+    anna.say(&privet, "hello");
     let mut ben = Browser::default();
     ben.answer(&privet, &save(&["analytics"])).0.unwrap();
     block_on(privet.anchor_consent()).unwrap();
@@ -69,7 +62,7 @@ fn rec_05_an_erasure_cuts_the_person_from_the_proof() {
     for category in ["analytics", "marketing", "contacts"] {
         assert!(!block_on(privet.still_granted(&scope, id, category)).unwrap(), "{category}");
     }
-    say(&mut anna, &privet);
+    anna.say(&privet, "hello");
     assert_eq!(block_on(privet.contacts(&scope, &PageRequest::first(10))).unwrap().contacts.len(), 0);
 
     // What the device decides from now on is a line of its own.
@@ -87,7 +80,7 @@ fn rec_05_a_withdrawal_keeps_the_proof() {
     let (privet, _) = installation(|b| b);
     let mut anna = Browser::default();
     anna.answer(&privet, &save(&["analytics", "contacts"])).0.unwrap();
-    say(&mut anna, &privet);
+    anna.say(&privet, "hello");
     let withdrawn = anna.withdraw(&privet, &["contacts"]).0.unwrap();
     assert_eq!((withdrawn.removed.contacts, withdrawn.removed.severed), (1, 0));
     let (visit, _) = anna.open(&privet);
@@ -102,7 +95,7 @@ fn wdr_06_a_withdrawal_after_an_erasure_is_recorded() {
     let (privet, _) = installation(|b| b);
     let mut anna = Browser::default();
     anna.answer(&privet, &save(&["analytics", "contacts"])).0.unwrap();
-    say(&mut anna, &privet);
+    anna.say(&privet, "hello");
     erase_the_contact(&privet);
     anna.withdraw(&privet, &[]).0.unwrap();
     assert!(anna.granted(&privet).is_empty());

@@ -20,6 +20,10 @@ impl RequestHead for Head<'_> {
         self.0.peer_addr().map(|peer| peer.ip())
     }
 
+    fn method(&self) -> &str {
+        self.0.method().as_str()
+    }
+
     fn path(&self) -> &str {
         self.0.uri().path()
     }

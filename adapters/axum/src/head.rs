@@ -8,7 +8,7 @@ use axum::extract::ConnectInfo;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, VARY};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Rewrite, host_without_port};
 
 /// What the layer leaves in a request for the extractors.
@@ -20,6 +20,7 @@ pub(crate) struct Opened {
 }
 
 pub(crate) struct Head<'r> {
+    method: &'r Method,
     headers: &'r HeaderMap,
     uri: &'r Uri,
     extensions: &'r Extensions,
@@ -27,17 +28,31 @@ pub(crate) struct Head<'r> {
 
 impl<'r> Head<'r> {
     pub(crate) fn of_request<B>(request: &'r Request<B>) -> Self {
-        Self { headers: request.headers(), uri: request.uri(), extensions: request.extensions() }
+        Self {
+            method: request.method(),
+            headers: request.headers(),
+            uri: request.uri(),
+            extensions: request.extensions(),
+        }
     }
 
     pub(crate) fn of(parts: &'r Parts) -> Self {
-        Self { headers: &parts.headers, uri: &parts.uri, extensions: &parts.extensions }
+        Self {
+            method: &parts.method,
+            headers: &parts.headers,
+            uri: &parts.uri,
+            extensions: &parts.extensions,
+        }
     }
 }
 
 impl RequestHead for Head<'_> {
     fn peer(&self) -> Option<IpAddr> {
         self.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+    }
+
+    fn method(&self) -> &str {
+        self.method.as_str()
     }
 
     fn path(&self) -> &str {

@@ -30,6 +30,9 @@ impl RequestHead for Heads {
     fn peer(&self) -> Option<IpAddr> {
         None
     }
+    fn method(&self) -> &'static str {
+        "POST"
+    }
     fn path(&self) -> &'static str {
         "/"
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{COOKIE, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Collected, Either, Full, Limited};
 use privet::visit::{
@@ -23,6 +23,7 @@ use tower_service::Service;
 pub struct Peer(pub SocketAddr);
 
 struct Head<'r> {
+    method: &'r Method,
     headers: &'r HeaderMap,
     uri: &'r Uri,
     peer: Option<Peer>,
@@ -31,13 +32,17 @@ struct Head<'r> {
 impl<'r> Head<'r> {
     fn of<B>(request: &'r Request<B>) -> Self {
         let peer = request.extensions().get().copied();
-        Self { headers: request.headers(), uri: request.uri(), peer }
+        Self { method: request.method(), headers: request.headers(), uri: request.uri(), peer }
     }
 }
 
 impl RequestHead for Head<'_> {
     fn peer(&self) -> Option<IpAddr> {
         self.peer.map(|Peer(peer)| peer.ip())
+    }
+
+    fn method(&self) -> &str {
+        self.method.as_str()
     }
 
     fn path(&self) -> &str {

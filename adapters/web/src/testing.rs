@@ -377,6 +377,9 @@ impl RequestHead for Host<'_> {
     fn peer(&self) -> Option<IpAddr> {
         Some(IpAddr::from([127, 0, 0, 1]))
     }
+    fn method(&self) -> &str {
+        "GET"
+    }
     fn path(&self) -> &str {
         "/"
     }

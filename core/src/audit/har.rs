@@ -12,6 +12,7 @@ use url::form_urlencoded;
 use super::visitor::Exchange;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
+use crate::visit::judge::SentBy;
 
 #[derive(Deserialize)]
 struct File {
@@ -152,6 +153,8 @@ impl Entry {
         // The head of an answer comes before its body.
         let wait = (positive(self.time) - positive(self.timings.and_then(|t| t.receive))).max(0.0);
         let wait = Duration::try_from_secs_f64(wait / 1000.0).unwrap_or_default();
+        let same_site = lines(&self.request.headers, "sec-fetch-site")
+            .any(|value| SentBy::is_same_site(value.as_bytes()));
         let gpc = lines(&self.request.headers, "sec-gpc").any(|value| value == "1");
         let cookies = if has(&self.request.headers, "cookie") {
             lines(&self.request.headers, "cookie").map(|line| line.as_bytes().to_vec()).collect()
@@ -170,6 +173,7 @@ impl Entry {
         Ok(Exchange {
             answered: sent + wait,
             gpc,
+            same_site,
             cookies,
             set_cookies,
             lines_whole,

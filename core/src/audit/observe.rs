@@ -16,7 +16,7 @@ use crate::privet::Privet;
 use crate::scope::Scope;
 use crate::visit::ViolationKind;
 use crate::visit::cookies::pairs;
-use crate::visit::judge::Judge;
+use crate::visit::judge::{Judge, SentBy};
 
 /// Stage, kind, name, way, finding: what one line of the report is about.
 type Line = (Stage, Seen, String, How, Option<AuditFinding>);
@@ -318,6 +318,8 @@ impl Audit {
             )));
         }
         let standing = self.standing(visitor, exchange);
+        let path = Url::parse(&exchange.url).map(|url| url.path().to_owned()).unwrap_or_default();
+        let sent = SentBy::new(&exchange.method, &path, exchange.same_site);
         let mut verdicts = Vec::new();
         {
             let judge = Judge {
@@ -328,7 +330,7 @@ impl Audit {
                 renews: &|id| {
                     let entry = self.catalogue.entry(id);
                     let granted = entry.gate.category().is_some_and(|c| standing.opens(c.bit()));
-                    !granted && !entry.may_be_renewed() && brought.contains(&id)
+                    !granted && !entry.may_be_renewed() && (brought.contains(&id) || !sent.would_bring(entry))
                 },
                 now: exchange.answered,
                 secure: true,

@@ -136,7 +136,7 @@ impl AuditFinding {
                 "set it with the declared lifetime, or declare the longer one: visitors are then asked again"
             }
             Self::Attributes => "set it with the declared attributes, or declare the ones it has",
-            Self::Renewed => "set it only when the request did not bring it",
+            Self::Renewed => "set it only when the request did not bring it, and would have",
             Self::Reserved => "name it otherwise: privet sets the cookies of this name itself",
             Self::Unreadable => "set it with a name and value as RFC 6265 has them",
             Self::StillSent => {

@@ -23,6 +23,8 @@ pub struct Exchange {
     pub url: String,
     /// Whether it said `Sec-GPC: 1`.
     pub gpc: bool,
+    /// Whether its `Sec-Fetch-Site` said that no other site had a part in it.
+    pub same_site: bool,
     /// Its `Cookie` lines.
     pub cookies: Vec<Vec<u8>>,
     /// Its body with its content type; only looked at where it is a decision.
@@ -45,6 +47,7 @@ impl Exchange {
             method: method.into(),
             url: url.into(),
             gpc: false,
+            same_site: false,
             cookies: Vec::new(),
             body: None,
             status: 0,

@@ -160,6 +160,9 @@ impl fmt::Display for ChangeKind {
             Self::LongerDuration { entry, from: 0, to } => {
                 write!(f, "keeps something longer: {entry}, {to} s instead of the session")
             }
+            Self::LongerDuration { entry, from, to: 0 } => {
+                write!(f, "keeps something for the session instead of {from} s: {entry}")
+            }
             Self::LongerDuration { entry, from, to } => {
                 write!(f, "keeps something longer: {entry}, {to} s instead of {from} s")
             }
@@ -306,7 +309,7 @@ impl MaterialService {
                 found.add(ChangeKind::NewEntry { entry: entry() });
                 continue;
             };
-            match now.seconds.cmp(&before.seconds) {
+            match longer(before.seconds, now.seconds) {
                 Ordering::Greater => {
                     let (from, to) = (before.seconds, now.seconds);
                     found.add(ChangeKind::LongerDuration { entry: entry(), from, to });
@@ -318,5 +321,15 @@ impl MaterialService {
             found.compare(&before.third_party_access, &now.third_party_access, access);
         }
         found.gone(&self.entries, &today.entries);
+    }
+}
+
+/// Whether something is kept longer than before; 0 is a session, which ends when the browser says so: rarely after more than a
+/// day, but after any number of minutes.
+fn longer(before: u64, now: u64) -> Ordering {
+    const DAY: u64 = 86_400;
+    match (before, now) {
+        (1..DAY, 0) => Ordering::Greater,
+        _ => now.cmp(&before),
     }
 }

@@ -107,6 +107,10 @@ impl Index {
         self.patterns.iter().find(|(p, _)| p.matches_bytes(name)).map(|(_, id)| *id)
     }
 
+    pub(super) fn ids(&self) -> impl Iterator<Item = EntryId> + use<> {
+        (0..self.entries.len()).map(|n| EntryId(number(n)))
+    }
+
     pub(super) fn gate(&self, id: EntryId) -> EntryGate {
         self.entries[usize::from(id.0)].gate
     }

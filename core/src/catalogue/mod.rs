@@ -224,7 +224,8 @@ pub struct CookieEntry {
 
 impl CookieEntry {
     /// Whether it may be set anew while the browser still has it, which extends its life: what stands on the French
-    /// exception for the measurement of the own audience may not.
+    /// exception for the measurement of the own audience may not. It is set only by answers to requests that would have brought
+    /// it: below each of its paths, and for its `SameSite`.
     #[must_use]
     pub fn may_be_renewed(&self) -> bool {
         let Gate::UnlessObjected { exceptions, .. } = &self.gate else { return true };
@@ -396,6 +397,11 @@ impl Catalogue {
 
     pub(crate) fn find_cookie(&self, name: &[u8]) -> Option<EntryId> {
         self.index.find(name)
+    }
+
+    /// Every declared cookie.
+    pub(crate) fn cookie_ids(&self) -> impl Iterator<Item = EntryId> + use<> {
+        self.index.ids()
     }
 
     pub(crate) fn entry_gate(&self, id: EntryId) -> EntryGate {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how a case fails")]
 
-use super::fixture::{ANALYTICS, CONTACTS, Fixture, at, digest, everything, scope, start};
+use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
 use crate::consent::Act;
 use crate::retention::DataClass;
 use crate::store::{Attempted, Delivery, NewNotification, NewRecord, Notification, NotificationId, Store};
@@ -57,6 +57,13 @@ pub async fn notifications_come_with_what_is_taken_away(store: &dyn Store) {
     let first = NewRecord::new(f.record(&[], at(3)), None).notifying(vec![notify(4, u64::MAX)]);
     store.append_record(&first, CONTACTS, at(9_000)).await.unwrap();
     assert_eq!(all().await.len(), 2);
+    // A withdrawal after the grant has lapsed is told like any other.
+    let (granted, _) = f.granted().await;
+    let mut late = f.record(&[], granted.until);
+    late.act = Act::Refusal;
+    let new = NewRecord::new(late, Some(granted.id)).notifying(vec![notify(5, CONTACTS.bit())]);
+    store.append_record(&new, CONTACTS, granted.until + LIFE).await.unwrap();
+    assert_eq!(all().await[0].recipient, "r5");
 }
 
 /// Rule 17: one sender at a time, another one when the first does not come back, and what is settled stays so.

@@ -248,7 +248,7 @@ impl Decided {
             granted: (self.granted | other.granted) & !refused,
             refused,
             objected: self.objected | other.objected,
-            despite: (self.despite | other.despite) & !refused,
+            despite: self.despite | other.despite,
         }
     }
 

@@ -18,7 +18,9 @@ impl Privet {
     /// Until the person decides while they are signed in, the stricter of two choices holds: the one of this device and
     /// the one of the account; where only one has decided, that one. What they decide then, a grant, a refusal or a
     /// withdrawal, is recorded for the account and holds on every device on which they sign in (CNIL, deliberation
-    /// 2025-131). The device's own choice stays as it was, and is back after [`sign_out`](Self::sign_out).
+    /// 2025-131). The device's own choice stays as it was, and is back after [`sign_out`](Self::sign_out); only what they take
+    /// [back](Self::withdraw) of what the device itself granted, while their account says nothing about it, is withdrawn on
+    /// the device as well, and for what was queued on that grant.
     ///
     /// With Global Privacy Control, what is sold or shared ends for the account too, and stays so until the person
     /// grants it by name (11 CCR 7025(c)(1)).
@@ -58,7 +60,7 @@ impl Privet {
     /// [`Error::HeadSent`], or what the store says about a withdrawal that waits: then its cookie stays, and with it what the
     /// person took back.
     pub async fn sign_out(&self, visit: &Visit) -> Result<()> {
-        if visit.signed_in() && visit.is_pending() {
+        if visit.signed_in() {
             self.record_pending_of(visit).await?;
         }
         visit.keep_account(None)

@@ -139,6 +139,9 @@ impl Privet {
 
     /// Withdraws categories by id, or all when none is named: one act, without a notice (GDPR Art. 7(3)).
     ///
+    /// Of somebody who is signed in it takes back what their account grants; and where the account says nothing about a
+    /// category, so that this device's own grant was what the visit stood on, that grant, for good.
+    ///
     /// # Errors
     /// [`Error::UnknownCategory`], [`Error::Conflict`] as [`decide`](Self::decide), or [`Error::HeadSent`].
     pub async fn withdraw(
@@ -158,11 +161,30 @@ impl Privet {
         if site.catalogue.categories().is_empty() {
             return Ok(Withdrawn::default());
         }
+        let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
+        let (of_device, contact) = (Self::device_grants_below(visit, codes), visit.contact());
+        let mut withdrawn = self.withdraw_as(visit, codes, notice, provenance).await?;
+        if let Some((device, codes)) = of_device {
+            let more = self.withdraw_below(visit, (&device, contact), codes, notice, provenance).await?;
+            withdrawn.pending |= more.pending;
+            withdrawn.removed += more.removed;
+        }
+        Ok(withdrawn)
+    }
+
+    /// Withdraws what is the account's of somebody who is signed in, or else the device's.
+    async fn withdraw_as(
+        &self,
+        visit: &Visit,
+        codes: u64,
+        notice: NoticeId,
+        provenance: Provenance,
+    ) -> Result<Withdrawn> {
+        let site = visit.site();
         let before = visit.state().unwrap_or_else(|| ConsentState::new(visit.regime(), visit.now().day()));
         let mut wanted = before.withdrawing(codes, visit.now().day());
         // Whoever withdraws what was never asked has refused it.
         refuse_unknown(&mut wanted, site, codes);
-        let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
         let nothing_held = before.record.is_none() || before.pending;
         if nothing_held && (!visit.signed_in() || before.pending) {
             return self.refuse_on_device(visit, wanted, &before, notice);
@@ -179,6 +201,58 @@ impl Privet {
             }
             recorded => recorded,
         }
+    }
+
+    /// What the device itself grants of some categories, and the visit of somebody who is signed in stands on.
+    fn device_grants_below(visit: &Visit, codes: u64) -> Option<(ConsentState, u64)> {
+        let account = visit.account()?.state;
+        let device = visit.device_state()?;
+        let refused = account.choices().filter(|c| !c.kept.is_granted());
+        let refused = refused.fold(0, |mask, c| mask | c.code.bit());
+        let granted = device.choices().filter(|c| c.kept.is_granted()).map(|c| c.code);
+        let stands = granted
+            .filter(|code| (codes & !refused) & code.bit() != 0 && visit.record_of(*code) == device.record)
+            .fold(0, |mask, code| mask | code.bit());
+        (stands != 0).then_some((device, stands))
+    }
+
+    /// Withdraws what the device itself grants below the account that is signed in.
+    async fn withdraw_below(
+        &self,
+        visit: &Visit,
+        (device, brought): (&ConsentState, Option<ContactCookie>),
+        codes: u64,
+        notice: NoticeId,
+        provenance: Provenance,
+    ) -> Result<Withdrawn> {
+        let mut wanted = device.withdrawing(codes, visit.now().day());
+        let facts = Facts { account: None, ..Facts::of(visit, Act::Withdrawal, notice, provenance) };
+        let recorded = if device.pending {
+            Err(Error::Conflict { what: "a withdrawal that waits" })
+        } else {
+            self.append(visit.site(), &wanted, device.record, facts).await
+        };
+        let mut done = Withdrawn::default();
+        match recorded {
+            Ok((record, removed)) => {
+                wanted.record = wanted.grants_something().then_some(record.id);
+                done.removed = removed;
+            }
+            Err(error) => {
+                tracing::error!("a withdrawal took effect on the device and is not recorded yet: {error}");
+                (wanted.pending, wanted.record) = (true, device.record);
+                self.keep_pending(PendingWithdrawal::of(visit, &wanted, None, Some(provenance)));
+                done.pending = true;
+            }
+        }
+        if codes & contacts_code(visit.site()).bit() != 0
+            && let Some(contact) = brought
+        {
+            self.touches().forget(visit.scope(), contact.id);
+            visit.expire_contact();
+        }
+        visit.decide_for_device(wanted)?;
+        Ok(done)
     }
 
     /// Whether a device sends the grant again that its latest record holds, on the same day and under the same notice:
@@ -214,7 +288,7 @@ impl Privet {
         wanted.pending = before.pending;
         wanted.record = before.record;
         if wanted.pending {
-            self.keep_pending(PendingWithdrawal::of(visit, &wanted, None));
+            self.keep_pending(PendingWithdrawal::of(visit, &wanted, visit.line(), None));
         }
         let pending = wanted.pending;
         visit.decide(wanted)?;
@@ -254,7 +328,7 @@ impl Privet {
         follows: Option<RecordId>,
         facts: Facts,
     ) -> Result<Withdrawn> {
-        let brought = visit.contact();
+        let brought = contact_of_who_acts(visit);
         let (record, mut removed) = self.append(visit.site(), wanted, follows, facts).await?;
         // What the line does not grant any more, since another withdrawal came first, the device does not either.
         let lost = wanted.choices().filter(|c| !record.grants(c.code, record.at));
@@ -373,7 +447,7 @@ impl Privet {
             None => RecordId::generate()?,
         });
         self.let_contact_go(visit, &state);
-        self.keep_pending(PendingWithdrawal::of(visit, &state, Some(provenance)));
+        self.keep_pending(PendingWithdrawal::of(visit, &state, visit.line(), Some(provenance)));
         visit.decide(state)?;
         Ok(Withdrawn { pending: true, removed: Removed::default() })
     }
@@ -382,11 +456,16 @@ impl Privet {
     fn let_contact_go(&self, visit: &Visit, state: &ConsentState) {
         let contacts = contacts_code(visit.site());
         let granted = state.choices().any(|c| c.code == contacts && c.kept.is_granted());
-        if let (Some(contact), false) = (visit.contact(), granted) {
+        if let (Some(contact), false) = (contact_of_who_acts(visit), granted) {
             self.touches().forget(visit.scope(), contact.id);
             visit.expire_contact();
         }
     }
+}
+
+/// The contact that stands on the line for which somebody decides: a device's own is none of an account's.
+fn contact_of_who_acts(visit: &Visit) -> Option<ContactCookie> {
+    visit.contact().filter(|contact| contact.line == visit.line())
 }
 
 /// What a record says beside the decisions.
@@ -407,7 +486,7 @@ impl Facts {
         let shown = site.notices.iter().find(|n| n.snapshot.id == notice).or(site.notices.first());
         let language =
             shown.map_or_else(|| site.catalogue.languages()[0].clone(), |n| n.notice.language.clone());
-        let account = visit.account().map(|a| a.line);
+        let account = visit.line();
         Self { act, at: visit.now(), notice, language, provenance, gpc: visit.gpc(), account }
     }
 }

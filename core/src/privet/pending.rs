@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Privet;
 use super::act::{Facts, Provenance};
 use crate::clock::Timestamp;
+use crate::consent::cookie::AccountState;
 use crate::consent::{Act, ConsentState, Method, NoticeId, RecordId};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
@@ -27,7 +28,12 @@ pub(super) struct PendingWithdrawal {
 }
 
 impl PendingWithdrawal {
-    pub(super) fn of(visit: &Visit, state: &ConsentState, provenance: Option<Provenance>) -> Option<Self> {
+    pub(super) fn of(
+        visit: &Visit,
+        state: &ConsentState,
+        account: Option<SubjectDigest>,
+        provenance: Option<Provenance>,
+    ) -> Option<Self> {
         Some(Self {
             scope: visit.scope().clone(),
             follows: state.record?,
@@ -35,7 +41,7 @@ impl PendingWithdrawal {
             at: visit.now(),
             provenance,
             gpc: visit.gpc(),
-            account: visit.account().map(|a| a.line),
+            account,
         })
     }
 }
@@ -107,36 +113,51 @@ impl Privet {
         self.0.pending.locked(|held| held.keep(withdrawal));
     }
 
-    /// A device that carries a withdrawal: it is queued again, or, if it is recorded meanwhile, the device is
-    /// told.
+    /// A device that carries a withdrawal, its own or an account's: it is queued again, or, if it is recorded meanwhile,
+    /// the device is told.
     pub(crate) fn settle_pending(&self, visit: &Visit) {
         if !visit.is_pending() {
             return;
         }
-        let Some(mut state) = visit.state() else { return };
-        let Some(follows) = state.record else { return };
+        // The head was not sealed: it has only just come.
+        if let Some(account) = visit.account()
+            && let Some(state) = self.settled(visit, &account.state, Some(account.line))
+        {
+            let _ = visit.keep_account(Some(AccountState { state, ..account }));
+        }
+        if let Some(device) = visit.device_state()
+            && let Some(state) = self.settled(visit, &device, None)
+        {
+            let _ = visit.decide_for_device(state);
+        }
+    }
+
+    /// What a state goes on as, if its withdrawal is recorded; it is queued if it is not known here.
+    fn settled(
+        &self,
+        visit: &Visit,
+        state: &ConsentState,
+        account: Option<SubjectDigest>,
+    ) -> Option<ConsentState> {
+        let follows = state.record.filter(|_| state.pending)?;
         let (settled, waits) = self
             .0
             .pending
             .locked(|held| (held.settled.get(&follows).copied(), held.of_line.contains_key(&follows)));
-        match settled {
-            Some(record) => {
-                state.pending = false;
-                state.record = state.grants_something().then_some(record);
-                // The head was not sealed: it has only just come.
-                let _ = visit.decide(state);
-            }
-            None if waits => {}
-            None => self.keep_pending(PendingWithdrawal::of(visit, &state, None)),
+        if settled.is_none() && !waits {
+            self.keep_pending(PendingWithdrawal::of(visit, state, account, None));
         }
+        let mut state = state.clone();
+        state.pending = false;
+        state.record = state.grants_something().then_some(settled?);
+        Some(state)
     }
 
     /// Records the withdrawal that a device carries, now.
     pub(super) async fn record_pending_of(&self, visit: &Visit) -> Result<()> {
-        let state = visit.state();
-        let Some(carried) = state.as_ref().and_then(|s| PendingWithdrawal::of(visit, s, None)) else {
-            return Ok(());
-        };
+        let state = visit.state().filter(|s| s.pending);
+        let carried = state.and_then(|s| PendingWithdrawal::of(visit, &s, visit.line(), None));
+        let Some(carried) = carried else { return Ok(()) };
         let (number, withdrawal) = self.0.pending.locked(|held| {
             held.of_line(carried.follows).unwrap_or_else(|| {
                 held.keep(carried.clone());

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::SiteDecl;
 use super::counts::Counts;
 use super::history::History;
-use crate::catalogue::{Catalogue, Category, CategoryCode, Language, LegalBasis, OwnNames, category_id};
+use crate::catalogue::{
+    Catalogue, Category, CategoryCode, EntryId, Language, LegalBasis, OwnNames, category_id,
+};
 use crate::clock::Timestamp;
 use crate::consent::cookie::CookieCodec;
 use crate::consent::{
@@ -54,6 +56,8 @@ pub(crate) struct SiteState {
     pub(crate) sales: u64,
     /// The categories that a regime may allow without a decision: all but contacts, which exist on a record.
     pub(crate) allowable: u64,
+    /// The cookies whose life visits must not extend.
+    pub(crate) unrenewable: Vec<EntryId>,
     /// Every category.
     categories: u64,
     /// What earlier versions of the statement asked for, as they were known at the start.
@@ -79,6 +83,7 @@ impl SiteState {
         let kept = catalogue.category(category_id::CONTACTS).and_then(|c| c.kept_on_withdrawal.as_ref());
         let keeps = kept.map(|(basis, _)| *basis);
         Ok(Arc::new(Self {
+            unrenewable: catalogue.cookie_ids().filter(|id| !catalogue.entry(*id).may_be_renewed()).collect(),
             sales: catalogue.sales(),
             allowable: catalogue.allowable(),
             categories: catalogue.all_codes(),

@@ -166,10 +166,9 @@ pub fn notifications_of(
     record: &ConsentRecord,
 ) -> Vec<Notification> {
     let Some(latest) = latest else { return Vec::new() };
-    let granted = |d: &&crate::consent::RecordedDecision| {
-        d.decision == Decision::Granted && latest.grants(d.category, record.at)
-    };
-    let taken = latest.decisions.iter().filter(granted).filter(|d| !record.grants(d.category, record.at));
+    // A lapse tells nobody, so that a withdrawal which comes after it is news to the recipient.
+    let granted = latest.decisions.iter().filter(|d| d.decision == Decision::Granted);
+    let taken = granted.filter(|d| !record.grants(d.category, record.at));
     let taken = taken.fold(0, |codes, d| codes | d.category.bit());
     new.iter()
         .filter(|n| n.categories & taken != 0)

@@ -148,7 +148,8 @@ impl NewRecord {
 /// Rule 2, in one place for every store: a record as it joins its line, given the latest record of the line and
 /// when the last one lapses. A grant stands as it is. Any other act takes away and gives nothing: what the line
 /// does not grant now, for instance since another withdrawal came first, stays refused; and it stays for as long
-/// as anything that it takes back. None when it takes nothing away.
+/// as anything that it takes back. None when it takes nothing away; but a refusal, which an account keeps as long as a grant,
+/// stands anew unless the line has said the same that day.
 #[must_use]
 pub fn joining_line(
     mut new: ConsentRecord,
@@ -166,9 +167,11 @@ pub fn joining_line(
         d.decision = Decision::Refused;
     }
     new.until = new.until.max(line_until.unwrap_or(new.until));
-    let takes = latest
-        .is_none_or(|l| l.decisions.iter().any(|d| grants(d.category) && !new.grants(d.category, new.at)));
-    takes.then_some(new)
+    let Some(latest) = latest else { return Some(new) };
+    let takes = latest.decisions.iter().any(|d| grants(d.category) && !new.grants(d.category, new.at));
+    let says_anew =
+        new.act == Act::Refusal && (latest.at.day() != new.at.day() || latest.decisions != new.decisions);
+    (takes || says_anew).then_some(new)
 }
 
 /// From when on each class of data is still there, computed once per call from the tenant's rules.

@@ -6,6 +6,9 @@ pub trait RequestHead {
     /// The address of the peer; none when the adapter does not know it.
     fn peer(&self) -> Option<IpAddr>;
 
+    /// The method, as it came.
+    fn method(&self) -> &str;
+
     /// The path of the request, without query.
     fn path(&self) -> &str;
 

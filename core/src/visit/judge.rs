@@ -10,6 +10,46 @@ use super::violation::ViolationKind;
 use crate::catalogue::{Catalogue, CookieEntry, EntryGate, EntryId, Lifetime, SameSite};
 use crate::clock::Timestamp;
 
+/// A request, as far as browsers choose by it which cookies they send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentBy<'a> {
+    path: &'a str,
+    /// GET or HEAD.
+    safe: bool,
+    /// The browser says that no other site had a part in it.
+    same_site: bool,
+}
+
+impl<'a> SentBy<'a> {
+    pub(crate) fn new(method: &str, path: &'a str, same_site: bool) -> Self {
+        Self { path, safe: matches!(method, "GET" | "HEAD"), same_site }
+    }
+
+    /// What `Sec-Fetch-Site` says.
+    pub(crate) fn is_same_site(value: &[u8]) -> bool {
+        matches!(value, b"same-origin" | b"same-site" | b"none")
+    }
+
+    /// Whether the browser sends a cookie of this entry with the request if it has one, however it is set of those that are
+    /// declared (RFC 6265bis, section 5.8.3): only then it has none if none came.
+    pub(crate) fn would_bring(self, entry: &CookieEntry) -> bool {
+        let crosses = self.same_site
+            || match entry.same_site {
+                SameSite::None => true,
+                SameSite::Lax => self.safe,
+                SameSite::Strict => false,
+            };
+        crosses && entry.paths.iter().all(|path| self.is_below(path))
+    }
+
+    /// RFC 6265bis, section 5.1.4.
+    fn is_below(self, path: &str) -> bool {
+        self.path
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || path.ends_with('/'))
+    }
+}
+
 /// An app computes `Expires` a little later than we look.
 const EXPIRES_TOLERANCE: time::Duration = time::Duration::seconds(2);
 
@@ -31,7 +71,7 @@ pub(crate) struct Judge<'a> {
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) is_own: &'a dyn Fn(&[u8]) -> bool,
     pub(crate) is_open: &'a dyn Fn(EntryGate) -> bool,
-    /// Whether setting it would extend a life that visits must not extend.
+    /// Whether setting it would extend a life that visits must not extend, or may, for all that the request shows.
     pub(crate) renews: &'a dyn Fn(EntryId) -> bool,
     pub(crate) now: Timestamp,
     /// Whether cookies get `Secure`: everywhere but in development.
@@ -143,7 +183,9 @@ impl Judge<'_> {
         };
         let declared = same_site(entry.same_site);
         match cookie.same_site() {
-            Some(set) if rank(set) >= rank(declared) => {}
+            // A browser keeps a stricter one back where it would send the declared one.
+            Some(set)
+                if rank(set) == rank(declared) || (rank(set) > rank(declared) && entry.may_be_renewed()) => {}
             set => {
                 cookie.set_same_site(declared);
                 weak |= set.is_some();

@@ -243,6 +243,11 @@ impl Visit {
         self.account_of(&self.live())
     }
 
+    /// The line of records of the account that is signed in.
+    pub(crate) fn line(&self) -> Option<SubjectDigest> {
+        self.account().map(|a| a.line)
+    }
+
     /// Whether somebody is signed in, so that what they decide holds for their account: see
     /// [`Privet::sign_in`](crate::Privet::sign_in).
     #[must_use]
@@ -265,14 +270,12 @@ impl Visit {
         }
     }
 
-    /// Whether a withdrawal waits to be recorded.
+    /// Whether a withdrawal waits to be recorded, of the device or of the account that is signed in.
     pub(crate) fn is_pending(&self) -> bool {
         let live = self.live();
-        let state = match live.account.as_ref().unwrap_or(&self.0.account) {
-            Some(account) => Some(&account.state),
-            None => live.decided.as_ref().or(self.0.device.as_ref()),
-        };
-        state.is_some_and(|s| s.pending)
+        let account = live.account.as_ref().unwrap_or(&self.0.account);
+        let device = live.decided.as_ref().or(self.0.device.as_ref());
+        account.as_ref().is_some_and(|a| a.state.pending) || device.is_some_and(|s| s.pending)
     }
 
     pub(crate) fn standing(&self) -> Standing {

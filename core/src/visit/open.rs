@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::cookies::pairs;
 use super::head::{Refusal, RequestHead, Rewrite};
+use super::judge::SentBy;
 use super::violation::Enforcement;
 use super::{Inner, Live, Visit, opens};
 use crate::catalogue::{EntryGate, EntryId};
@@ -25,6 +26,8 @@ struct Lines<'a> {
     proxied: Vec<&'a [u8]>,
     remove: Vec<String>,
     gpc: bool,
+    /// `Sec-Fetch-Site` says that no other site had a part in the request.
+    same_site: bool,
 }
 
 /// A value that must stand once: a second one, which another host of the domain may have planted, voids both.
@@ -133,6 +136,12 @@ impl Privet {
             );
             return Err(Refusal::CookiesTooLarge);
         }
+        let mut unrenewable = lines.cookies.unrenewable.clone();
+        if !site.unrenewable.is_empty() {
+            let sent = SentBy::new(head.method(), head.path(), lines.same_site);
+            let hidden = |id: &&EntryId| !sent.would_bring(site.catalogue.entry(**id));
+            unrenewable.extend(site.unrenewable.iter().filter(hidden));
+        }
         let client = self.proxies().client(head.peer(), lines.proxied.iter().copied());
         if self.is_insecure_dev() && !client.is_local() {
             return Err(Refusal::PublicPeerInDevelopment);
@@ -158,7 +167,7 @@ impl Privet {
             contact: brought.contact,
             closed,
             patterned: lines.cookies.patterned,
-            unrenewable: lines.cookies.unrenewable,
+            unrenewable,
             flags: AtomicU8::new(0),
             live: Mutex::new(Live {
                 client,
@@ -188,6 +197,8 @@ impl Privet {
             } else if name == "sec-gpc" {
                 // Exactly `1`, in any of several lines (W3C GPC, "The Sec-GPC Header Field").
                 lines.gpc |= value == b"1";
+            } else if !site.unrenewable.is_empty() && name == "sec-fetch-site" {
+                lines.same_site = SentBy::is_same_site(value);
             } else {
                 if name == proxy_header {
                     lines.proxied.push(value);

@@ -197,16 +197,31 @@ impl Visit {
         }
         // A contact that is let go is both withdrawn and expired.
         let mut seen = BTreeSet::new();
+        let keeps = self.keeps_contact_of_device(live);
+        let kept = |name: &str| keeps && name == site.names.contact;
+        lines.retain(|line| !line.split('=').next().is_some_and(kept));
         lines.retain(|line| seen.insert(line.clone()));
         // What the browser still sends although its visitor refused it.
         for (id, name) in &self.0.closed {
             let entry = site.catalogue.entry(*id);
             let refused = entry.gate.category().is_some_and(|c| standing.refused & c.bit() != 0);
-            if refused && !lines.iter().any(|l| l.starts_with(&format!("{name}="))) {
+            if refused && !kept(name) && !lines.iter().any(|l| l.starts_with(&format!("{name}="))) {
                 lines.extend(expiries(entry, name, site.secure));
             }
         }
         lines
+    }
+
+    /// Whether the browser's contact stands on the device's own grant below an account that says something else: it is not
+    /// seen, and is back after the account signs out.
+    fn keeps_contact_of_device(&self, live: &Live) -> bool {
+        let signed_in = live.account.as_ref().unwrap_or(&self.0.account).is_some();
+        let device = live.decided.as_ref().or(self.0.device.as_ref());
+        let contacts = crate::privet::contacts_code(&self.0.site);
+        signed_in
+            && live.contact != Some(ContactChange::Expire)
+            && self.0.contact.is_some_and(|c| c.line.is_none())
+            && device.is_some_and(|state| self.grants_today(state, contacts))
     }
 
     /// What a decision closed: every declared variant of every cookie behind it.

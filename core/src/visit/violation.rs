@@ -31,7 +31,8 @@ pub enum ViolationKind {
     OutlivesDeclaration,
     /// Its attributes are not those declared: domain, path, SameSite, HttpOnly, Partitioned.
     Attributes,
-    /// The browser has it, and setting it anew would extend a life that visits must not extend.
+    /// The browser has it, or may have it for all that the request shows, and setting it anew would extend a life that
+    /// visits must not extend.
     Renewed,
     /// It has a name of privet's own cookies.
     Reserved,
@@ -59,7 +60,7 @@ impl ViolationKind {
             }
             Self::OutlivesDeclaration => "set it with the declared lifetime, or declare the longer one: visitors are then asked again".to_owned(),
             Self::Attributes => "set it with the declared attributes, or declare the ones it has".to_owned(),
-            Self::Renewed => "set it only when the request did not bring it: what needs no consent as a measurement of the audience ends 13 months after it was first set".to_owned(),
+            Self::Renewed => "set it only when the request did not bring it, and would have: below each of its declared paths, and not after a form of another site. What needs no consent as a measurement of the audience ends 13 months after it was first set".to_owned(),
             Self::Reserved => "name it otherwise: privet sets the cookies of this name itself".to_owned(),
             Self::Unreadable => "set it with a name and value as RFC 6265 has them".to_owned(),
         }

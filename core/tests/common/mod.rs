@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use futures_executor::block_on;
 use privet::Builder;
-use privet::consent::Method;
-use privet::consent::{Answer, Decided, Provenance};
+use privet::consent::{Answer, Decided, Method, Provenance, Regimes};
+use privet::contact::{Channel, NewMessage};
+use privet::ip::{CountryCode, CountryLookup};
 use privet::store::Storage;
 use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Rewrite, Sealing};
 use privet::{Catalogue, FakeClock, Privet, Timestamp, Visit};
@@ -111,6 +112,7 @@ pub fn installation_on(storage: Storage, change: impl FnOnce(Builder) -> Builder
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     pub peer: Option<IpAddr>,
+    pub method: &'static str,
     pub path: String,
     pub host: Option<String>,
     pub lines: Vec<(String, Vec<u8>)>,
@@ -120,6 +122,7 @@ impl Head {
     pub fn get(path: &str) -> Self {
         Self {
             peer: Some("203.0.113.7".parse().unwrap()),
+            method: "GET",
             path: path.to_owned(),
             host: None,
             lines: Vec::new(),
@@ -140,6 +143,9 @@ impl Head {
 impl RequestHead for Head {
     fn peer(&self) -> Option<IpAddr> {
         self.peer
+    }
+    fn method(&self) -> &str {
+        self.method
     }
     fn path(&self) -> &str {
         &self.path
@@ -270,6 +276,32 @@ impl Browser {
         (done, answered)
     }
 
+    pub fn sign_in(&mut self, privet: &Privet, account: &str) {
+        let (visit, _) = self.open(privet);
+        block_on(privet.sign_in(&visit, account)).unwrap();
+        self.close(&visit, Answered::new(303));
+    }
+
+    pub fn sign_out(&mut self, privet: &Privet) {
+        let (visit, _) = self.open(privet);
+        block_on(privet.sign_out(&visit)).unwrap();
+        self.close(&visit, Answered::new(303));
+    }
+
+    /// Says something in the chat.
+    pub fn say(&mut self, privet: &Privet, text: &str) {
+        let (visit, _) = self.open(privet);
+        let message = NewMessage::new(Channel::AiSearch, text).unwrap();
+        block_on(visit.visitor().post("chat", message)).unwrap();
+        self.close(&visit, Answered::new(200));
+    }
+
+    /// What they can read of what was said.
+    pub fn texts(&self, privet: &Privet) -> Vec<String> {
+        let (visit, _) = self.open(privet);
+        block_on(visit.visitor().messages()).unwrap().into_iter().map(|m| m.text).collect()
+    }
+
     pub fn state(&self, privet: &Privet) -> Vec<(String, privet::consent::Decision)> {
         let consent = self.open(privet).0.consent();
         consent.decisions().map(|(c, d)| (c.id.clone(), d)).collect()
@@ -283,4 +315,78 @@ impl Browser {
 
 pub fn save(categories: &[&str]) -> Answer {
     Answer::Save(categories.iter().map(|c| (*c).to_owned()).collect())
+}
+
+/// Addresses of a documentation range would be asked for in no file; so the tests have a file of their own.
+#[derive(Debug)]
+pub struct CountryFile;
+
+impl CountryLookup for CountryFile {
+    fn lookup(&self, ip: IpAddr) -> Option<CountryCode> {
+        CountryCode::new(match ip.to_string().as_str() {
+            "9.0.0.1" => "DE",
+            "9.0.0.2" => "GB",
+            "9.0.0.3" => "FR",
+            "9.0.0.4" => "US",
+            // A Tor exit, in files that say so: no country.
+            "9.0.0.5" => "T1",
+            "9.0.0.6" => "GP",
+            _ => return None,
+        })
+    }
+}
+
+pub const DE: &str = "9.0.0.1";
+pub const GB: &str = "9.0.0.2";
+pub const FR: &str = "9.0.0.3";
+pub const US: &str = "9.0.0.4";
+pub const TOR: &str = "9.0.0.5";
+pub const GUADELOUPE: &str = "9.0.0.6";
+pub const NOWHERE: &str = "9.0.0.9";
+
+/// Storage that some regimes except from consent.
+pub const EXCEPTIONS: &str = r#"
+    [[service]]
+    id = "own"
+    provider = "Garden Shop"
+    purpose = { en = "Counts and adapts.", de = "Zählt und passt an." }
+    label = { en = "Own", de = "Eigenes" }
+    legal_basis = "legitimate-interests"
+
+    [[service.entry]]
+    name = "stat"
+    purpose = { en = "Counts.", de = "Zählt." }
+    duration = "30 days"
+    trigger = "server"
+    gate = { unless_objected = "analytics", exceptions = ["uk-statistics"] }
+
+    [[service.entry]]
+    name = "look"
+    purpose = { en = "Adapts.", de = "Passt an." }
+    duration = "30 days"
+    trigger = "server"
+    gate = { unless_objected = "analytics", exceptions = ["uk-appearance"] }
+
+    [[service.entry]]
+    name = "audience"
+    purpose = { en = "Counts.", de = "Zählt." }
+    duration = "395 days"
+    trigger = "server"
+    gate = { unless_objected = "analytics", exceptions = ["fr-audience-measurement"], attests = ["sole-purpose", "for-the-publisher-only", "anonymous-statistics", "no-cross-site", "no-matching", "not-shared", "address-cut"] }
+"#;
+
+pub fn with_exceptions() -> String {
+    format!("{CATALOGUE}{EXCEPTIONS}")
+}
+
+/// An installation whose visitors come from several countries, and may sign in.
+pub fn regional(toml: &str, regimes: Regimes, storage: Storage) -> (Privet, FakeClock) {
+    let clock = FakeClock::at(start());
+    let builder = Privet::builder(Catalogue::from_toml(toml).unwrap())
+        .storage(storage)
+        .clock(clock.clone())
+        .countries(CountryFile)
+        .regimes(regimes)
+        .account_consent();
+    (block_on(builder.build()).unwrap(), clock)
 }
