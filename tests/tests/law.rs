@@ -19,6 +19,9 @@ impl privet::visit::RequestHead for Head {
     fn peer(&self) -> Option<std::net::IpAddr> {
         None
     }
+    fn method(&self) -> &str {
+        "GET"
+    }
     fn path(&self) -> &str {
         "/"
     }
