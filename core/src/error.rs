@@ -91,6 +91,19 @@ pub enum Error {
     #[error("the subject was erased; nothing is written for it any more")]
     Fenced,
 
+    /// An operator has blocked the contact: nothing that it writes is taken.
+    #[error("the contact is blocked; an operator can unblock it in the portal")]
+    Blocked,
+
+    /// The operator's role does not come with this.
+    #[error(
+        "the operator's role does not allow this; give them a role that does, or let somebody else do it"
+    )]
+    NotAllowed {
+        /// What it takes.
+        permission: crate::portal::Permission,
+    },
+
     /// There is no such thing in this scope. A thing of another tenant is answered the same way.
     #[error("no such {what} in this scope")]
     NotFound {

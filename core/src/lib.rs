@@ -46,6 +46,7 @@ pub mod error;
 pub mod ip;
 pub mod key;
 pub mod legal;
+pub mod portal;
 mod privet;
 pub mod retention;
 pub mod rights;

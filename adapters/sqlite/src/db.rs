@@ -238,6 +238,64 @@ impl Db {
     }
 }
 
+impl Db {
+    /// Opens one moment of the file to read from for longer than one unit, on a connection of its own.
+    pub(crate) async fn snapshot(&self) -> Result<DbSnapshot> {
+        let path = self.path.clone();
+        let connection = self
+            .read(move |_| {
+                let connection = connect_reader(&path)?;
+                connection.execute_batch("BEGIN")?;
+                // The moment is that of the first look.
+                connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
+                Ok(connection)
+            })
+            .await?;
+        Ok(DbSnapshot { shared: self.shared.clone(), store: self.store, connection: Some(connection) })
+    }
+}
+
+/// A connection that sees one moment.
+pub(crate) struct DbSnapshot {
+    shared: Arc<Shared>,
+    store: &'static str,
+    connection: Option<Connection>,
+}
+
+impl fmt::Debug for DbSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DbSnapshot").finish_non_exhaustive()
+    }
+}
+
+impl DbSnapshot {
+    /// Reads of this moment, on a reading thread.
+    pub(crate) async fn read<T, F>(&mut self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> UnitResult<T> + Send + 'static,
+    {
+        let store = self.store;
+        let gone = || Error::unavailable(store, "the snapshot is closed");
+        let connection = self.connection.take().ok_or_else(gone)?;
+        let (reply, replied) = oneshot::channel();
+        {
+            let mut queues = self.shared.queues();
+            if queues.closed {
+                return Err(gone());
+            }
+            queues.reads.push_back(Box::new(move |_| {
+                let read = work(&connection).map_err(|e| e.into_error(store));
+                let _ = reply.send((connection, read));
+            }));
+        }
+        self.shared.read.notify_one();
+        let (connection, read) = replied.await.map_err(|_| Error::unavailable(store, "a read panicked"))?;
+        self.connection = Some(connection);
+        read
+    }
+}
+
 impl Drop for Db {
     fn drop(&mut self) {
         self.shared.queues().closed = true;

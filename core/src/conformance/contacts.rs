@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ip::CountryCode;
 use crate::retention::DataClass;
 use crate::scope::Scope;
-use crate::store::{ContactCursor, ContactTouch, ErasingKind, ErasureCause, NewRecord, Store};
+use crate::store::{ContactCursor, ContactQuery, ContactTouch, ErasingKind, ErasureCause, NewRecord, Store};
 
 fn touch(scope: &Scope, contact: &Contact, to: Timestamp) -> ContactTouch {
     ContactTouch {
@@ -42,7 +42,7 @@ pub async fn contacts_open_on_a_proof_only(store: &dyn Store) {
     let proof = f.proof(&with, CONTACTS);
     let late = store.open_contact(&proof, &f.new_contact(4, &proof, at(3))).await;
     assert!(matches!(late, Err(Error::NotGranted { .. })), "withdrawn by {withdrawn:?}");
-    assert!(store.contacts(&here, None, 10, &everything(at(4))).await.unwrap().is_empty());
+    assert!(store.contacts(&here, &ContactQuery::first(10), &everything(at(4))).await.unwrap().is_empty());
 }
 
 /// A contact opens once, on its record, with what was known.
@@ -129,7 +129,10 @@ pub async fn pages_are_complete_and_in_order(store: &dyn Store) {
         let mut all: Vec<Contact> = Vec::new();
         loop {
             let after = all.last().map(|c| ContactCursor { last_seen: c.last_seen, id: c.id });
-            let page = store.contacts(&here, after, limit, &everything(at(600))).await.unwrap();
+            let page = store
+                .contacts(&here, &ContactQuery::first(limit).after(after), &everything(at(600)))
+                .await
+                .unwrap();
             assert!(page.len() <= limit.into());
             if page.is_empty() {
                 break;
@@ -162,7 +165,10 @@ pub async fn erased_contacts_stay_erased(store: &dyn Store) {
     );
     for round in ["marked", "gone"] {
         assert!(store.contact(&here, contact.id, &everything(at(3))).await.unwrap().is_none(), "{round}");
-        assert!(store.contacts(&here, None, 10, &everything(at(3))).await.unwrap().is_empty(), "{round}");
+        assert!(
+            store.contacts(&here, &ContactQuery::first(10), &everything(at(3))).await.unwrap().is_empty(),
+            "{round}"
+        );
         assert!(
             store
                 .conversations(&here, Owner::Contact(contact.id), 10, &everything(at(3)))
@@ -280,9 +286,13 @@ pub async fn contacts_on_another_consent_are_frozen(store: &dyn Store) {
     };
     let there = async |id| store.contact(&scope, id, &everything(at(20))).await.unwrap();
     all(&[[material; 3], [9; 3]], until).await;
-    assert_eq!(store.contacts(&scope, None, 9, &everything(at(20))).await.unwrap().len(), 2, "covered");
+    assert_eq!(
+        store.contacts(&scope, &ContactQuery::first(9), &everything(at(20))).await.unwrap().len(),
+        2,
+        "covered"
+    );
     all(&[[9; 3]], until).await;
-    assert_eq!(store.contacts(&scope, None, 9, &everything(at(20))).await.unwrap(), []);
+    assert_eq!(store.contacts(&scope, &ContactQuery::first(9), &everything(at(20))).await.unwrap(), []);
     assert_eq!(there(stale.id).await, None);
     let touch = ContactTouch {
         scope: scope.clone(),
@@ -336,7 +346,7 @@ pub async fn contacts_may_be_kept_on_another_basis(store: &dyn Store) {
     let later = everything(at(10) + 2 * LIFE);
     let kept = store.contact(&scope, contact.id, &later).await.unwrap().unwrap();
     assert_eq!(kept.kept_on, Some(LegalBasis::LegalObligation));
-    assert_eq!(store.contacts(&scope, None, 9, &later).await.unwrap(), [kept]);
+    assert_eq!(store.contacts(&scope, &ContactQuery::first(9), &later).await.unwrap(), [kept]);
     assert_eq!(store.freeze_contacts(&scope, &[[9; 3]], at(30), None, 9).await.unwrap(), Some(contact.id));
     assert!(store.contact(&scope, contact.id, &later).await.unwrap().is_some(), "it stands on no consent");
     let owner = f.by_contact(&contact, &proof);

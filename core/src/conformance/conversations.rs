@@ -4,7 +4,7 @@ use super::fixture::{CONTACTS, Fixture, at, digest, everything, scope, start};
 use crate::contact::{Author, Channel, ContactId, ConversationId, Owner, Removed, Sealed};
 use crate::error::Error;
 use crate::scope::Scope;
-use crate::store::{Adoption, ConsentProof, ErasureCause, MessageToStore, OwnerProof, Store};
+use crate::store::{Adoption, ConsentProof, ContactQuery, ErasureCause, MessageToStore, OwnerProof, Store};
 
 fn conversation(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
@@ -144,7 +144,7 @@ pub async fn a_visit_needs_no_consent_and_leaves_no_contact(store: &dyn Store) {
     for m in 0..10u8 {
         f.say(&f.by_session(1, 1), &f.message(1, m, at(m.into()))).await.unwrap();
     }
-    assert!(store.contacts(&here, None, 10, &everything(at(20))).await.unwrap().is_empty());
+    assert!(store.contacts(&here, &ContactQuery::first(10), &everything(at(20))).await.unwrap().is_empty());
     assert_eq!(f.conversation_count(Owner::Session(digest(1)), at(20)).await, 1);
     assert_eq!(f.conversation_count(Owner::Session(digest(2)), at(20)).await, 0);
     assert_eq!(store.messages(&here, conversation(1), 0, 100, &everything(at(20))).await.unwrap().len(), 10);

@@ -7,15 +7,18 @@ use futures_timer::Delay;
 use crate::catalogue::{NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
-use crate::contact::{Contact, ContactId, Conversation, ConversationId, Owner};
+use crate::contact::{
+    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed,
+};
 use crate::error::{Error, Result};
+use crate::portal::{AuditEvent, AuditId};
 use crate::retention::{DataClass, RetentionRule};
 use crate::scope::{Scope, Tenant};
 use crate::store::{
-    Adoption, AppendedRecord, Attempted, ChainLink, Chained, ConsentProof, ConsentStore, ContactCursor,
+    Adoption, AppendedRecord, Attempted, ChainLink, Chained, ConsentProof, ConsentStore, ContactQuery,
     ContactStore, ContactTouch, ConversationStore, EraseStep, Erasing, ErasureCause, Horizon, MessageToStore,
-    NewRecord, Notification, NotificationId, OpenInfo, OutboxStore, OwnerProof, RetentionStore, Store,
-    StoredMessage, SubjectDigest, forward,
+    NewRecord, Notification, NotificationId, OpenInfo, OutboxStore, OwnerProof, PortalStore, RetentionStore,
+    SiteFigures, Snapshot, Store, StoredMessage, StoredNote, SubjectDigest, forward,
 };
 
 /// A store that is not available when it is told so, or that lets its units wait: what an app does then is

@@ -6,7 +6,7 @@ use super::fixture::{CONTACTS, Fixture, LIFE, at, digest, everything, scope, sta
 use crate::contact::{Channel, ContactId, ConversationId, Owner, Removed};
 use crate::error::Error;
 use crate::retention::{DataClass, RetentionRule};
-use crate::store::{ErasureCause, Horizon, Store};
+use crate::store::{ContactQuery, ErasureCause, Horizon, Store};
 
 /// Rule 1, for every unit that reads or marks: the same ids in two tenants and in two sites of one.
 pub async fn nothing_crosses_tenants_or_sites(store: &dyn Store) {
@@ -22,7 +22,7 @@ pub async fn nothing_crosses_tenants_or_sites(store: &dyn Store) {
     let id = ContactId::from_bytes([1; 16]);
     for (n, here) in (1u32..).zip(&scopes) {
         let all = everything(at(100));
-        let contacts = store.contacts(here, None, 10, &all).await.unwrap();
+        let contacts = store.contacts(here, &ContactQuery::first(10), &all).await.unwrap();
         assert_eq!(contacts.iter().map(|c| c.created).collect::<Vec<_>>(), [at(n.into())]);
         let conversations = store.conversations(here, Owner::Contact(id), 10, &all).await.unwrap();
         assert_eq!(conversations.iter().map(|c| c.messages).collect::<Vec<_>>(), [n]);
@@ -85,7 +85,7 @@ pub async fn what_has_expired_is_not_read(store: &dyn Store) {
         };
         (
             store.contact(&here, contact.id, &horizon).await.unwrap().is_some(),
-            store.contacts(&here, None, 10, &horizon).await.unwrap().len(),
+            store.contacts(&here, &ContactQuery::first(10), &horizon).await.unwrap().len(),
             conversations(Owner::Contact(contact.id)).await,
             messages(1).await,
             conversations(Owner::Session(digest(1))).await,
@@ -170,7 +170,7 @@ pub async fn purges_are_bounded_and_complete(store: &dyn Store) {
         Removed::new(5, 3, 0, 0),
         "with the conversations they still had"
     );
-    assert_eq!(store.contacts(&here, None, 100, &everything(at(10))).await.unwrap().len(), 5);
+    assert_eq!(store.contacts(&here, &ContactQuery::first(100), &everything(at(10))).await.unwrap().len(), 5);
 
     let lapsed = everything(at(1_000) + LIFE).with(DataClass::ConsentRecords, at(5) + LIFE);
     let records =
@@ -181,7 +181,7 @@ pub async fn purges_are_bounded_and_complete(store: &dyn Store) {
         3
     );
 
-    let other = store.contacts(&elsewhere, None, 100, &everything(at(10))).await.unwrap();
+    let other = store.contacts(&elsewhere, &ContactQuery::first(100), &everything(at(10))).await.unwrap();
     assert_eq!(other.len(), 10, "another tenant's are as they were");
     assert!(other.iter().all(|c| c.conversations == 1));
     // A contact whose consent lapsed goes as well, although it was seen in time.

@@ -74,6 +74,11 @@ uuid_id! {
     MessageId, "message"
 }
 
+uuid_id! {
+    /// The id of an operator's note on a contact.
+    NoteId, "note"
+}
+
 /// The random id of a visit in which the visitor started a service. It is for that service only: there is no
 /// way from it to a [`ContactId`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

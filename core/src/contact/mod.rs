@@ -8,18 +8,18 @@ mod id;
 mod model;
 mod operator;
 mod page_url;
+mod query;
 mod seal;
 mod touches;
 mod visitor;
 
-pub use id::{ContactId, ConversationId, FenceEpoch, MessageId, SessionId};
-pub use model::{
-    Author, Channel, Contact, ContactPage, Conversation, Message, NewMessage, Owner, PageRequest, Posted,
-    Removed,
-};
+pub use id::{ContactId, ConversationId, FenceEpoch, MessageId, NoteId, SessionId};
+pub use model::{Author, Channel, Contact, Conversation, Message, NewMessage, Owner, Posted, Removed};
 pub use page_url::{PageUrl, PageUrlPolicy};
+pub use query::{CappedCount, ContactFilter, ContactPage, IdPrefix, PageRequest, TimeSpan};
 pub use seal::Sealed;
 pub use visitor::Visitor;
 
-pub(crate) use seal::SubjectKey;
+pub(crate) use seal::{Field, SubjectKey};
 pub(crate) use touches::Touches;
+pub(crate) use visitor::open_message;

@@ -8,7 +8,7 @@ use crate::consent::{ConsentRecord, RecordId};
 use crate::error::{Error, Result};
 use crate::ip::CountryCode;
 use crate::key::Mac;
-use crate::store::SubjectDigest;
+use crate::store::{ContactIdentity, SubjectDigest};
 
 /// How a message reached the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
@@ -107,6 +107,10 @@ pub struct Contact {
     pub frozen_until: Option<Timestamp>,
     /// On which other basis it is kept since the consent was withdrawn.
     pub kept_on: Option<LegalBasis>,
+    /// Whether an operator has blocked it: it is shown, and nothing that it writes is taken.
+    pub blocked: bool,
+    /// What the app knows it as, if the app has said so.
+    pub identity: Option<ContactIdentity>,
 }
 
 impl Contact {
@@ -133,6 +137,8 @@ impl Contact {
             material: [0; 3],
             frozen_until: None,
             kept_on: None,
+            blocked: false,
+            identity: None,
         }
     }
 
@@ -172,13 +178,24 @@ pub struct Conversation {
     pub messages: u32,
     /// Whether a person was asked.
     pub live_support: bool,
+    /// Whether the visitor wrote last, so that somebody waits for an answer.
+    pub awaits_answer: bool,
 }
 
 impl Conversation {
     /// A conversation that begins now.
     #[must_use]
     pub fn opened(id: ConversationId, owner: Owner, at: Timestamp) -> Self {
-        Self { id, owner, opened: at, closed: None, last_message: at, messages: 0, live_support: false }
+        Self {
+            id,
+            owner,
+            opened: at,
+            closed: None,
+            last_message: at,
+            messages: 0,
+            live_support: false,
+            awaits_answer: false,
+        }
     }
 }
 
@@ -290,41 +307,6 @@ pub struct Posted {
     pub(crate) pseudonym_key: Mac,
 }
 
-/// Which contacts to list.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PageRequest {
-    /// How many at most: 1 to 500.
-    pub limit: u16,
-    /// Where the page before ended.
-    pub after: Option<String>,
-}
-
-impl PageRequest {
-    /// The first page.
-    #[must_use]
-    pub fn first(limit: u16) -> Self {
-        Self { limit: limit.clamp(1, 500), after: None }
-    }
-
-    /// The page after a cursor.
-    #[must_use]
-    pub fn after(mut self, cursor: impl Into<String>) -> Self {
-        self.after = Some(cursor.into());
-        self
-    }
-}
-
-/// A page of contacts, most recent activity first.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ContactPage {
-    /// The contacts.
-    pub contacts: Vec<Contact>,
-    /// Where the next page begins; none on the last one.
-    pub next: Option<String>,
-}
-
 /// What an erasure took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -335,6 +317,8 @@ pub struct Removed {
     pub conversations: u64,
     /// Messages.
     pub messages: u64,
+    /// Notes of operators.
+    pub notes: u64,
     /// Consent records.
     pub records: u64,
     /// Consent records that stayed, cut from the person: whose they were cannot be told any more.
@@ -346,6 +330,7 @@ impl std::ops::AddAssign for Removed {
         self.contacts += other.contacts;
         self.conversations += other.conversations;
         self.messages += other.messages;
+        self.notes += other.notes;
         self.records += other.records;
         self.severed += other.severed;
     }
@@ -361,12 +346,12 @@ impl Removed {
     /// How many rows that were in all.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.contacts + self.conversations + self.messages + self.records + self.severed
+        self.contacts + self.conversations + self.messages + self.notes + self.records + self.severed
     }
 
     /// So many of each.
     #[must_use]
     pub fn new(contacts: u64, conversations: u64, messages: u64, records: u64) -> Self {
-        Self { contacts, conversations, messages, records, severed: 0 }
+        Self { contacts, conversations, messages, records, notes: 0, severed: 0 }
     }
 }

@@ -3,13 +3,14 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use super::id::{ContactId, ConversationId};
-use super::model::{Contact, ContactPage, PageRequest, Removed};
+use super::model::{Contact, Removed};
+use super::query::{CappedCount, ContactFilter, ContactPage, PageRequest};
 use crate::clock::Timestamp;
 use crate::consent::{Act, ConsentRecord, Decision, Method};
 use crate::error::{Error, Result};
 use crate::privet::Privet;
 use crate::scope::Scope;
-use crate::store::{ContactCursor, Erasing, ErasureCause};
+use crate::store::{ContactCursor, ContactQuery, Direction, Erasing, ErasureCause};
 
 impl Privet {
     /// Contacts of a site by most recent activity, for whoever may see them: the caller has checked that.
@@ -17,14 +18,59 @@ impl Privet {
     /// # Errors
     /// [`Error::Invalid`] for a cursor that is not of this list, or what the store says.
     pub async fn contacts(&self, scope: &Scope, page: &PageRequest) -> Result<ContactPage> {
-        let after = page.after.as_deref().map(|text| self.read_cursor(scope, text)).transpose()?;
         let now = self.now();
+        let place =
+            page.cursor.as_deref().map(|text| self.read_cursor(scope, &page.filter, text)).transpose()?;
+        let (as_of, towards) = place.as_ref().map_or((now, Direction::Older), |p| (p.as_of, p.direction));
+        let after = place.map(|p| p.cursor);
+        let query = ContactQuery::first(page.limit + 1)
+            .only(page.filter.clone())
+            .as_of(as_of)
+            .after(after)
+            .towards(towards);
         let horizon = self.horizon(&scope.tenant, now).await?;
-        let mut contacts = self.store().contacts(scope, after, page.limit + 1, &horizon).await?;
+        let mut contacts = self.store().contacts(scope, &query, &horizon).await?;
         let more = contacts.len() > page.limit.into();
-        contacts.truncate(page.limit.into());
-        let next = contacts.last().filter(|_| more).map(|c| self.write_cursor(scope, c));
-        Ok(ContactPage { contacts, next })
+        if more {
+            match towards {
+                Direction::Older => contacts.truncate(page.limit.into()),
+                // The one too many is the most recent.
+                Direction::Newer => drop(contacts.remove(0)),
+            }
+        }
+        let (newer, older) = match towards {
+            Direction::Older => (after.is_some(), more),
+            Direction::Newer => (more, true),
+        };
+        let cursor = |contact: Option<&Contact>, direction| {
+            contact.map(|c| {
+                let cursor = ContactCursor { last_seen: c.last_seen, id: c.id };
+                self.write_cursor(scope, &page.filter, &Place { cursor, as_of, direction })
+            })
+        };
+        Ok(ContactPage {
+            next: cursor(contacts.last().filter(|_| older), Direction::Older),
+            previous: cursor(contacts.first().filter(|_| newer), Direction::Newer),
+            contacts,
+            as_of,
+        })
+    }
+
+    /// How many contacts of a site meet a filter, counted up to `cap`: for whoever may see them.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn count_contacts(
+        &self,
+        scope: &Scope,
+        filter: &ContactFilter,
+        as_of: Timestamp,
+        cap: u32,
+    ) -> Result<CappedCount> {
+        let horizon = self.horizon(&scope.tenant, self.now()).await?;
+        let count =
+            self.store().count_contacts(scope, filter, as_of, cap.saturating_add(1), &horizon).await?;
+        Ok(CappedCount { count: count.min(cap), more: count > cap })
     }
 
     /// One contact, for whoever may see it.
@@ -126,39 +172,61 @@ impl Privet {
         }
     }
 
-    fn write_cursor(&self, scope: &Scope, last: &Contact) -> String {
-        let mut bytes = last.last_seen.as_millis().to_be_bytes().to_vec();
-        bytes.extend(last.id.as_bytes());
-        let tag = self.cursor_key().tag(&[&cursor_message(scope, &bytes)]);
+    fn write_cursor(&self, scope: &Scope, filter: &ContactFilter, place: &Place) -> String {
+        let mut bytes = vec![match place.direction {
+            Direction::Older => 1,
+            Direction::Newer => 2,
+        }];
+        bytes.extend(place.as_of.as_millis().to_be_bytes());
+        bytes.extend(place.cursor.last_seen.as_millis().to_be_bytes());
+        bytes.extend(place.cursor.id.as_bytes());
+        let tag = self.cursor_key().tag(&[&cursor_message(scope, filter, &bytes)]);
         bytes.extend(tag);
         BASE64URL_NOPAD.encode(&bytes)
     }
 
-    fn read_cursor(&self, scope: &Scope, text: &str) -> Result<ContactCursor> {
+    fn read_cursor(&self, scope: &Scope, filter: &ContactFilter, text: &str) -> Result<Place> {
         let bad = || {
             Error::invalid(
                 "the cursor is not one of this list",
-                "begin with the first page, or pass `next` as it was given",
+                "begin with the first page, or pass `next` or `previous` as it was given, with the same filter",
             )
         };
-        let bytes: [u8; 40] =
+        let bytes: [u8; CURSOR + 16] =
             BASE64URL_NOPAD.decode(text.as_bytes()).ok().and_then(|b| b.try_into().ok()).ok_or_else(bad)?;
-        let (body, tag) = bytes.split_at(24);
-        if !self.cursor_key().verify(&cursor_message(scope, body), tag) {
+        let (body, tag) = bytes.split_at(CURSOR);
+        if !self.cursor_key().verify(&cursor_message(scope, filter, body), tag) {
             return Err(bad());
         }
-        let (seen, id) = body.split_at(8);
-        Ok(ContactCursor {
-            last_seen: Timestamp::from_millis(i64::from_be_bytes(seen.try_into().map_err(|_| bad())?)),
-            id: ContactId::from_bytes(id.try_into().map_err(|_| bad())?),
+        let (head, id) = body.split_at(CURSOR - 16);
+        let (direction, times) = head.split_first().ok_or_else(bad)?;
+        let (as_of, seen) = times.split_at(8);
+        let at = |bytes: &[u8]| bytes.try_into().map(|b| Timestamp::from_millis(i64::from_be_bytes(b)));
+        Ok(Place {
+            cursor: ContactCursor {
+                last_seen: at(seen).map_err(|_| bad())?,
+                id: ContactId::from_bytes(id.try_into().map_err(|_| bad())?),
+            },
+            as_of: at(as_of).map_err(|_| bad())?,
+            direction: if *direction == 1 { Direction::Older } else { Direction::Newer },
         })
     }
 }
 
-/// A cursor is of one tenant's and site's list.
-fn cursor_message(scope: &Scope, body: &[u8]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(160);
-    for part in [scope.tenant.as_str().as_bytes(), scope.site.as_str().as_bytes(), body] {
+/// Direction, two instants and an id.
+const CURSOR: usize = 1 + 8 + 8 + 16;
+
+/// A place in a list, and which way it is left.
+struct Place {
+    cursor: ContactCursor,
+    as_of: Timestamp,
+    direction: Direction,
+}
+
+/// A cursor is of one tenant's and site's list, under one filter.
+fn cursor_message(scope: &Scope, filter: &ContactFilter, body: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(256);
+    for part in [scope.tenant.as_str().as_bytes(), scope.site.as_str().as_bytes(), &filter.to_bytes(), body] {
         message.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
         message.extend(part);
     }

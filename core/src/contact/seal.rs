@@ -46,6 +46,9 @@ impl fmt::Debug for Sealed {
 pub(crate) enum Field {
     Body,
     Page,
+    /// A note on a contact; the contact stands in the place of the conversation, also of an identity.
+    Note,
+    Identity,
 }
 
 /// The key of one subject.
@@ -82,6 +85,8 @@ impl SubjectKey {
         aad.push(match field {
             Field::Body => 1,
             Field::Page => 2,
+            Field::Note => 3,
+            Field::Identity => 4,
         });
         aad
     }

@@ -420,7 +420,7 @@ impl Visit {
 }
 
 impl Privet {
-    async fn read_conversation(
+    pub(crate) async fn read_conversation(
         &self,
         scope: &Scope,
         conversation: &Conversation,
@@ -431,7 +431,7 @@ impl Privet {
     }
 
     /// Up to [`SHOWN_MESSAGES`] after a number.
-    async fn read_messages(
+    pub(crate) async fn read_messages(
         &self,
         scope: &Scope,
         conversation: &Conversation,
@@ -468,7 +468,11 @@ impl Privet {
         Ok(owned.iter().any(|c| c.id == conversation))
     }
 
-    async fn subject_of(&self, scope: &Scope, conversation: &Conversation) -> Result<SubjectDigest> {
+    pub(crate) async fn subject_of(
+        &self,
+        scope: &Scope,
+        conversation: &Conversation,
+    ) -> Result<SubjectDigest> {
         match conversation.owner {
             Owner::Contact(contact) => self.keys().contact_digest(&scope.tenant, contact).await,
             Owner::Session(_) => self.keys().conversation_digest(&scope.tenant, conversation.id).await,
@@ -500,7 +504,7 @@ impl Privet {
     }
 }
 
-fn open_message(scope: &Scope, key: &SubjectKey, m: &StoredMessage) -> Result<Message> {
+pub(crate) fn open_message(scope: &Scope, key: &SubjectKey, m: &StoredMessage) -> Result<Message> {
     let open = |field, sealed| key.open(scope, m.conversation.as_bytes(), field, sealed);
     Ok(Message {
         id: m.id,

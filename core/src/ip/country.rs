@@ -25,6 +25,10 @@ impl CountryCode {
         fits.then_some(Self(code))
     }
 
+    pub(crate) const fn to_bytes(self) -> [u8; 2] {
+        self.0
+    }
+
     /// The two letters.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -34,6 +34,8 @@ pub enum DataClass {
     ConsentCounts,
     /// Notifications to recipients, from when they were delivered or given up on.
     Notifications,
+    /// What operators did, from then on.
+    AuditEvents,
 }
 
 impl DataClass {
@@ -47,6 +49,7 @@ impl DataClass {
         Self::ConsentRecords,
         Self::ConsentCounts,
         Self::Notifications,
+        Self::AuditEvents,
     ];
 
     /// Its name, as settings and stores have it.
@@ -61,6 +64,7 @@ impl DataClass {
             Self::ConsentRecords => "consent-records",
             Self::ConsentCounts => "consent-counts",
             Self::Notifications => "notifications",
+            Self::AuditEvents => "audit-events",
         }
     }
 
@@ -87,6 +91,8 @@ impl DataClass {
             Self::ConsentCounts => days(760),
             // GDPR Art. 19: that recipients were told has to be shown, and to whom; a quarter is enough to ask.
             Self::Notifications => days(90),
+            // CNIL, recommendation on logging (2021-122): six months to a year.
+            Self::AuditEvents => days(365),
         }
     }
 
@@ -106,6 +112,9 @@ impl DataClass {
             }
             Self::Notifications => {
                 "GDPR Art. 5(1)(e), 19: no figure; a quarter in which it can be shown (looked up 2026-11-27)"
+            }
+            Self::AuditEvents => {
+                "CNIL, recommendation 2021-122 on logging: six months to a year (from memory; not looked up)"
             }
             Self::ConsentCounts => {
                 "CNIL, guidelines 2020-091: 25 months for what is learnt of an audience (looked up 2026-11-21)"
@@ -129,6 +138,7 @@ impl DataClass {
             Self::ConsentRecords => (days(30), days(3650)),
             Self::ConsentCounts => (DAY, days(760)),
             Self::Notifications => (DAY, days(395)),
+            Self::AuditEvents => (days(30), days(1095)),
         }
     }
 }

@@ -91,7 +91,7 @@ impl Privet {
                 *report.expired.entry(*class).or_default() += u64::from(taken);
                 match class {
                     DataClass::Messages => report.removed.messages += u64::from(taken),
-                    DataClass::ConsentCounts | DataClass::Notifications => {}
+                    DataClass::ConsentCounts | DataClass::Notifications | DataClass::AuditEvents => {}
                     DataClass::ConsentRecords => report.removed.records += u64::from(taken),
                     _ => report.removed += self.erase_marked(Some(tenant)).await?,
                 }

@@ -227,6 +227,11 @@ impl Keys {
         self.digest(&scope.tenant, "account", name.as_bytes()).await
     }
 
+    pub(crate) async fn identity_digest(&self, scope: &Scope, identity: &str) -> Result<SubjectDigest> {
+        let name = [scope.site.as_str(), identity].join("\0");
+        self.digest(&scope.tenant, "identity", name.as_bytes()).await
+    }
+
     pub(crate) async fn line_digest(
         &self,
         tenant: &Tenant,

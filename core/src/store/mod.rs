@@ -36,6 +36,7 @@ mod keys;
 mod ledger;
 mod memory;
 mod outbox;
+mod portal;
 mod traits;
 mod types;
 
@@ -44,6 +45,10 @@ pub use keys::{KeyName, KeyStore, MemoryKeyStore};
 pub use ledger::{FileLedger, Ledger, LedgerEntry, MemoryLedger};
 pub use memory::MemoryStore;
 pub use outbox::{Attempted, Delivery, NewNotification, Notification, NotificationId, notifications_of};
+pub use portal::{
+    ContactIdentity, ContactQuery, DayCount, DayDecisions, DecisionsByDay, Direction, MAX_NOTES, PortalStore,
+    SiteFigures, Snapshot, StoredNote, sorted_figures,
+};
 pub use traits::{ConsentStore, ContactStore, ConversationStore, OutboxStore, RetentionStore, Store};
 pub use types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasingKind,

@@ -5,15 +5,19 @@ use async_trait::async_trait;
 
 use super::chain::{ChainLink, Chained};
 use super::outbox::{Attempted, Notification, NotificationId};
+use super::portal::{ContactQuery, PortalStore, SiteFigures, Snapshot, StoredNote};
 use super::types::{
-    Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasureCause,
-    Horizon, MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
+    Adoption, AppendedRecord, ConsentProof, ContactTouch, EraseStep, Erasing, ErasureCause, Horizon,
+    MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
 };
 use crate::catalogue::{NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
-use crate::contact::{Contact, ContactId, Conversation, ConversationId, Owner};
+use crate::contact::{
+    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed,
+};
 use crate::error::Result;
+use crate::portal::{AuditEvent, AuditId};
 use crate::retention::{DataClass, RetentionRule};
 use crate::scope::{Scope, Tenant};
 
@@ -94,14 +98,8 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
     /// A contact.
     async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>>;
 
-    /// Contacts by most recent activity, after a cursor.
-    async fn contacts(
-        &self,
-        scope: &Scope,
-        after: Option<ContactCursor>,
-        limit: u16,
-        horizon: &Horizon,
-    ) -> Result<Vec<Contact>>;
+    /// Part of the list of contacts, always by most recent activity first, whichever way it is asked for.
+    async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<Contact>>;
 
     /// Freezes contacts of a site whose consent was about something else than what these fingerprints stand for, until
     /// `until`, and thaws those that are frozen and whose consent is about it; those kept on another basis stay as they
@@ -262,7 +260,9 @@ pub trait OutboxStore: fmt::Debug + Send + Sync {
 
 /// A store: every unit of work there is.
 #[async_trait]
-pub trait Store: ConsentStore + ContactStore + ConversationStore + OutboxStore + RetentionStore {
+pub trait Store:
+    ConsentStore + ContactStore + ConversationStore + OutboxStore + PortalStore + RetentionStore
+{
     /// Its name in errors and logs.
     fn name(&self) -> &'static str;
 
@@ -354,9 +354,9 @@ macro_rules! forward {
                 let $this = self;
                 $store.contact(scope, id, horizon).await
             }
-            async fn contacts(&self, scope: &Scope, after: Option<ContactCursor>, limit: u16, horizon: &Horizon) -> Result<Vec<Contact>> {
+            async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<Contact>> {
                 let $this = self;
-                $store.contacts(scope, after, limit, horizon).await
+                $store.contacts(scope, query, horizon).await
             }
             async fn freeze_contacts(&self, scope: &Scope, current: &[[u8; 3]], until: Timestamp, after: Option<ContactId>, max: u32) -> Result<Option<ContactId>> {
                 let $this = self;
@@ -413,6 +413,66 @@ macro_rules! forward {
             async fn notifications(&self, tenant: &Tenant, after: Option<(Timestamp, NotificationId)>, limit: u16) -> Result<Vec<Notification>> {
                 let $this = self;
                 $store.notifications(tenant, after, limit).await
+            }
+        }
+
+        #[async_trait]
+        impl<$($generics)*> PortalStore for $type {
+            async fn count_contacts(&self, scope: &Scope, filter: &ContactFilter, as_of: Timestamp, cap: u32, horizon: &Horizon) -> Result<u32> {
+                let $this = self;
+                $store.count_contacts(scope, filter, as_of, cap, horizon).await
+            }
+            async fn contact_contents(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Removed>> {
+                let $this = self;
+                $store.contact_contents(scope, id, horizon).await
+            }
+            async fn conversation(&self, scope: &Scope, id: ConversationId, horizon: &Horizon) -> Result<Option<Conversation>> {
+                let $this = self;
+                $store.conversation(scope, id, horizon).await
+            }
+            async fn open_conversations(&self, scope: &Scope, limit: u16, horizon: &Horizon) -> Result<Vec<Conversation>> {
+                let $this = self;
+                $store.open_conversations(scope, limit, horizon).await
+            }
+            async fn answer(&self, scope: &Scope, message: &MessageToStore, horizon: &Horizon) -> Result<StoredMessage> {
+                let $this = self;
+                $store.answer(scope, message, horizon).await
+            }
+            async fn erase_message(&self, scope: &Scope, conversation: ConversationId, number: u32) -> Result<bool> {
+                let $this = self;
+                $store.erase_message(scope, conversation, number).await
+            }
+            async fn set_blocked(&self, scope: &Scope, id: ContactId, blocked: bool, horizon: &Horizon) -> Result<bool> {
+                let $this = self;
+                $store.set_blocked(scope, id, blocked, horizon).await
+            }
+            async fn add_note(&self, scope: &Scope, note: &StoredNote, horizon: &Horizon) -> Result<()> {
+                let $this = self;
+                $store.add_note(scope, note, horizon).await
+            }
+            async fn notes(&self, scope: &Scope, contact: ContactId, horizon: &Horizon) -> Result<Vec<StoredNote>> {
+                let $this = self;
+                $store.notes(scope, contact, horizon).await
+            }
+            async fn erase_note(&self, scope: &Scope, contact: ContactId, note: NoteId) -> Result<bool> {
+                let $this = self;
+                $store.erase_note(scope, contact, note).await
+            }
+            async fn figures(&self, scope: &Scope, from: Day, to: Day, horizon: &Horizon) -> Result<SiteFigures> {
+                let $this = self;
+                $store.figures(scope, from, to, horizon).await
+            }
+            async fn snapshot(&self, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
+                let $this = self;
+                $store.snapshot(scope, horizon).await
+            }
+            async fn append_audit(&self, event: &AuditEvent) -> Result<()> {
+                let $this = self;
+                $store.append_audit(event).await
+            }
+            async fn audit(&self, tenant: &Tenant, before: Option<(Timestamp, AuditId)>, limit: u16) -> Result<Vec<AuditEvent>> {
+                let $this = self;
+                $store.audit(tenant, before, limit).await
             }
         }
 

@@ -196,6 +196,8 @@ pub struct Horizon {
     pub counts: Timestamp,
     /// A notification that was settled before this is gone.
     pub notifications: Timestamp,
+    /// What an operator did before this is gone.
+    pub audit: Timestamp,
 }
 
 impl Horizon {
@@ -213,6 +215,7 @@ impl Horizon {
             records: never,
             counts: never,
             notifications: never,
+            audit: never,
         }
     }
 
@@ -254,6 +257,7 @@ impl Horizon {
             DataClass::ConsentRecords => self.records = boundary,
             DataClass::ConsentCounts => self.counts = boundary,
             DataClass::Notifications => self.notifications = boundary,
+            DataClass::AuditEvents => self.audit = boundary,
         }
         self
     }

@@ -1,11 +1,10 @@
 use async_trait::async_trait;
 use privet::contact::{Contact, ContactId};
-use privet::store::{
-    ConsentProof, ContactCursor, ContactStore, ContactTouch, Erasing, ErasureCause, Horizon,
-};
+use privet::store::{ConsentProof, ContactQuery, ContactStore, ContactTouch, Erasing, ErasureCause, Horizon};
 use privet::{Result, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::portal::page;
 use super::{CONTACT, SqliteStore, check_fence, check_proof, mark_contacts, ms, read_contact, shown_contact};
 use crate::db::{Priority, UnitResult};
 
@@ -67,37 +66,6 @@ fn touch(c: &Connection, touches: &[ContactTouch]) -> UnitResult<u64> {
     Ok(moved)
 }
 
-fn page(
-    c: &Connection,
-    scope: &Scope,
-    after: Option<ContactCursor>,
-    limit: u16,
-    horizon: &Horizon,
-) -> UnitResult<Vec<Contact>> {
-    // A place before every contact, where the first page begins.
-    let (seen, id) = after.map_or((i64::MAX, [0xff; 16]), |a| (ms(a.last_seen), *a.id.as_bytes()));
-    let sql = format!(
-        "SELECT {CONTACT} FROM contacts
-         WHERE tenant = ?1 AND site = ?2 AND (last_seen, id) < (?3, ?4) AND last_seen >= ?5 AND consent_until > ?6
-           AND erasing IS NULL AND frozen_until IS NULL
-         ORDER BY last_seen DESC, id DESC LIMIT ?7"
-    );
-    let mut statement = c.prepare_cached(&sql)?;
-    let rows = statement.query_map(
-        params![
-            scope.tenant.as_str(),
-            scope.site.as_str(),
-            seen,
-            id,
-            ms(horizon.contacts),
-            ms(horizon.now),
-            limit
-        ],
-        read_contact,
-    )?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
 fn freeze(
     c: &Connection,
     scope: &Scope,
@@ -153,15 +121,9 @@ impl ContactStore for SqliteStore {
         self.db.read(move |c| shown_contact(c, &scope, id, &horizon)).await
     }
 
-    async fn contacts(
-        &self,
-        scope: &Scope,
-        after: Option<ContactCursor>,
-        limit: u16,
-        horizon: &Horizon,
-    ) -> Result<Vec<Contact>> {
-        let (scope, horizon) = (scope.clone(), *horizon);
-        self.db.read(move |c| page(c, &scope, after, limit, &horizon)).await
+    async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<Contact>> {
+        let (scope, query, horizon) = (scope.clone(), query.clone(), *horizon);
+        self.db.read(move |c| page(c, &scope, &query, &horizon)).await
     }
 
     async fn freeze_contacts(

@@ -12,8 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{SqliteStore, check_fence, check_proof, column, ms, shown_contact, time};
 use crate::db::{Priority, UnitResult};
 
-const CONVERSATION: &str = "id, owner_kind, owner, opened, closed, last_message, messages, live_support";
-const MESSAGE: &str = "number, id, at, channel, author, body, page";
+pub(super) const CONVERSATION: &str =
+    "id, owner_kind, owner, opened, closed, last_message, messages, live_support, awaits_answer";
+pub(super) const MESSAGE: &str = "number, id, at, channel, author, body, page";
 
 pub(super) const OF_CONTACT: u8 = 1;
 pub(super) const OF_SESSION: u8 = 2;
@@ -25,7 +26,7 @@ fn owner_key(owner: &Owner) -> (u8, &[u8; 16]) {
     }
 }
 
-fn read_conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
+pub(super) fn read_conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     let owner: [u8; 16] = row.get(2)?;
     Ok(Conversation {
         id: ConversationId::from_bytes(row.get(0)?),
@@ -39,10 +40,11 @@ fn read_conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
         last_message: time(row, 5)?,
         messages: row.get(6)?,
         live_support: row.get(7)?,
+        awaits_answer: row.get(8)?,
     })
 }
 
-fn read_message(conversation: ConversationId, row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
+pub(super) fn read_message(conversation: ConversationId, row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     Ok(StoredMessage {
         conversation,
         number: row.get(0)?,
@@ -63,20 +65,25 @@ fn raw(c: &Connection, scope: &Scope, id: ConversationId) -> UnitResult<Option<(
     let found = c
         .prepare_cached(&sql)?
         .query_row(params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes()], |row| {
-            Ok((read_conversation(row)?, row.get(8)?))
+            Ok((read_conversation(row)?, row.get(9)?))
         })
         .optional()?;
     Ok(found)
 }
 
-fn owner_is_there(c: &Connection, scope: &Scope, owner: Owner, horizon: &Horizon) -> UnitResult<bool> {
+pub(super) fn owner_is_there(
+    c: &Connection,
+    scope: &Scope,
+    owner: Owner,
+    horizon: &Horizon,
+) -> UnitResult<bool> {
     match owner {
         Owner::Contact(id) => Ok(shown_contact(c, scope, id, horizon)?.is_some()),
         Owner::Session(_) => Ok(true),
     }
 }
 
-fn shown(
+pub(super) fn shown(
     c: &Connection,
     scope: &Scope,
     id: ConversationId,
@@ -160,6 +167,20 @@ fn stand_on(
     Ok(())
 }
 
+/// The message with the id of one that is to be stored: it came before.
+pub(super) fn message_by_id(
+    c: &Connection,
+    scope: &Scope,
+    message: &MessageToStore,
+) -> UnitResult<Option<StoredMessage>> {
+    let sql = format!(
+        "SELECT {MESSAGE} FROM messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND id = ?4"
+    );
+    let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
+    let values = params![tenant, site, message.conversation.as_bytes(), message.id.as_bytes()];
+    Ok(c.prepare_cached(&sql)?.query_row(values, |row| read_message(message.conversation, row)).optional()?)
+}
+
 fn record_message(
     c: &Connection,
     scope: &Scope,
@@ -173,7 +194,9 @@ fn record_message(
             let record = check_proof(c, scope, proof, message.at)?;
             check_fence(c, &scope.tenant, *subject, *epoch)?;
             let contact = shown_contact(c, scope, *id, horizon)?.filter(|contact| contact.epoch == *epoch);
-            contact.ok_or(Error::NotFound { what: "contact" })?;
+            if contact.ok_or(Error::NotFound { what: "contact" })?.blocked {
+                return Err(Error::Blocked.into());
+            }
             stand_on(c, scope, *id, &record, proof.category())?;
             (Owner::Contact(*id), None)
         }
@@ -184,15 +207,7 @@ fn record_message(
         if shown(c, scope, message.conversation, horizon)?.is_none_or(|c| c.owner != whose) {
             return Err(Error::Conflict { what: "conversation" }.into());
         }
-        let sql = format!(
-            "SELECT {MESSAGE} FROM messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND id = ?4"
-        );
-        let twice = c
-            .prepare_cached(&sql)?
-            .query_row(params![tenant, site, id, message.id.as_bytes()], |row| {
-                read_message(message.conversation, row)
-            })
-            .optional()?;
+        let twice = message_by_id(c, scope, message)?;
         if let Some(stored) = twice {
             return Ok(stored);
         }
@@ -212,16 +227,27 @@ fn record_message(
     }
     let number: u32 = c
         .prepare_cached(
-            "UPDATE conversations SET messages = messages + 1, last_message = max(last_message, ?4), live_support = max(live_support, ?5)
+            "UPDATE conversations SET messages = messages + 1, last_message = max(last_message, ?4), live_support = max(live_support, ?5), awaits_answer = ?6
              WHERE tenant = ?1 AND site = ?2 AND id = ?3 RETURNING messages",
         )?
-        .query_row(params![tenant, site, id, ms(message.at), message.channel == Channel::LiveSupport], |row| row.get(0))?;
+        .query_row(params![tenant, site, id, ms(message.at), message.channel == Channel::LiveSupport, message.author == Author::Visitor], |row| row.get(0))?;
     if let Owner::Contact(contact) = whose {
         c.prepare_cached(
             "UPDATE contacts SET last_seen = max(last_seen, ?4) WHERE tenant = ?1 AND site = ?2 AND id = ?3",
         )?
         .execute(params![tenant, site, contact.as_bytes(), ms(message.at)])?;
     }
+    insert_message(c, scope, message, number)
+}
+
+/// Puts a message into its place.
+pub(super) fn insert_message(
+    c: &Connection,
+    scope: &Scope,
+    message: &MessageToStore,
+    number: u32,
+) -> UnitResult<StoredMessage> {
+    let (tenant, site, id) = (scope.tenant.as_str(), scope.site.as_str(), message.conversation.as_bytes());
     let stored = StoredMessage::new(message.clone(), number);
     c.prepare_cached(
         "INSERT INTO messages (tenant, site, conversation, number, id, at, channel, author, body, page)
@@ -253,6 +279,18 @@ fn messages(
     if shown(c, scope, id, horizon)?.is_none() {
         return Ok(Vec::new());
     }
+    messages_of(c, scope, id, after, limit, horizon)
+}
+
+/// Messages of a conversation that is shown.
+pub(super) fn messages_of(
+    c: &Connection,
+    scope: &Scope,
+    id: ConversationId,
+    after: u32,
+    limit: u16,
+    horizon: &Horizon,
+) -> UnitResult<Vec<StoredMessage>> {
     let sql = format!(
         "SELECT {MESSAGE} FROM messages
          WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number > ?4 AND at >= ?5 ORDER BY number LIMIT ?6"

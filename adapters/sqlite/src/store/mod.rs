@@ -5,6 +5,7 @@ mod contacts;
 mod conversations;
 mod counts;
 mod outbox;
+mod portal;
 mod retention;
 
 use std::path::PathBuf;
@@ -12,11 +13,12 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use privet::catalogue::{Language, LegalBasis};
 use privet::consent::{Act, ConsentRecord, Method, NoticeId, RecordId, RecordedDecision, Regime};
-use privet::contact::{Contact, ContactId, FenceEpoch};
+use privet::contact::{Contact, ContactId, FenceEpoch, Sealed};
 use privet::ip::CountryCode;
 use privet::key::Fingerprint;
 use privet::store::{
-    ConsentProof, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, Store, SubjectDigest,
+    ConsentProof, ContactIdentity, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, Store,
+    SubjectDigest,
 };
 use privet::{Error, Result, Scope, Site, Tenant, Timestamp};
 use rusqlite::types::{FromSql, Type};
@@ -188,7 +190,7 @@ fn check_fence(c: &Connection, tenant: &Tenant, subject: SubjectDigest, epoch: F
     if fenced { Err(Error::Fenced.into()) } else { Ok(()) }
 }
 
-const CONTACT: &str = "id, epoch, subject, country, created, last_seen, conversations, consent, consent_until, material, frozen_until, kept_on";
+const CONTACT: &str = "id, epoch, subject, country, created, last_seen, conversations, consent, consent_until, material, frozen_until, kept_on, blocked, identity, identity_text";
 
 fn read_contact(row: &Row<'_>) -> rusqlite::Result<Contact> {
     Ok(Contact {
@@ -207,6 +209,14 @@ fn read_contact(row: &Row<'_>) -> rusqlite::Result<Contact> {
             .get::<_, Option<u8>>(11)?
             .map(|code| LegalBasis::from_code(code).ok_or_else(|| unreadable(11, "kept_on")))
             .transpose()?,
+        blocked: row.get(12)?,
+        identity: match (row.get::<_, Option<[u8; 16]>>(13)?, row.get(14)?) {
+            (Some(digest), Some(sealed)) => Some(ContactIdentity {
+                digest: SubjectDigest::from_bytes(digest),
+                sealed: Sealed::from_bytes(sealed),
+            }),
+            _ => None,
+        },
     })
 }
 

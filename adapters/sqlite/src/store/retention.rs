@@ -9,13 +9,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::consent::sever;
 use super::conversations::{OF_CONTACT, OF_SESSION, mark};
-use super::{SqliteStore, column, counts, mark_contacts, ms, outbox, site_scope};
+use super::{SqliteStore, column, counts, mark_contacts, ms, outbox, portal, site_scope};
 use crate::db::{Priority, UnitResult};
 
 /// The distinct values of a leading column, one index look-up each instead of a scan.
 fn tenants(c: &Connection) -> UnitResult<Vec<Tenant>> {
     let mut all = Vec::new();
-    for table in ["contacts", "conversations", "consent_records", "consent_counts", "outbox"] {
+    for table in ["contacts", "conversations", "consent_records", "consent_counts", "outbox", "audit_events"]
+    {
         let mut statement =
             c.prepare_cached(&format!("SELECT min(tenant) FROM {table} WHERE tenant > ?1"))?;
         let mut last = String::new();
@@ -219,9 +220,14 @@ fn erase_contact(c: &Connection, scope: &Scope, id: ContactId, max: u32) -> Unit
             return Ok((removed, false));
         }
     }
+    let notes = c
+        .prepare_cached("DELETE FROM notes WHERE tenant = ?1 AND site = ?2 AND contact = ?3")?
+        .execute(params![tenant, site, id.as_bytes()])?;
     c.prepare_cached("DELETE FROM contacts WHERE tenant = ?1 AND site = ?2 AND id = ?3")?
         .execute(params![tenant, site, id.as_bytes()])?;
-    removed += Removed::new(1, 0, 0, 0);
+    let mut last = Removed::new(1, 0, 0, 0);
+    last.notes = notes as u64;
+    removed += last;
     Ok((removed, true))
 }
 
@@ -279,6 +285,7 @@ impl RetentionStore for SqliteStore {
                 DataClass::Messages => purge_messages(c, &tenant, max, &horizon),
                 DataClass::ConsentRecords => purge_records(c, &tenant, max, &horizon),
                 DataClass::Notifications => outbox::purge(c, &tenant, horizon.notifications, max),
+                DataClass::AuditEvents => portal::purge_audit(c, &tenant, horizon.audit, max),
                 DataClass::ConsentCounts => counts::purge(c, &tenant, horizon.counts.day(), max),
                 class => purge_conversations(c, &tenant, class, max, &horizon),
             })

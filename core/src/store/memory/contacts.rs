@@ -9,8 +9,9 @@ use crate::clock::Timestamp;
 use crate::contact::{Contact, ContactId};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
+use crate::store::portal::{ContactQuery, Direction};
 use crate::store::traits::ContactStore;
-use crate::store::types::{ConsentProof, ContactCursor, ContactTouch, Erasing, ErasureCause, Horizon};
+use crate::store::types::{ConsentProof, ContactTouch, Erasing, ErasureCause, Horizon};
 
 #[async_trait]
 impl ContactStore for MemoryStore {
@@ -57,24 +58,25 @@ impl ContactStore for MemoryStore {
         Ok(self.locked().shown_contact(scope, id, horizon).cloned())
     }
 
-    async fn contacts(
-        &self,
-        scope: &Scope,
-        after: Option<ContactCursor>,
-        limit: u16,
-        horizon: &Horizon,
-    ) -> Result<Vec<Contact>> {
+    async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<Contact>> {
         let tables = self.locked();
+        let beyond = |c: &Contact| {
+            query.after.is_none_or(|a| match query.direction {
+                Direction::Older => (c.last_seen, c.id) < (a.last_seen, a.id),
+                Direction::Newer => (c.last_seen, c.id) > (a.last_seen, a.id),
+            })
+        };
         let mut all: Vec<_> = tables
-            .contacts
-            .keys()
-            .filter(|(s, _)| s == scope)
-            .filter_map(|(_, id)| tables.shown_contact(scope, *id, horizon))
-            .filter(|c| after.is_none_or(|a| (c.last_seen, c.id) < (a.last_seen, a.id)))
+            .listed(scope, &query.filter, query.as_of, horizon)
+            .filter(|c| beyond(c))
             .cloned()
             .collect();
         all.sort_by_key(|c| std::cmp::Reverse((c.last_seen, c.id)));
-        all.truncate(limit.into());
+        let limit = usize::from(query.limit);
+        match query.direction {
+            Direction::Older => all.truncate(limit),
+            Direction::Newer => drop(all.drain(..all.len().saturating_sub(limit))),
+        }
         Ok(all)
     }
 

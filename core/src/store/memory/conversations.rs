@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{GONE, MemoryStore, Row};
 use crate::clock::Timestamp;
-use crate::contact::{Channel, Conversation, ConversationId, Owner};
+use crate::contact::{Author, Channel, Conversation, ConversationId, Owner};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
 use crate::store::traits::ConversationStore;
@@ -39,7 +39,11 @@ impl ConversationStore for MemoryStore {
                 if tables.is_fenced(&scope.tenant, *subject, *epoch) {
                     return Err(Error::Fenced);
                 }
-                tables.shown_contact(scope, *id, horizon).filter(|c| c.epoch == *epoch).ok_or(GONE)?;
+                let there =
+                    tables.shown_contact(scope, *id, horizon).filter(|c| c.epoch == *epoch).ok_or(GONE)?;
+                if there.blocked {
+                    return Err(Error::Blocked);
+                }
                 tables.stand_on(scope, *id, proof);
                 (Owner::Contact(*id), None)
             }
@@ -69,6 +73,7 @@ impl ConversationStore for MemoryStore {
         conversation.messages += 1;
         conversation.last_message = conversation.last_message.max(message.at);
         conversation.live_support |= message.channel == Channel::LiveSupport;
+        conversation.awaits_answer = message.author == Author::Visitor;
         let stored = StoredMessage::new(message.clone(), conversation.messages);
         if let Owner::Contact(id) = whose
             && let Some(contact) = tables.contacts.get_mut(&(scope.clone(), id))

@@ -4,6 +4,7 @@ mod consent;
 mod contacts;
 mod conversations;
 mod outbox;
+mod portal;
 mod retention;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::chain::{ChainLink, Salt, Severed};
+use super::portal::StoredNote;
 use super::traits::Store;
 use super::types::{
     ConsentProof, Erasing, ErasingKind, ErasureCause, Horizon, OpenInfo, StoredMessage, SubjectDigest,
@@ -22,6 +24,7 @@ use crate::consent::{Act, ConsentRecord, CountKind, NoticeId, NoticeSnapshot, Re
 use crate::contact::{Contact, ContactId, Conversation, ConversationId, FenceEpoch, Owner, Removed};
 use crate::error::{Error, Result};
 use crate::key::Fingerprint;
+use crate::portal::AuditEvent;
 use crate::retention::{DataClass, RetentionRule};
 use crate::scope::{Scope, Tenant};
 
@@ -50,9 +53,11 @@ struct Tables {
     messages: BTreeMap<(Scope, ConversationId, u32), StoredMessage>,
     fences: BTreeMap<(Tenant, SubjectDigest), (FenceEpoch, Timestamp)>,
     rules: BTreeMap<(Tenant, DataClass), RetentionRule>,
+    notes: BTreeMap<(Scope, ContactId), Vec<StoredNote>>,
+    audit: Vec<AuditEvent>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Row<T> {
     value: T,
     /// The key of a visit's conversation; a contact has its own.
@@ -282,8 +287,9 @@ impl Tables {
                         return Ok((removed, false));
                     }
                 }
+                let notes = self.notes.remove(&(scope.clone(), id)).map_or(0, |notes| notes.len() as u64);
                 self.contacts.remove(&(scope.clone(), id));
-                removed += Removed::new(1, 0, 0, 0);
+                removed += Removed { notes, ..Removed::new(1, 0, 0, 0) };
                 Ok((removed, true))
             }
         }

@@ -26,6 +26,7 @@ impl RetentionStore for MemoryStore {
             .chain(tables.records.iter().map(|r| &r.scope.tenant))
             .chain(tables.counts.keys().map(|(s, ..)| &s.tenant))
             .chain(tables.outbox.iter().map(|p| &p.notification.scope.tenant))
+            .chain(tables.audit.iter().map(|e| &e.tenant))
             .cloned()
             .collect();
         all.sort();
@@ -118,6 +119,15 @@ impl RetentionStore for MemoryStore {
                 let mut taken = 0;
                 tables.outbox.retain(|p| {
                     let goes = taken < max && ends(p);
+                    taken += usize::from(goes);
+                    !goes
+                });
+                taken
+            }
+            DataClass::AuditEvents => {
+                let mut taken = 0;
+                tables.audit.retain(|e| {
+                    let goes = taken < max && e.tenant == *tenant && e.at < horizon.audit;
                     taken += usize::from(goes);
                     !goes
                 });

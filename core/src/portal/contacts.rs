@@ -1,0 +1,262 @@
+//! The list, and one contact.
+
+use serde::Serialize;
+
+use super::{Permission, Portal, Verb};
+use crate::clock::Timestamp;
+use crate::consent::ConsentRecord;
+use crate::contact::{
+    CappedCount, Contact, ContactFilter, ContactId, ContactPage, Conversation, Field, NoteId, Owner,
+    PageRequest, Removed, SubjectKey, TimeSpan,
+};
+use crate::error::{Error, Result};
+use crate::privet::Privet;
+use crate::scope::Scope;
+use crate::store::{StoredNote, SubjectDigest};
+
+/// So many conversations of a contact are shown.
+const SHOWN_CONVERSATIONS: u16 = 100;
+/// The longest note, in bytes.
+const MAX_NOTE: usize = 4 * 1024;
+
+/// An operator's note on a contact.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Note {
+    /// Its id.
+    pub id: NoteId,
+    /// When it was written.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub at: Timestamp,
+    /// Who wrote it.
+    pub author: String,
+    /// What was written.
+    pub text: String,
+}
+
+/// Without the text, which is about a visitor.
+impl std::fmt::Debug for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Note").field("id", &self.id).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, s: S) -> std::result::Result<S::Ok, S::Error> {
+    s.collect_str(at)
+}
+
+/// Everything that the portal shows of a contact.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ContactDetails {
+    /// The contact.
+    pub contact: Contact,
+    /// What the app knows it as, for those who may read messages.
+    pub identity: Option<String>,
+    /// What is recorded of its consent, the oldest first.
+    pub history: Vec<ConsentRecord>,
+    /// Its conversations, the latest first: at most 100.
+    pub conversations: Vec<Conversation>,
+    /// Notes on it, the oldest first, for those who may read messages.
+    pub notes: Vec<Note>,
+}
+
+impl Privet {
+    /// The notes on a contact, opened.
+    pub(crate) async fn notes_on(&self, scope: &Scope, contact: &Contact) -> Result<Vec<Note>> {
+        let horizon = self.horizon(&scope.tenant, self.now()).await?;
+        let stored = self.store().notes(scope, contact.id, &horizon).await?;
+        if stored.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(key) = self.keys().existing_subject_key(&scope.tenant, contact.subject).await? else {
+            return Ok(Vec::new());
+        };
+        stored.into_iter().map(|note| open_note(scope, &key, note)).collect()
+    }
+
+    /// What the app knows a contact as.
+    pub(crate) async fn identity_of(&self, scope: &Scope, contact: &Contact) -> Result<Option<String>> {
+        let Some(identity) = &contact.identity else { return Ok(None) };
+        let key = self.keys().existing_subject_key(&scope.tenant, contact.subject).await?;
+        let id = contact.id.as_bytes();
+        key.map(|key| key.open(scope, id, Field::Identity, &identity.sealed)).transpose()
+    }
+}
+
+fn open_note(scope: &Scope, key: &SubjectKey, note: StoredNote) -> Result<Note> {
+    let text = key.open(scope, note.contact.as_bytes(), Field::Note, &note.body)?;
+    Ok(Note { id: note.id, at: note.at, author: note.author, text })
+}
+
+impl Portal {
+    async fn contact_digest(&self, id: ContactId) -> Result<Option<SubjectDigest>> {
+        self.privet.keys().contact_digest(&self.scope.tenant, id).await.map(Some)
+    }
+
+    /// A page of the list, most recent activity first.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::Invalid`] for a cursor that is not of this list, or what the store says.
+    pub async fn contacts(&self, page: &PageRequest) -> Result<ContactPage> {
+        self.asks(Permission::SeeContacts, Verb::ListContacts, None).await?;
+        self.privet.contacts(&self.scope, page).await
+    }
+
+    /// How many contacts meet a filter, counted up to a bound. It is asked with a page of the list, and logged with that.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], or what the store says.
+    pub async fn count_contacts(
+        &self,
+        filter: &ContactFilter,
+        as_of: Timestamp,
+        cap: u32,
+    ) -> Result<CappedCount> {
+        if !self.operator.may(Permission::SeeContacts) {
+            return Err(Error::NotAllowed { permission: Permission::SeeContacts });
+        }
+        self.privet.count_contacts(&self.scope, filter, as_of, cap).await
+    }
+
+    /// The condition that the app knows a contact by this name.
+    ///
+    /// # Errors
+    /// What the key store says.
+    pub async fn known_as(&self, filter: ContactFilter, identity: &str) -> Result<ContactFilter> {
+        let digest = self.privet.keys().identity_digest(&self.scope, identity).await?;
+        Ok(ContactFilter { identity: Some(digest), ..filter })
+    }
+
+    /// One contact.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
+    pub async fn contact(&self, id: ContactId) -> Result<ContactDetails> {
+        let now =
+            self.asks(Permission::SeeContacts, Verb::SeeContact, self.contact_digest(id).await?).await?;
+        let (privet, scope) = (&self.privet, &self.scope);
+        let contact = privet.contact(scope, id).await?;
+        let horizon = privet.horizon(&scope.tenant, now).await?;
+        let owner = Owner::Contact(id);
+        let reads = self.operator.may(Permission::ReadMessages);
+        Ok(ContactDetails {
+            identity: if reads { privet.identity_of(scope, &contact).await? } else { None },
+            history: privet.store().line(scope, contact.consent).await?,
+            conversations: privet.store().conversations(scope, owner, SHOWN_CONVERSATIONS, &horizon).await?,
+            notes: if reads { privet.notes_on(scope, &contact).await? } else { Vec::new() },
+            contact,
+        })
+    }
+
+    /// What an erasure of a contact would take away; its consent records stay, cut from the person.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
+    pub async fn preview_erasure(&self, id: ContactId) -> Result<Removed> {
+        let digest = self.contact_digest(id).await?;
+        let now = self.asks(Permission::Erase, Verb::PreviewErasure, digest).await?;
+        let horizon = self.privet.horizon(&self.scope.tenant, now).await?;
+        let contents = self.privet.store().contact_contents(&self.scope, id, &horizon).await?;
+        contents.ok_or(Error::NotFound { what: "contact" })
+    }
+
+    /// Erases a contact; see [`Privet::erase_contact`].
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
+    pub async fn erase_contact(&self, id: ContactId) -> Result<Removed> {
+        self.asks(Permission::Erase, Verb::EraseContact, self.contact_digest(id).await?).await?;
+        self.privet.erase_contact(&self.scope, id).await
+    }
+
+    /// Contacts that were not seen since an instant, counted up to a bound: what [`erase_stale`](Self::erase_stale) would
+    /// take away.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], or what the store says.
+    pub async fn preview_stale(&self, not_seen_since: Timestamp, cap: u32) -> Result<CappedCount> {
+        let now = self.asks(Permission::Erase, Verb::PreviewErasure, None).await?;
+        self.privet.count_contacts(&self.scope, &stale(not_seen_since), now, cap).await
+    }
+
+    /// Erases up to `max` contacts that were not seen since an instant, those that were seen the longest ago last. What was
+    /// taken away.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], or what the store says; what was erased before that stays erased.
+    pub async fn erase_stale(&self, not_seen_since: Timestamp, max: u16) -> Result<Removed> {
+        self.asks(Permission::Erase, Verb::EraseStale, None).await?;
+        let page = PageRequest::first(max).only(stale(not_seen_since));
+        let mut removed = Removed::default();
+        for contact in self.privet.contacts(&self.scope, &page).await?.contacts {
+            match self.privet.erase_contact(&self.scope, contact.id).await {
+                Ok(gone) => removed += gone,
+                // Somebody else was faster, or it is hidden already.
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Blocks a contact, so that nothing it writes is taken, or unblocks it.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
+    pub async fn set_blocked(&self, id: ContactId, blocked: bool) -> Result<()> {
+        let verb = if blocked { Verb::Block } else { Verb::Unblock };
+        let now = self.asks(Permission::Annotate, verb, self.contact_digest(id).await?).await?;
+        let horizon = self.privet.horizon(&self.scope.tenant, now).await?;
+        let there = self.privet.store().set_blocked(&self.scope, id, blocked, &horizon).await?;
+        if there { Ok(()) } else { Err(Error::NotFound { what: "contact" }) }
+    }
+
+    /// Writes a note on a contact. It is the visitor's to see (GDPR Art. 15), and goes with the contact.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::NotFound`], [`Error::Invalid`] for a note that is empty or longer than 4 KiB,
+    /// [`Error::Conflict`] when the contact has [as many as it can have](crate::store::MAX_NOTES), or what the store says.
+    pub async fn add_note(&self, id: ContactId, text: &str) -> Result<Note> {
+        let now = self.asks(Permission::Annotate, Verb::AddNote, self.contact_digest(id).await?).await?;
+        if text.trim().is_empty() || text.len() > MAX_NOTE {
+            return Err(Error::invalid("the note is empty or longer than 4 KiB", "write a shorter one"));
+        }
+        let (privet, scope) = (&self.privet, &self.scope);
+        let horizon = privet.horizon(&scope.tenant, now).await?;
+        let contact = privet.contact(scope, id).await?;
+        let key = privet.keys().subject_key(&scope.tenant, contact.subject).await?;
+        let note = Note {
+            id: NoteId::generate()?,
+            at: now,
+            author: self.operator.name().to_owned(),
+            text: text.to_owned(),
+        };
+        let body = key.seal(scope, id.as_bytes(), Field::Note, text)?;
+        let stored = StoredNote { id: note.id, contact: id, at: now, author: note.author.clone(), body };
+        match privet.store().add_note(scope, &stored, &horizon).await {
+            Ok(()) => Ok(note),
+            Err(error @ Error::NotFound { .. }) => {
+                // Erased in between: no key may stay behind.
+                privet.keys().destroy_subject_key(&scope.tenant, contact.subject).await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a note away.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
+    pub async fn erase_note(&self, id: ContactId, note: NoteId) -> Result<()> {
+        self.asks(Permission::Annotate, Verb::EraseNote, self.contact_digest(id).await?).await?;
+        let gone = self.privet.store().erase_note(&self.scope, id, note).await?;
+        if gone { Ok(()) } else { Err(Error::NotFound { what: "note" }) }
+    }
+}
+
+fn stale(not_seen_since: Timestamp) -> ContactFilter {
+    ContactFilter::default().last_seen(TimeSpan { from: None, before: Some(not_seen_since) })
+}
