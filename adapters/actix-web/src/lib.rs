@@ -95,4 +95,4 @@ pub mod testing;
 
 pub use extract::{Banner, Consent, Country, Granted, Page, Rejection, SameOrigin, Taking, Visit, Visitor};
 pub use middleware::{PrivetMiddleware, PrivetService, ResponseFuture};
-pub use routes::configure;
+pub use routes::{configure, portal};

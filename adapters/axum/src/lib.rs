@@ -83,5 +83,5 @@ pub mod testing;
 pub use extract::{Banner, Consent, Country, Granted, Page, Rejection, SameOrigin, Visit, Visitor};
 pub use future::ResponseFuture;
 pub use layer::PrivetLayer;
-pub use router::router;
+pub use router::{portal, router};
 pub use service::{Protected, protect};

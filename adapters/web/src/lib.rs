@@ -35,6 +35,7 @@ mod language;
 mod negotiate;
 mod origin;
 mod page;
+mod portal;
 mod rejection;
 mod reply;
 mod request;
@@ -48,8 +49,9 @@ mod words;
 pub use banner::Banner;
 pub use extract::{Extract, Incoming};
 pub use origin::SameOrigin;
+pub use portal::{Guard, PORTAL_BODY_LIMIT, portal_paths, respond_portal};
 pub use rejection::Rejection;
-pub use reply::{Body, Reply};
+pub use reply::{Body, BodyStream, Reply};
 pub use request::{BODY_LIMIT, Request};
 pub use routes::{paths, respond};
 #[cfg(feature = "webhooks")]

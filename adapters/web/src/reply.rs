@@ -1,19 +1,36 @@
 //! An answer as an adapter takes it.
 
+use std::pin::Pin;
+use std::{fmt, io};
+
 use bytes::Bytes;
+use futures_core::Stream;
 use privet::Error;
 use serde::Serialize;
 
+/// A body that comes in pieces. An error ends it, so that the client sees that something is missing.
+pub type BodyStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
 /// The body of a [`Reply`].
-#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Body {
     /// All of it.
     Full(Bytes),
+    /// In pieces.
+    Stream(BodyStream),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream(..)"),
+        }
+    }
 }
 
 /// An answer: status, headers named in lower case, body.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Reply {
     /// The status code.
@@ -49,6 +66,12 @@ impl Reply {
     pub fn page(html: impl Into<Bytes>) -> Self {
         let headers = vec![("content-type", "text/html; charset=utf-8".to_owned())];
         Self { status: 200, headers, body: Body::Full(html.into()) }
+    }
+
+    /// One whose body comes in pieces.
+    #[allow(dead_code, reason = "for exports and events")]
+    pub(crate) fn stream(content_type: &str, body: BodyStream) -> Self {
+        Self { body: Body::Stream(body), ..Self::new(200, content_type, Bytes::new()) }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -104,6 +127,8 @@ impl Reply {
             Error::NotFound { .. } => (404, "There is no such thing."),
             Error::Conflict { .. } => (409, "This was changed meanwhile."),
             Error::TooManyGrants { .. } => (429, "This came too often. It was not taken."),
+            Error::Blocked => (403, "You cannot write here at the moment."),
+            Error::NotAllowed { .. } => (403, "Your role does not allow this."),
             Error::Fenced => (410, "This was erased."),
             Error::Unavailable { .. } => (503, "This is not possible at the moment."),
             _ => (500, "Something went wrong."),

@@ -62,11 +62,29 @@ impl Request {
         self
     }
 
-    /// Its body; none when it is longer than [`BODY_LIMIT`], or could not be read.
+    /// Its body; none when it is longer than the route takes, or could not be read: the adapter bounds it.
     #[must_use]
     pub fn body(mut self, body: Option<&[u8]>) -> Self {
-        self.body = body.filter(|b| b.len() <= BODY_LIMIT).map(<[u8]>::to_vec);
+        self.body = body.map(<[u8]>::to_vec);
         self
+    }
+
+    /// A header that stands once and is text, by its name in lower case: for guards.
+    #[must_use]
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        self.header(name)
+    }
+
+    /// A cookie that stands once and is text: for guards. What the gate closed is not there.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let pairs =
+            self.all("cookie").filter_map(|line| std::str::from_utf8(line).ok()).flat_map(|l| l.split(';'));
+        let mut values = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(n, _)| *n == name);
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value),
+            _ => None,
+        }
     }
 
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {

@@ -1,0 +1,1 @@
+//! Contacts and conversations on their way out, streamed.
