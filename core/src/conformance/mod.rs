@@ -19,6 +19,7 @@ mod counts;
 mod faulty;
 mod fixture;
 mod outbox;
+mod portal;
 mod retention;
 mod unlinking;
 
@@ -29,6 +30,7 @@ pub use counts::*;
 pub use faulty::FaultyStore;
 pub use fixture::Fixture;
 pub use outbox::*;
+pub use portal::*;
 pub use retention::*;
 pub use unlinking::*;
 
@@ -113,6 +115,16 @@ macro_rules! store_tests {
             an_erasure_on_request_cuts_the_line
             a_cut_goes_in_bounded_steps
             a_withdrawal_cuts_nothing
+            pages_go_both_ways_under_every_filter
+            contents_are_what_an_erasure_takes
+            answers_reach_open_conversations_only
+            a_blocked_contact_writes_nothing
+            notes_go_with_their_contact
+            a_message_is_taken_alone
+            figures_count_what_is_shown
+            a_snapshot_is_of_one_moment
+            the_log_is_the_tenants_own
+            nothing_crosses_at_random
         );
     };
     (@cases $make:expr, $run:expr; $($case:ident)*) => {
