@@ -95,7 +95,7 @@ pub const CATALOGUE: &str = r#"
 
 /// Countries by the last number of an address.
 #[derive(Debug)]
-struct Numbered;
+pub struct Numbered;
 
 impl CountryLookup for Numbered {
     fn lookup(&self, ip: IpAddr) -> Option<CountryCode> {

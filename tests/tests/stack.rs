@@ -485,6 +485,52 @@ async fn the_banner_comes_back_to_its_page_below_nested_routers() {
     assert!(page.contains("name=\"return_to\" value=\"/shop/roses?q=1\""), "{page}");
 }
 
+/// A layer below a nested router judges by the path that the browser asked for: what visits must not renew is set only where it
+/// would have been sent.
+#[tokio::test]
+async fn jur_12_a_nested_layer_knows_the_whole_path() {
+    const ENTRY: &str = r#"
+        [controller]
+        name = "Shop"
+        contact = "mail"
+
+        [[category]]
+        id = "analytics"
+        purpose = "Counts."
+
+        [[service]]
+        id = "own"
+        provider = "Shop"
+        purpose = "Counts."
+        legal_basis = "legitimate-interests"
+
+        [[service.entry]]
+        name = "audience"
+        purpose = "Counts."
+        duration = "395 days"
+        trigger = "server"
+        path = "/shop"
+        gate = { unless_objected = "analytics", exceptions = ["fr-audience-measurement"], attests = ["sole-purpose", "for-the-publisher-only", "anonymous-statistics", "no-cross-site", "no-matching", "not-shared", "address-cut"] }
+    "#;
+    let privet = Privet::builder(Catalogue::from_toml(ENTRY).unwrap())
+        .countries(privet_tests::lab::Numbered)
+        .regimes(privet::consent::Regimes::by_country())
+        .build()
+        .await
+        .unwrap();
+    let page = get(|| async { ([(SET_COOKIE, "audience=1; HttpOnly; Path=/shop; Max-Age=1000")], "") });
+    let inner = Router::new().route("/page", page.clone()).route("/shop/page", page);
+    let inner = inner.layer(PrivetLayer::new(privet));
+    let app = Router::new().nest("/shop", inner.clone()).nest("/other", inner);
+    let sets = async |path: &str| {
+        let mut request = request(path, "");
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([9, 0, 0, 3], 4711))));
+        app.clone().oneshot(request).await.unwrap().headers().contains_key(SET_COOKIE)
+    };
+    assert!(sets("/shop/page").await);
+    assert!(!sets("/other/shop/page").await);
+}
+
 /// The client goes away: what its request was given opens nothing any more, wherever it was put.
 #[tokio::test]
 async fn a_request_that_is_dropped_ends_its_visit() {

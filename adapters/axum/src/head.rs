@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Bytes;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, OriginalUri};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, VARY};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -55,8 +55,9 @@ impl RequestHead for Head<'_> {
         self.method.as_str()
     }
 
+    /// As the client asked: a nested router sees only the rest of it.
     fn path(&self) -> &str {
-        self.uri.path()
+        self.extensions.get::<OriginalUri>().map_or(self.uri.path(), |OriginalUri(uri)| uri.path())
     }
 
     fn host(&self) -> Option<&str> {

@@ -5,7 +5,10 @@ ALTER TABLE contacts ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE contacts ADD COLUMN identity BLOB;
 ALTER TABLE contacts ADD COLUMN identity_text BLOB;
 CREATE INDEX contacts_identity ON contacts (tenant, site, identity) WHERE identity IS NOT NULL;
-CREATE INDEX contacts_country ON contacts (tenant, site, country, last_seen DESC, id DESC);
+-- What is shown is counted from the index alone.
+DROP INDEX contacts_recent;
+CREATE INDEX contacts_recent ON contacts (tenant, site, last_seen DESC, id DESC, consent_until, erasing, frozen_until);
+CREATE INDEX contacts_country ON contacts (tenant, site, country, last_seen DESC, id DESC, consent_until, erasing, frozen_until);
 CREATE INDEX contacts_created ON contacts (tenant, site, created);
 
 ALTER TABLE conversations ADD COLUMN awaits_answer INTEGER NOT NULL DEFAULT 0;

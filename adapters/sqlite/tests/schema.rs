@@ -18,8 +18,8 @@ fn columns(db: &Connection) -> Vec<(String, Vec<String>)> {
     tables.iter().map(|t| (t.clone(), of(t))).collect()
 }
 
-/// CTC-02, IP-07, REC-03: a contact has five things and what they stand on; nothing has a place for an address, a user
-/// agent or a name.
+/// CTC-02, IP-07, REC-03: a contact has five things and what they stand on, whether it is blocked, and what the app says that
+/// it is; nothing has a place for an address or a user agent.
 #[test]
 fn ip_07_there_is_no_place_for_an_address() {
     let folder = tempfile::tempdir().unwrap();
@@ -27,6 +27,7 @@ fn ip_07_there_is_no_place_for_an_address() {
     let db = Connection::open(folder.path().join("privet.db")).unwrap();
     let expected = [
         ("_privet_migrations", "version"),
+        ("audit_events", "tenant id site at operator verb subject outcome"),
         ("consent_counts", "tenant site day kind notice count"),
         ("consent_links", "tenant segment seq until digest hash"),
         (
@@ -35,15 +36,16 @@ fn ip_07_there_is_no_place_for_an_address() {
         ),
         (
             "contacts",
-            "tenant site id subject epoch country created last_seen conversations consent consent_line consent_until material frozen_until kept_on erasing",
+            "tenant site id subject epoch country created last_seen conversations consent consent_line consent_until material frozen_until kept_on erasing blocked identity identity_text",
         ),
         (
             "conversations",
-            "tenant site id owner_kind owner subject opened closed last_message messages live_support erasing",
+            "tenant site id owner_kind owner subject opened closed last_message messages live_support erasing awaits_answer",
         ),
         ("fences", "tenant subject epoch until"),
         ("messages", "tenant site conversation number id at channel author body page"),
         ("meta", "key value"),
+        ("notes", "tenant site contact id at author body"),
         ("notices", "tenant site id language body"),
         (
             "outbox",

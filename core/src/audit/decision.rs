@@ -81,7 +81,7 @@ pub(super) fn decision(audit: &Audit, exchange: &Exchange, path: &str) -> Result
     let unreadable = || {
         Error::invalid(
             format!("POST {path} took a decision, and the file does not say which"),
-            "export it with the bodies of requests, or name the stage of the whole file",
+            "export it with the bodies of requests in the file itself (Playwright: `content: \"embed\"`), or name the stage of the whole file",
         )
     };
     let said = match Said::read(exchange) {

@@ -111,6 +111,9 @@ pub(super) fn empty() -> Error {
 /// The exchanges of a file, in the order in which they were sent. Nothing of the file is in an error but places.
 pub(super) fn read(har: &[u8]) -> Result<Vec<Exchange>> {
     let har = har.strip_prefix(b"\xef\xbb\xbf").unwrap_or(har);
+    if har.starts_with(b"PK\x03\x04") {
+        return Err(Error::invalid("it is a ZIP archive", "unpack it, and give the .har file that is in it"));
+    }
     let file: File = serde_json::from_slice(har).map_err(|e| {
         let at = format!("line {}, column {}", e.line(), e.column());
         match e.classify() {
@@ -153,8 +156,8 @@ impl Entry {
         // The head of an answer comes before its body.
         let wait = (positive(self.time) - positive(self.timings.and_then(|t| t.receive))).max(0.0);
         let wait = Duration::try_from_secs_f64(wait / 1000.0).unwrap_or_default();
-        let same_site = lines(&self.request.headers, "sec-fetch-site")
-            .any(|value| SentBy::is_same_site(value.as_bytes()));
+        let mut sites = lines(&self.request.headers, "sec-fetch-site").peekable();
+        let same_site = sites.peek().is_some() && sites.all(|value| SentBy::is_same_site(value.as_bytes()));
         let gpc = lines(&self.request.headers, "sec-gpc").any(|value| value == "1");
         let cookies = if has(&self.request.headers, "cookie") {
             lines(&self.request.headers, "cookie").map(|line| line.as_bytes().to_vec()).collect()

@@ -145,6 +145,18 @@ impl ConsentState {
         state
     }
 
+    /// The same state without what another one refuses.
+    pub(crate) fn refusing_too(mut self, other: &Self) -> Self {
+        for refused in other.choices().filter(|c| c.kept == Kept::Refused) {
+            if let Some(choice) = self.choices.iter_mut().flatten().find(|c| c.code == refused.code) {
+                choice.kept = Kept::Refused;
+            } else {
+                self.set(*refused);
+            }
+        }
+        self
+    }
+
     /// The same state with some categories refused. Its day stays: what is still granted is not renewed by a
     /// withdrawal. When nothing remains granted it is a plain refusal of `today`.
     pub(crate) fn withdrawing(&self, codes: u64, today: Day) -> Self {

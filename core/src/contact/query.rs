@@ -68,11 +68,10 @@ impl FromStr for IdPrefix {
         let (mut lowest, mut highest, mut digits) = ([0_u8; 16], [0xff_u8; 16], 0_u8);
         for c in text.trim().chars().filter(|c| *c != '-') {
             let digit = c.to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or_else(bad)?;
-            let (low, high) =
-                match (lowest.get_mut(usize::from(digits / 2)), highest.get_mut(usize::from(digits / 2))) {
-                    (Some(low), Some(high)) => (low, high),
-                    _ => return Err(bad()),
-                };
+            let at = usize::from(digits / 2);
+            let (Some(low), Some(high)) = (lowest.get_mut(at), highest.get_mut(at)) else {
+                return Err(bad());
+            };
             if digits % 2 == 0 {
                 (*low, *high) = (digit << 4, (digit << 4) | 0x0f);
             } else {
@@ -164,7 +163,7 @@ impl ContactFilter {
     /// What a cursor is bound to beside its place: bytes that differ for filters that differ.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(96);
-        bytes.extend(self.country.map_or(*b"--", |c| c.to_bytes()));
+        bytes.extend(self.country.map_or(*b"--", CountryCode::to_bytes));
         for at in [self.created.from, self.created.before, self.last_seen.from, self.last_seen.before] {
             bytes.push(u8::from(at.is_some()));
             bytes.extend(at.map_or(0, Timestamp::as_millis).to_be_bytes());

@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::key::Mac;
 use crate::privet::Privet;
 use crate::scope::Scope;
-use crate::store::{Adoption, Horizon, MessageToStore, OwnerProof, StoredMessage, SubjectDigest};
+use crate::store::{
+    Adoption, ErasureCause, Horizon, MessageToStore, OwnerProof, StoredMessage, SubjectDigest,
+};
 use crate::visit::{Contacts, Granted, Visit};
 
 /// Two first messages at once may each open a conversation; the later one joins the earlier one.
@@ -108,6 +110,7 @@ impl Visitor {
                 Err(error @ (Error::Fenced | Error::NotFound { .. })) => {
                     // Erased or expired while its cookie lived: no key may stay behind, and the next attempt
                     // opens a new contact, which has nothing of the old one.
+                    self.end_if_due(id).await?;
                     privet.keys().destroy_subject_key(tenant, subject).await?;
                     visit.expire_contact();
                     brought = None;
@@ -135,6 +138,20 @@ impl Visitor {
     async fn check_grant(&self, granted: &Granted<Contacts>) -> Result<()> {
         let holds = self.visit.privet().store().holds(&granted.proof()?, self.visit.now()).await?;
         if holds { Ok(()) } else { Err(Error::not_granted(category_id::CONTACTS)) }
+    }
+
+    /// Erases a contact whose time is over before a sweep does, so that its line can have another one.
+    async fn end_if_due(&self, id: ContactId) -> Result<()> {
+        let visit = &self.visit;
+        let (privet, scope, now) = (visit.privet(), visit.scope(), visit.now());
+        let horizon = privet.horizon(&scope.tenant, now).await?;
+        let there = privet.store().contact(scope, id, &Horizon::unlimited(now)).await?;
+        if there.is_some_and(|contact| horizon.ends_contact(&contact)) {
+            let (cause, until) = (ErasureCause::Retention, Privet::fence_until(now));
+            let erasing = privet.store().begin_contact_erasure(scope, id, cause, until).await?;
+            privet.erase_now(erasing.as_slice()).await;
+        }
+        Ok(())
     }
 
     async fn open_contact(&self, granted: &Granted<Contacts>) -> Result<Contact> {

@@ -38,6 +38,10 @@ impl Privet {
             ));
         }
         let line = self.keys().account_digest(&site.scope, account).await?;
+        if visit.line().is_some_and(|signed_in| signed_in != line) {
+            // Its cookie would go, and with it what somebody took back.
+            self.record_pending_of(visit).await?;
+        }
         if let Some(state) = self.record_pending_of_account(&site.scope, line).await {
             return visit.keep_account(Some(AccountState { line, decided: false, state }));
         }

@@ -6,7 +6,7 @@ use super::pending::PendingWithdrawal;
 use super::{Privet, SiteState};
 use crate::catalogue::{CategoryCode, Language, LegalBasis, category_id};
 use crate::clock::Timestamp;
-use crate::consent::cookie::{ContactCookie, last_day};
+use crate::consent::cookie::{AccountState, ContactCookie, last_day};
 use crate::consent::{
     Act, Choice, ConsentRecord, ConsentState, CountKind, Decision, Kept, Method, NoticeId, RecordId,
     RecordedDecision, Standing,
@@ -96,17 +96,18 @@ impl Privet {
             // Nothing is asked, so there is nothing to remember, and the statement names no cookie for it.
             return Ok(Decided::Done(Withdrawn::default()));
         }
+        let holder = Holder::of(visit, true);
         let before = visit.state();
         if wanted.grants_something() && before.as_ref().is_some_and(|s| s.pending) {
             // A withdrawal that waits comes before what is granted now, or it would undo it later.
             if let Err(error) = self.record_pending_of(visit).await {
-                return self.only_take_away(visit, &wanted, provenance, error).map(Decided::Done);
+                return self.only_take_away(visit, &holder, &wanted, provenance, error).map(Decided::Done);
             }
         }
         let before = visit.state().unwrap_or_else(|| ConsentState::new(visit.regime(), visit.now().day()));
         let nothing_held = !wanted.grants_something() && (before.record.is_none() || before.pending);
         if nothing_held && (!visit.signed_in() || before.pending) {
-            return self.refuse_on_device(visit, wanted, &before, token.notice).map(Decided::Done);
+            return self.refuse_on_device(visit, &holder, wanted, &before, token.notice).map(Decided::Done);
         }
         // Of an account, what the device alone granted before is new.
         let held = if visit.signed_in() { granted_mask(&before) } else { u64::MAX };
@@ -121,17 +122,17 @@ impl Privet {
             Act::Withdrawal
         };
         if act == Act::Grant && self.is_repeated(visit, &wanted, &before, token.notice).await {
-            visit.decide(before)?;
+            holder.keep(visit, before)?;
             return Ok(Decided::Done(Withdrawn::default()));
         }
-        let facts = Facts::of(visit, act, token.notice, provenance);
+        let facts = Facts::of(visit, &holder, act, token.notice, provenance);
         let recorded = match self.admit(visit, act) {
-            Ok(_under_way) => self.record(visit, &wanted, before.record, facts).await,
+            Ok(_under_way) => self.record(visit, &holder, &wanted, before.record, facts).await,
             Err(error) => Err(error),
         };
         match recorded {
             Err(error) if (withdrawn != 0 || nothing_held) && !error.is_misuse() => {
-                self.only_take_away(visit, &wanted, provenance, error).map(Decided::Done)
+                self.only_take_away(visit, &holder, &wanted, provenance, error).map(Decided::Done)
             }
             recorded => recorded.map(Decided::Done),
         }
@@ -162,10 +163,20 @@ impl Privet {
             return Ok(Withdrawn::default());
         }
         let notice = site.notice(language).map_or(NoticeId::NONE, |n| n.snapshot.id);
-        let (of_device, contact) = (Self::device_grants_below(visit, codes), visit.contact());
+        let below = device_grants_below(visit, codes);
+        let contact = visit.contact();
         let mut withdrawn = self.withdraw_as(visit, codes, notice, provenance).await?;
-        if let Some((device, codes)) = of_device {
-            let more = self.withdraw_below(visit, (&device, contact), codes, notice, provenance).await?;
+        if let Some((device, codes)) = below {
+            // Whatever the account is about, this is about the device.
+            let ends = codes & contacts_code(site).bit() != 0;
+            let holder = Holder { account: None, answers: false, contact: contact.filter(|_| ends) };
+            let wanted = device.withdrawing(codes, visit.now().day());
+            let more = if device.pending {
+                self.refuse_on_device(visit, &holder, wanted, &device, notice)?
+            } else {
+                let facts = Facts::of(visit, &holder, Act::Withdrawal, notice, provenance);
+                self.take_back(visit, &holder, &wanted, device.record, facts).await?
+            };
             withdrawn.pending |= more.pending;
             withdrawn.removed += more.removed;
         }
@@ -180,79 +191,44 @@ impl Privet {
         notice: NoticeId,
         provenance: Provenance,
     ) -> Result<Withdrawn> {
-        let site = visit.site();
+        let holder = Holder::of(visit, false);
         let before = visit.state().unwrap_or_else(|| ConsentState::new(visit.regime(), visit.now().day()));
         let mut wanted = before.withdrawing(codes, visit.now().day());
         // Whoever withdraws what was never asked has refused it.
-        refuse_unknown(&mut wanted, site, codes);
+        refuse_unknown(&mut wanted, visit.site(), codes);
         let nothing_held = before.record.is_none() || before.pending;
         if nothing_held && (!visit.signed_in() || before.pending) {
-            return self.refuse_on_device(visit, wanted, &before, notice);
+            return self.refuse_on_device(visit, &holder, wanted, &before, notice);
         }
-        if !nothing_held && granted_mask(&wanted) == granted_mask(&before) {
-            visit.decide(wanted)?;
+        let takes = !nothing_held && granted_mask(&wanted) != granted_mask(&before);
+        // What an account refuses beside its grants holds on its other devices too.
+        let says = visit.signed_in() && (nothing_held || decisions(&wanted) != decisions(&before));
+        if !takes && !says {
+            holder.keep(visit, wanted)?;
             return Ok(Withdrawn::default());
         }
-        let act = if nothing_held { Act::Refusal } else { Act::Withdrawal };
-        let facts = Facts::of(visit, act, notice, provenance);
-        match self.record(visit, &wanted, before.record, facts).await {
+        let act = if takes { Act::Withdrawal } else { Act::Refusal };
+        let facts = Facts::of(visit, &holder, act, notice, provenance);
+        self.take_back(visit, &holder, &wanted, before.record, facts).await
+    }
+
+    /// Records a state that only takes away, or keeps it on the device until it can be.
+    async fn take_back(
+        &self,
+        visit: &Visit,
+        holder: &Holder,
+        wanted: &ConsentState,
+        follows: Option<RecordId>,
+        facts: Facts,
+    ) -> Result<Withdrawn> {
+        let provenance = facts.provenance;
+        match self.record(visit, holder, wanted, follows, facts).await {
             Err(error) if !error.is_misuse() => {
-                self.withdraw_on_device(visit, &before, codes, provenance, &error)
+                let wanted = wanted.clone().standing_on(follows);
+                self.withdraw_on_device(visit, holder, &wanted, 0, provenance, &error)
             }
             recorded => recorded,
         }
-    }
-
-    /// What the device itself grants of some categories, and the visit of somebody who is signed in stands on.
-    fn device_grants_below(visit: &Visit, codes: u64) -> Option<(ConsentState, u64)> {
-        let account = visit.account()?.state;
-        let device = visit.device_state()?;
-        let refused = account.choices().filter(|c| !c.kept.is_granted());
-        let refused = refused.fold(0, |mask, c| mask | c.code.bit());
-        let granted = device.choices().filter(|c| c.kept.is_granted()).map(|c| c.code);
-        let stands = granted
-            .filter(|code| (codes & !refused) & code.bit() != 0 && visit.record_of(*code) == device.record)
-            .fold(0, |mask, code| mask | code.bit());
-        (stands != 0).then_some((device, stands))
-    }
-
-    /// Withdraws what the device itself grants below the account that is signed in.
-    async fn withdraw_below(
-        &self,
-        visit: &Visit,
-        (device, brought): (&ConsentState, Option<ContactCookie>),
-        codes: u64,
-        notice: NoticeId,
-        provenance: Provenance,
-    ) -> Result<Withdrawn> {
-        let mut wanted = device.withdrawing(codes, visit.now().day());
-        let facts = Facts { account: None, ..Facts::of(visit, Act::Withdrawal, notice, provenance) };
-        let recorded = if device.pending {
-            Err(Error::Conflict { what: "a withdrawal that waits" })
-        } else {
-            self.append(visit.site(), &wanted, device.record, facts).await
-        };
-        let mut done = Withdrawn::default();
-        match recorded {
-            Ok((record, removed)) => {
-                wanted.record = wanted.grants_something().then_some(record.id);
-                done.removed = removed;
-            }
-            Err(error) => {
-                tracing::error!("a withdrawal took effect on the device and is not recorded yet: {error}");
-                (wanted.pending, wanted.record) = (true, device.record);
-                self.keep_pending(PendingWithdrawal::of(visit, &wanted, None, Some(provenance)));
-                done.pending = true;
-            }
-        }
-        if codes & contacts_code(visit.site()).bit() != 0
-            && let Some(contact) = brought
-        {
-            self.touches().forget(visit.scope(), contact.id);
-            visit.expire_contact();
-        }
-        visit.decide_for_device(wanted)?;
-        Ok(done)
     }
 
     /// Whether a device sends the grant again that its latest record holds, on the same day and under the same notice:
@@ -281,6 +257,7 @@ impl Privet {
     fn refuse_on_device(
         &self,
         visit: &Visit,
+        holder: &Holder,
         mut wanted: ConsentState,
         before: &ConsentState,
         notice: NoticeId,
@@ -288,10 +265,11 @@ impl Privet {
         wanted.pending = before.pending;
         wanted.record = before.record;
         if wanted.pending {
-            self.keep_pending(PendingWithdrawal::of(visit, &wanted, visit.line(), None));
+            self.keep_pending(PendingWithdrawal::of(visit, &wanted, holder.account, None));
         }
         let pending = wanted.pending;
-        visit.decide(wanted)?;
+        self.let_contact_go(visit, holder, &wanted);
+        holder.keep(visit, wanted)?;
         if !pending {
             visit.site().count(visit.now().day(), CountKind::Refusal, notice);
         }
@@ -324,11 +302,11 @@ impl Privet {
     async fn record(
         &self,
         visit: &Visit,
+        holder: &Holder,
         wanted: &ConsentState,
         follows: Option<RecordId>,
         facts: Facts,
     ) -> Result<Withdrawn> {
-        let brought = contact_of_who_acts(visit);
         let (record, mut removed) = self.append(visit.site(), wanted, follows, facts).await?;
         // What the line does not grant any more, since another withdrawal came first, the device does not either.
         let lost = wanted.choices().filter(|c| !record.grants(c.code, record.at));
@@ -338,8 +316,8 @@ impl Privet {
         state.record = state.grants_something().then_some(record.id);
         let contacts = contacts_code(visit.site());
         let granted = record.grants(contacts, record.at);
-        self.let_contact_go(visit, &state);
-        match brought {
+        self.let_contact_go(visit, holder, &state);
+        match holder.contact {
             // The cookie ends with the choice, also with a choice that was renewed.
             Some(contact) if granted => {
                 visit.set_contact(ContactCookie { until: last_day(record.until), ..contact });
@@ -350,7 +328,7 @@ impl Privet {
                 if let Some(there) = self.store().contact(scope, contact.id, &Horizon::unlimited(now)).await?
                     && there.kept_on.is_some()
                 {
-                    return visit.decide(state).map(|()| Withdrawn { pending: false, removed });
+                    return holder.keep(visit, state).map(|()| Withdrawn { pending: false, removed });
                 }
                 let cause = ErasureCause::Withdrawal;
                 let left =
@@ -359,7 +337,7 @@ impl Privet {
             }
             None => {}
         }
-        visit.decide(state)?;
+        holder.keep(visit, state)?;
         Ok(Withdrawn { pending: false, removed })
     }
 
@@ -391,9 +369,19 @@ impl Privet {
             decisions: decisions(state),
         };
         // What another device of the account recorded meanwhile, this one's cookie does not know.
-        let follows = match (follows, facts.account) {
-            (None, Some(line)) => self.store().line_head(&site.scope, line).await?.map(|r| r.id),
-            (follows, _) => follows,
+        // Nor does a line have what a device began while the store was down.
+        let follows = match facts.account {
+            Some(line) => {
+                let known = match follows {
+                    Some(id) => self.store().record(&site.scope, id).await?,
+                    None => None,
+                };
+                match known {
+                    Some(known) => Some(known.id),
+                    None => self.store().line_head(&site.scope, line).await?.map(|r| r.id),
+                }
+            }
+            None => follows,
         };
         let appended = self.append_to_line(site, record, follows, site.keeps).await?;
         let removed = self.erase_now(&appended.erasing).await;
@@ -418,6 +406,7 @@ impl Privet {
     fn only_take_away(
         &self,
         visit: &Visit,
+        holder: &Holder,
         wanted: &ConsentState,
         provenance: Provenance,
         error: Error,
@@ -426,13 +415,14 @@ impl Privet {
         let (had, wants) = (granted_mask(&before), granted_mask(wanted));
         // Whoever refuses everything has also refused what was not decided before.
         let before = if wants == 0 { wanted.clone().standing_on(before.record) } else { before };
-        let taken = self.withdraw_on_device(visit, &before, had & !wants, provenance, &error)?;
+        let taken = self.withdraw_on_device(visit, holder, &before, had & !wants, provenance, &error)?;
         if wants & !had == 0 { Ok(taken) } else { Err(error) }
     }
 
     fn withdraw_on_device(
         &self,
         visit: &Visit,
+        holder: &Holder,
         before: &ConsentState,
         codes: u64,
         provenance: Provenance,
@@ -446,26 +436,63 @@ impl Privet {
             Some(record) => record,
             None => RecordId::generate()?,
         });
-        self.let_contact_go(visit, &state);
-        self.keep_pending(PendingWithdrawal::of(visit, &state, visit.line(), Some(provenance)));
-        visit.decide(state)?;
+        self.let_contact_go(visit, holder, &state);
+        self.keep_pending(PendingWithdrawal::of(visit, &state, holder.account, Some(provenance)));
+        holder.keep(visit, state)?;
         Ok(Withdrawn { pending: true, removed: Removed::default() })
     }
 
     /// Ends the recognition of a contact that a state no longer grants.
-    fn let_contact_go(&self, visit: &Visit, state: &ConsentState) {
+    fn let_contact_go(&self, visit: &Visit, holder: &Holder, state: &ConsentState) {
         let contacts = contacts_code(visit.site());
         let granted = state.choices().any(|c| c.code == contacts && c.kept.is_granted());
-        if let (Some(contact), false) = (contact_of_who_acts(visit), granted) {
+        if let (Some(contact), false) = (holder.contact, granted) {
             self.touches().forget(visit.scope(), contact.id);
             visit.expire_contact();
         }
     }
 }
 
-/// The contact that stands on the line for which somebody decides: a device's own is none of an account's.
-fn contact_of_who_acts(visit: &Visit) -> Option<ContactCookie> {
-    visit.contact().filter(|contact| contact.line == visit.line())
+/// Whose choice an act is about.
+struct Holder {
+    /// The line of the account that is signed in; none where it is the device itself.
+    account: Option<SubjectDigest>,
+    /// Whether it answers what was asked. From then on an account's choice counts alone; to take something back is no
+    /// answer about the rest.
+    answers: bool,
+    /// The contact that stands on it: a device's own is none of an account's.
+    contact: Option<ContactCookie>,
+}
+
+impl Holder {
+    fn of(visit: &Visit, answers: bool) -> Self {
+        let account = visit.line();
+        Self { account, answers, contact: visit.contact().filter(|contact| contact.line == account) }
+    }
+
+    /// Keeps what was decided.
+    fn keep(&self, visit: &Visit, state: ConsentState) -> Result<()> {
+        match visit.account().filter(|a| self.account == Some(a.line)) {
+            Some(account) => {
+                let decided = account.decided || self.answers;
+                visit.keep_account(Some(AccountState { decided, state, ..account }))
+            }
+            None => visit.decide_for_device(state),
+        }
+    }
+}
+
+/// What the device itself grants of some categories, and the visit of somebody who is signed in stands on.
+fn device_grants_below(visit: &Visit, codes: u64) -> Option<(ConsentState, u64)> {
+    let account = visit.account()?.state;
+    let device = visit.device_state()?;
+    let refused = account.choices().filter(|c| !c.kept.is_granted());
+    let refused = refused.fold(0, |mask, c| mask | c.code.bit());
+    let granted = device.choices().filter(|c| c.kept.is_granted()).map(|c| c.code);
+    let stands = granted
+        .filter(|code| (codes & !refused) & code.bit() != 0 && visit.record_of(*code) == device.record)
+        .fold(0, |mask, code| mask | code.bit());
+    (stands != 0).then_some((device, stands))
 }
 
 /// What a record says beside the decisions.
@@ -481,12 +508,12 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    fn of(visit: &Visit, act: Act, notice: NoticeId, provenance: Provenance) -> Self {
+    fn of(visit: &Visit, holder: &Holder, act: Act, notice: NoticeId, provenance: Provenance) -> Self {
         let site = visit.site();
         let shown = site.notices.iter().find(|n| n.snapshot.id == notice).or(site.notices.first());
         let language =
             shown.map_or_else(|| site.catalogue.languages()[0].clone(), |n| n.notice.language.clone());
-        let account = visit.line();
+        let account = holder.account;
         Self { act, at: visit.now(), notice, language, provenance, gpc: visit.gpc(), account }
     }
 }
@@ -512,7 +539,7 @@ const CONTACTS: CategoryCode = match CategoryCode::new(4) {
     None => unreachable!(),
 };
 
-fn granted_mask(state: &ConsentState) -> u64 {
+pub(super) fn granted_mask(state: &ConsentState) -> u64 {
     state.choices().filter(|c| c.kept.is_granted()).fold(0, |mask, c| mask | c.code.bit())
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use super::Privet;
-use super::act::{Facts, Provenance};
+use super::act::{Facts, Provenance, granted_mask};
 use crate::clock::Timestamp;
 use crate::consent::cookie::AccountState;
 use crate::consent::{Act, ConsentState, Method, NoticeId, RecordId};
@@ -56,15 +56,26 @@ struct Held {
     of_line: BTreeMap<RecordId, u64>,
     next: u64,
     /// Recorded meanwhile: what the device may forget, and the record it goes on with.
-    settled: BTreeMap<RecordId, RecordId>,
+    settled: BTreeMap<RecordId, Settled>,
     settled_order: VecDeque<RecordId>,
 }
 
+/// What a withdrawal became.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    record: RecordId,
+    /// What it still grants: a device whose withdrawal took more back is not done.
+    granted: u64,
+}
+
 impl Held {
-    fn keep(&mut self, withdrawal: PendingWithdrawal) {
+    fn keep(&mut self, mut withdrawal: PendingWithdrawal) {
         self.settled.remove(&withdrawal.follows);
-        if let Some(older) = self.of_line.remove(&withdrawal.follows) {
-            self.queue.remove(&older);
+        if let Some(older) = self.of_line.remove(&withdrawal.follows)
+            && let Some(older) = self.queue.remove(&older)
+        {
+            // Another device of the account may have taken back something else.
+            withdrawal.state = withdrawal.state.refusing_too(&older.state);
         }
         if self.queue.len() < MAX_HELD {
             self.of_line.insert(withdrawal.follows, self.next);
@@ -74,7 +85,7 @@ impl Held {
     }
 
     /// One is recorded. Whatever else was withdrawn of the line meanwhile still waits.
-    fn settle(&mut self, number: u64, follows: RecordId, record: RecordId) {
+    fn settle(&mut self, number: u64, follows: RecordId, record: Settled) {
         self.queue.remove(&number);
         if self.of_line.get(&follows).is_some_and(|n| *n != number) {
             return;
@@ -144,12 +155,13 @@ impl Privet {
             .0
             .pending
             .locked(|held| (held.settled.get(&follows).copied(), held.of_line.contains_key(&follows)));
+        let settled = settled.filter(|s| s.granted & !granted_mask(state) == 0);
         if settled.is_none() && !waits {
             self.keep_pending(PendingWithdrawal::of(visit, state, account, None));
         }
         let mut state = state.clone();
         state.pending = false;
-        state.record = state.grants_something().then_some(settled?);
+        state.record = state.grants_something().then_some(settled?.record);
         Some(state)
     }
 
@@ -223,13 +235,19 @@ impl Privet {
         failed
     }
 
-    async fn record_withdrawal(&self, withdrawal: &PendingWithdrawal) -> Result<RecordId> {
+    async fn record_withdrawal(&self, withdrawal: &PendingWithdrawal) -> Result<Settled> {
         let PendingWithdrawal { scope, follows, state, at, provenance, gpc, account } = withdrawal;
         let site = self.site(scope)?;
         let latest = self.store().latest_record(scope, *follows).await?;
         let first = site.notices.first();
+        // Where there is nothing to take back, an account has refused.
+        let granted = granted_mask(state);
+        let takes = latest.as_ref().is_none_or(|latest| {
+            latest.decisions.iter().any(|d| latest.grants(d.category, *at) && granted & d.category.bit() == 0)
+        });
+        let known = latest.is_some();
         let facts = Facts {
-            act: Act::Withdrawal,
+            act: if account.is_some() && !(known && takes) { Act::Refusal } else { Act::Withdrawal },
             at: *at,
             notice: latest
                 .as_ref()
@@ -244,6 +262,8 @@ impl Privet {
             gpc: *gpc,
             account: *account,
         };
-        self.append(site, state, Some(*follows), facts).await.map(|(record, _)| record.id)
+        let (record, _) = self.append(site, state, Some(*follows), facts).await?;
+        let granted = record.decisions.iter().filter(|d| record.grants(d.category, record.at));
+        Ok(Settled { record: record.id, granted: granted.fold(0, |codes, d| codes | d.category.bit()) })
     }
 }

@@ -10,4 +10,4 @@ mod complaint;
 mod own;
 
 pub use complaint::Complaint;
-pub use own::{OwnContact, OwnConversation, OwnData, OwnDecision, OwnRecord};
+pub use own::{OwnContact, OwnConversation, OwnData, OwnDecision, OwnNote, OwnRecord};

@@ -44,6 +44,24 @@ pub struct OwnData {
     pub consent: Vec<OwnRecord>,
 }
 
+/// A note of an operator; who wrote it is not said (GDPR Art. 15(4)).
+#[derive(Clone, Serialize)]
+#[non_exhaustive]
+pub struct OwnNote {
+    /// When it was written.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub at: Timestamp,
+    /// What was written.
+    pub text: String,
+}
+
+/// Without the text.
+impl fmt::Debug for OwnNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnNote").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
 /// A contact, as its visitor sees it.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -63,6 +81,12 @@ pub struct OwnContact {
     /// When the consent it stands on lapses.
     #[serde(serialize_with = "as_rfc3339")]
     pub consent_until: Timestamp,
+    /// What the site knows it as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// What operators noted about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<OwnNote>,
 }
 
 /// A conversation with its messages.
@@ -162,6 +186,14 @@ impl Visitor {
                     last_seen: contact.last_seen,
                     conversations: contact.conversations,
                     consent_until: contact.consent_until,
+                    identity: visit.privet().identity_of(visit.scope(), &contact).await?,
+                    notes: visit
+                        .privet()
+                        .notes_on(visit.scope(), &contact)
+                        .await?
+                        .into_iter()
+                        .map(|note| OwnNote { at: note.at, text: note.text })
+                        .collect(),
                 }),
                 Err(crate::Error::NotFound { .. }) => None,
                 Err(error) => return Err(error),

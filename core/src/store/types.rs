@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::outbox::NewNotification;
 use crate::catalogue::{CategoryCode, LegalBasis, category_id};
 use crate::clock::Timestamp;
-use crate::consent::{Act, ConsentRecord, Decision, RecordId};
+use crate::consent::{Act, ConsentRecord, Decision, RecordId, RecordedDecision};
 use crate::contact::{
     Author, Channel, Contact, ContactId, Conversation, ConversationId, FenceEpoch, MessageId, Owner, Removed,
     Sealed,
@@ -168,6 +168,14 @@ pub fn joining_line(
     }
     new.until = new.until.max(line_until.unwrap_or(new.until));
     let Some(latest) = latest else { return Some(new) };
+    if new.act == Act::Refusal {
+        // It says nothing about what it does not name: what the line refuses, and still grants, stands.
+        let silent = |d: &&RecordedDecision| !new.decisions.iter().any(|n| n.category == d.category);
+        let stands = |d: &&RecordedDecision| d.decision == Decision::Refused || grants(d.category);
+        let kept: Vec<_> = latest.decisions.iter().filter(silent).filter(stands).copied().collect();
+        new.decisions.extend(kept);
+        new.decisions.sort_by_key(|d| d.category);
+    }
     let takes = latest.decisions.iter().any(|d| grants(d.category) && !new.grants(d.category, new.at));
     let says_anew =
         new.act == Act::Refusal && (latest.at.day() != new.at.day() || latest.decisions != new.decisions);

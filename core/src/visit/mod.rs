@@ -317,14 +317,6 @@ impl Visit {
         self.0.newer
     }
 
-    /// Keeps what was decided: for the account of somebody who is signed in, or else on the device.
-    pub(crate) fn decide(&self, state: ConsentState) -> Result<()> {
-        match self.account() {
-            Some(account) => self.keep_account(Some(AccountState { decided: true, state, ..account })),
-            None => self.decide_for_device(state),
-        }
-    }
-
     pub(crate) fn decide_for_device(&self, state: ConsentState) -> Result<()> {
         self.still_open()?;
         self.live().decided = Some(state);

@@ -27,7 +27,7 @@ struct Lines<'a> {
     remove: Vec<String>,
     gpc: bool,
     /// `Sec-Fetch-Site` says that no other site had a part in the request.
-    same_site: bool,
+    same_site: Option<bool>,
 }
 
 /// A value that must stand once: a second one, which another host of the domain may have planted, voids both.
@@ -138,7 +138,7 @@ impl Privet {
         }
         let mut unrenewable = lines.cookies.unrenewable.clone();
         if !site.unrenewable.is_empty() {
-            let sent = SentBy::new(head.method(), head.path(), lines.same_site);
+            let sent = SentBy::new(head.method(), head.path(), lines.same_site == Some(true));
             let hidden = |id: &&EntryId| !sent.would_bring(site.catalogue.entry(**id));
             unrenewable.extend(site.unrenewable.iter().filter(hidden));
         }
@@ -198,7 +198,7 @@ impl Privet {
                 // Exactly `1`, in any of several lines (W3C GPC, "The Sec-GPC Header Field").
                 lines.gpc |= value == b"1";
             } else if !site.unrenewable.is_empty() && name == "sec-fetch-site" {
-                lines.same_site = SentBy::is_same_site(value);
+                lines.same_site = Some(lines.same_site.unwrap_or(true) && SentBy::is_same_site(value));
             } else {
                 if name == proxy_header {
                     lines.proxied.push(value);

@@ -219,7 +219,7 @@ impl Visit {
         let device = live.decided.as_ref().or(self.0.device.as_ref());
         let contacts = crate::privet::contacts_code(&self.0.site);
         signed_in
-            && live.contact != Some(ContactChange::Expire)
+            && live.contact.is_none()
             && self.0.contact.is_some_and(|c| c.line.is_none())
             && device.is_some_and(|state| self.grants_today(state, contacts))
     }

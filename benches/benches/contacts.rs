@@ -1,0 +1,207 @@
+//! The contact list in SQLite, beside the same SQL by hand on a connection of its own: pages at every depth, by country, by
+//! the beginning of an id, and the export of all of them with its memory.
+//!
+//! `PRIVET_BENCH_CONTACTS` says how many contacts there are: 1,000,000 if nothing does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a bench prints, and ends where it cannot go on"
+)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use privet::contact::{ContactFilter, PageRequest};
+use privet::portal::{Operator, Role};
+use privet::{Catalogue, Privet, Scope, Site, Tenant, Timestamp};
+use rusqlite::{Connection, params};
+use serde_json::json;
+
+const CATALOGUE: &str = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"";
+const PAGE: u16 = 50;
+const RUNS: usize = 301;
+
+const FILL: &str = "
+    WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
+    INSERT INTO contacts (tenant, site, id, subject, epoch, country, created, last_seen, conversations, consent, consent_line, consent_until, material)
+    SELECT 'main', 'main', randomblob(16), randomblob(16), 1,
+           CASE i % 20 WHEN 0 THEN NULL WHEN 1 THEN 'NL' WHEN 2 THEN 'FR' ELSE 'DE' END,
+           ?2 - (i * 40503 % ?1) * 7000 - 86400000, ?2 - (i * 40503 % ?1) * 7000, i % 7, randomblob(16), randomblob(16),
+           ?2 + 15552000000, x'000000'
+    FROM n";
+
+const COLUMNS: &str = "id, country, created, last_seen, conversations";
+
+fn p50(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn timed<T>(mut work: impl FnMut() -> T) -> Duration {
+    let once = |work: &mut dyn FnMut() -> T| {
+        let from = Instant::now();
+        black_box(work());
+        from.elapsed()
+    };
+    (0..20).for_each(|_| {
+        let _ = once(&mut work);
+    });
+    p50((0..RUNS).map(|_| once(&mut work)).collect())
+}
+
+/// The highest resident memory since it was last reset, in MiB.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+fn reset_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+type Row = (Vec<u8>, Option<String>, i64, i64, u32);
+
+fn rows(c: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Vec<Row> {
+    let mut statement = c.prepare_cached(sql).unwrap();
+    let rows = statement.query_map(values, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+fn show(what: &str, ours: Duration, hand: Duration) {
+    let ratio = ours.as_secs_f64() / hand.as_secs_f64();
+    println!("{what:<36} {:>9.1} µs {:>9.1} µs {ratio:>7.2} x", micros(ours), micros(hand));
+}
+
+fn micros(d: Duration) -> f64 {
+    d.as_secs_f64() * 1e6
+}
+
+fn main() {
+    let contacts: i64 =
+        std::env::var("PRIVET_BENCH_CONTACTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let storage = runtime.block_on(privet_sqlite::open(folder.path())).unwrap();
+    let store = storage.store.clone();
+    let privet = runtime
+        .block_on(Privet::builder(Catalogue::from_toml(CATALOGUE).unwrap()).storage(storage).build())
+        .unwrap();
+    let hand = Connection::open(folder.path().join("privet.db")).unwrap();
+    let now = privet.now().as_millis();
+    let from = Instant::now();
+    hand.execute(FILL, params![contacts, now]).unwrap();
+    println!(
+        "{contacts} contacts in {:.1} s; p50 of {RUNS} runs, pages of {PAGE}\n",
+        from.elapsed().as_secs_f64()
+    );
+    println!("{:<36} {:>12} {:>12}", "", "privet", "by hand");
+
+    let scope = Scope::default();
+    let list = "tenant = 'main' AND site = 'main' AND erasing IS NULL AND frozen_until IS NULL AND consent_until > ?3 AND (last_seen, id) < (?1, ?2)";
+    let order = format!("ORDER BY last_seen DESC, id DESC LIMIT {}", PAGE + 1);
+    for (depth, name) in
+        [(0, "first page"), (contacts / 2, "half way down"), (contacts - 60, "the last page")]
+    {
+        let (seen, id) = place(&hand, depth);
+        let cursor = privet::store::ContactCursor {
+            last_seen: Timestamp::from_millis(seen),
+            id: privet::contact::ContactId::from_bytes(id.as_slice().try_into().unwrap()),
+        };
+        for (country, name) in [(None, name.to_owned()), (Some("NL"), format!("{name}, by country"))] {
+            let filter = country.map_or_else(ContactFilter::default, |c| {
+                ContactFilter::default().country(c.parse().unwrap())
+            });
+            let query = privet::store::ContactQuery::first(PAGE + 1).only(filter).after(Some(cursor));
+            let horizon = privet::store::Horizon::unlimited(privet.now());
+            let ours = timed(|| runtime.block_on(store.contacts(&scope, &query, &horizon)).unwrap());
+            let by = country.map(|c| format!("AND country = '{c}'")).unwrap_or_default();
+            let sql = format!("SELECT {COLUMNS} FROM contacts WHERE {list} {by} {order}");
+            let theirs = timed(|| rows(&hand, &sql, &[&seen, &id, &now]));
+            show(&name, ours, theirs);
+        }
+    }
+    let prefix = "4a4a4";
+    let search = PageRequest::first(PAGE).only(ContactFilter::default().id(prefix.parse().unwrap()));
+    let ours = timed(|| runtime.block_on(privet.contacts(&scope, &search)).unwrap());
+    let (low, high) = prefix.parse::<privet::contact::IdPrefix>().unwrap().bounds();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM contacts WHERE tenant = 'main' AND site = 'main' AND id BETWEEN ?1 AND ?2
+         AND erasing IS NULL ORDER BY last_seen DESC, id DESC LIMIT {}",
+        PAGE + 1
+    );
+    let theirs = timed(|| rows(&hand, &sql, &[low.as_bytes(), high.as_bytes()]));
+    show("search by five digits of an id", ours, theirs);
+    let count = runtime.block_on(async {
+        let from = Instant::now();
+        let counted =
+            privet.count_contacts(&scope, &ContactFilter::default(), privet.now(), 10_000).await.unwrap();
+        (counted, from.elapsed())
+    });
+    println!(
+        "{:<36} {:>9.1} µs   ({}{})",
+        "count, capped",
+        micros(count.1),
+        count.0.count,
+        if count.0.more { "+" } else { "" }
+    );
+
+    export(&runtime, &privet, &hand, contacts);
+}
+
+/// A place so deep in the list.
+fn place(hand: &Connection, depth: i64) -> (i64, Vec<u8>) {
+    let sql = "SELECT last_seen, id FROM contacts WHERE tenant = 'main' AND site = 'main'
+               ORDER BY last_seen DESC, id DESC LIMIT 1 OFFSET ?1";
+    hand.query_row(sql, [depth], |r| Ok((r.get(0)?, r.get(1)?))).unwrap()
+}
+
+fn export(runtime: &tokio::runtime::Runtime, privet: &Privet, hand: &Connection, contacts: i64) {
+    let officer = Operator::new(Tenant::default(), "bench", Role::PrivacyOfficer).unwrap();
+    let portal = privet.portal(&officer, &Site::default()).unwrap();
+    reset_peak();
+    let before = peak_mib();
+    let from = Instant::now();
+    let (rows, bytes) = runtime.block_on(async {
+        let mut export = portal.export_contacts().await.unwrap();
+        let (mut rows, mut bytes) = (0_u64, 0_usize);
+        loop {
+            let page = export.next_contacts().await.unwrap();
+            if page.is_empty() {
+                return (rows, bytes);
+            }
+            for contact in page {
+                rows += 1;
+                bytes += black_box(serde_json::to_vec(&contact).unwrap()).len() + 1;
+            }
+        }
+    });
+    let ours = from.elapsed();
+    let peak = peak_mib();
+    assert_eq!(i64::try_from(rows).unwrap(), contacts);
+    let from = Instant::now();
+    let mut written = 0;
+    let sql = format!("SELECT {COLUMNS} FROM contacts WHERE tenant = 'main' AND site = 'main' ORDER BY id");
+    let mut statement = hand.prepare(&sql).unwrap();
+    let mut cursor = statement.query([]).unwrap();
+    while let Some(r) = cursor.next().unwrap() {
+        let id: [u8; 16] = r.get(0).unwrap();
+        let at = |n| Timestamp::from_millis(r.get(n).unwrap()).to_string();
+        let row = json!({
+            "id": privet::contact::ContactId::from_bytes(id).to_string(), "country": r.get::<_, Option<String>>(1).unwrap(),
+            "created": at(2), "last_seen": at(3), "conversations": r.get::<_, u32>(4).unwrap(),
+        });
+        written += black_box(serde_json::to_vec(&row).unwrap()).len() + 1;
+    }
+    let theirs = from.elapsed();
+    let per_second = |d: Duration| contacts as f64 / d.as_secs_f64();
+    println!(
+        "\nexport as JSON Lines: {:.0} rows/s ({} MB); by hand {:.0} rows/s ({} MB); {:.2} x\nmemory: {before} MiB before, {peak} MiB at most",
+        per_second(ours),
+        bytes / 1_000_000,
+        per_second(theirs),
+        written / 1_000_000,
+        per_second(ours) / per_second(theirs),
+    );
+}
