@@ -64,5 +64,6 @@ pub use privet::{Builder, Privet, SiteDecl, SiteRequest};
 pub use scope::{Scope, Site, Tenant};
 pub use store::Storage;
 pub use visit::{
-    Analytics, Consent, ConsentCategory, Contacts, Enforcement, Functional, Granted, Marketing, Visit,
+    Analytics, Consent, ConsentCategory, Contacts, Enforcement, Functional, Granted, Identity, Marketing,
+    Visit,
 };

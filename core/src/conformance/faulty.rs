@@ -16,9 +16,9 @@ use crate::retention::{DataClass, RetentionRule};
 use crate::scope::{Scope, Tenant};
 use crate::store::{
     Adoption, AppendedRecord, Attempted, ChainLink, Chained, ConsentProof, ConsentStore, ContactQuery,
-    ContactStore, ContactTouch, ConversationStore, EraseStep, Erasing, ErasureCause, Horizon, MessageToStore,
-    NewRecord, Notification, NotificationId, OpenInfo, OutboxStore, OwnerProof, PortalStore, RetentionStore,
-    SiteFigures, Snapshot, Store, StoredMessage, StoredNote, SubjectDigest, forward,
+    ContactStore, ContactTouch, ConversationStore, EraseStep, Erasing, ErasureCause, Horizon, Identification,
+    MessageToStore, NewRecord, Notification, NotificationId, OpenInfo, OutboxStore, OwnerProof, PortalStore,
+    RetentionStore, SiteFigures, Snapshot, Store, StoredMessage, StoredNote, SubjectDigest, forward,
 };
 
 /// A store that is not available when it is told so, or that lets its units wait: what an app does then is

@@ -120,6 +120,7 @@ macro_rules! store_tests {
             answers_reach_open_conversations_only
             a_blocked_contact_writes_nothing
             notes_go_with_their_contact
+            a_contact_is_known_on_two_proofs
             a_message_is_taken_alone
             figures_count_what_is_shown
             a_snapshot_is_of_one_moment

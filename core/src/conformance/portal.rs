@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
+use crate::catalogue::CategoryCode;
 use crate::clock::Timestamp;
 use crate::consent::Act;
 use crate::contact::{
@@ -15,8 +16,8 @@ use crate::portal::{AuditEvent, AuditId, Outcome, Verb};
 use crate::retention::DataClass;
 use crate::scope::{Scope, Site, Tenant};
 use crate::store::{
-    ContactCursor, ContactQuery, DayCount, Direction, ErasureCause, MAX_NOTES, MessageToStore, Store,
-    StoredNote,
+    ConsentProof, ContactCursor, ContactIdentity, ContactQuery, DayCount, Direction, ErasureCause,
+    Identification, MAX_NOTES, MessageToStore, NewRecord, Store, StoredNote,
 };
 
 fn country(code: &str) -> CountryCode {
@@ -250,6 +251,48 @@ pub async fn notes_go_with_their_contact(store: &dyn Store) {
     assert_eq!(notes().await, []);
     assert!(matches!(add(251).await, Err(Error::NotFound { .. })));
     assert_eq!(f.erase_everything_marked(9).await.0.notes, u64::from(MAX_NOTES));
+}
+
+/// A contact is known on both consents only, found by it, and nobody any more when a record of its line forgets it.
+pub async fn a_contact_is_known_on_two_proofs(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (record, proof) = f.granted().await;
+    let contact = store.open_contact(&proof, &f.new_contact(1, &proof, start())).await.unwrap();
+    let (other, _) = f.contact(2, start()).await;
+    let known = |n| ContactIdentity { digest: digest(n), sealed: Sealed::from_bytes(vec![n]) };
+    let identification = |identity: ConsentProof, id: &Contact| Identification {
+        contacts: proof.clone(),
+        identity,
+        id: id.id,
+        epoch: id.epoch,
+        subject: id.subject,
+        known_as: known(9),
+        at: at(1),
+    };
+    let all = everything(at(9));
+    let identity = async || store.contact(&here, contact.id, &all).await.unwrap().unwrap().identity;
+    let strange = f.proof(&record, CategoryCode::new(50).unwrap());
+    let refused = store.identify_contact(&identification(strange, &contact), &all).await;
+    assert!(matches!(refused, Err(Error::NotGranted { .. })), "{refused:?}");
+    let abroad = ConsentProof { scope: scope("b", "x"), ..f.proof(&record, ANALYTICS) };
+    assert!(store.identify_contact(&identification(abroad, &contact), &all).await.is_err());
+    assert_eq!(identity().await, None);
+    let good = identification(f.proof(&record, ANALYTICS), &contact);
+    store.identify_contact(&good, &all).await.unwrap();
+    assert_eq!(identity().await, Some(known(9)));
+    let found = async |n| {
+        let filter = ContactFilter { identity: Some(digest(n)), ..ContactFilter::default() };
+        store.contacts(&here, &ContactQuery::first(9).only(filter), &all).await.unwrap().len()
+    };
+    assert_eq!((found(9).await, found(1).await), (1, 0));
+    let narrower = f.record(&[CONTACTS], at(2));
+    let new = NewRecord::new(narrower, Some(record.id)).forgetting(true);
+    store.append_record(&new, CONTACTS, at(9_000)).await.unwrap();
+    assert_eq!((identity().await, found(9).await), (None, 0));
+    let refused = store.identify_contact(&good, &all).await;
+    assert!(matches!(refused, Err(Error::NotGranted { .. })), "{refused:?}");
+    assert!(store.contact(&here, other.id, &all).await.unwrap().is_some());
 }
 
 /// One message goes and leaves a gap: its number is not given again.

@@ -5,6 +5,7 @@
 //! and ends with it.
 
 mod id;
+mod identity;
 mod model;
 mod operator;
 mod page_url;

@@ -140,6 +140,14 @@ impl Visitor {
         if holds { Ok(()) } else { Err(Error::not_granted(category_id::CONTACTS)) }
     }
 
+    /// The visitor's contact, which is opened if there is none.
+    pub(super) async fn contact_for(&self, granted: &Granted<Contacts>) -> Result<(ContactId, FenceEpoch)> {
+        match self.visit.contact() {
+            Some(contact) => Ok((contact.id, contact.epoch)),
+            None => self.open_contact(granted).await.map(|contact| (contact.id, contact.epoch)),
+        }
+    }
+
     /// Erases a contact whose time is over before a sweep does, so that its line can have another one.
     async fn end_if_due(&self, id: ContactId) -> Result<()> {
         let visit = &self.visit;
@@ -337,13 +345,7 @@ impl Visitor {
         if conversations.is_empty() {
             return Ok(0);
         }
-        let (contact, epoch) = match visit.contact() {
-            Some(contact) => (contact.id, contact.epoch),
-            None => {
-                let contact = self.open_contact(granted).await?;
-                (contact.id, contact.epoch)
-            }
-        };
+        let (contact, epoch) = self.contact_for(granted).await?;
         let subject = privet.keys().contact_digest(&scope.tenant, contact).await?;
         let key = privet.keys().subject_key(&scope.tenant, subject).await?;
         let mut kept = 0;

@@ -14,7 +14,7 @@ use crate::consent::{
 use crate::contact::Removed;
 use crate::error::{Error, Result};
 use crate::store::{AppendedRecord, ErasureCause, Horizon, NewRecord, SubjectDigest};
-use crate::visit::Visit;
+use crate::visit::{ConsentCategory, Identity, Visit};
 
 /// What a visitor answers to a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -398,7 +398,9 @@ impl Privet {
         keeps: Option<LegalBasis>,
     ) -> Result<AppendedRecord> {
         let notify = self.notifications_for(site, &record, follows).await?;
-        let new = NewRecord::new(record, follows).keeping(keeps).notifying(notify);
+        let identity = site.catalogue.category(<Identity as ConsentCategory>::ID).map(|c| c.code);
+        let forgets = identity.is_some_and(|code| !record.grants(code, record.at));
+        let new = NewRecord::new(record, follows).keeping(keeps).notifying(notify).forgetting(forgets);
         self.store().append_record(&new, contacts_code(site), Self::fence_until(self.now())).await
     }
 

@@ -227,6 +227,17 @@ impl Keys {
         self.digest(&scope.tenant, "account", name.as_bytes()).await
     }
 
+    /// What the app of a site signs identities with.
+    pub(crate) fn identity_secrets(&self, scope: &Scope) -> Derived {
+        let parts = [scope.tenant.as_str().as_bytes(), scope.site.as_str().as_bytes()];
+        let derive = |s: &Secret| s.derive("identity", &parts);
+        Derived {
+            current: derive(&self.wrapping.current),
+            previous: self.wrapping.previous.as_ref().map(derive),
+        }
+    }
+
+    /// What the app knows a contact as, so that it is found.
     pub(crate) async fn identity_digest(&self, scope: &Scope, identity: &str) -> Result<SubjectDigest> {
         let name = [scope.site.as_str(), identity].join("\0");
         self.digest(&scope.tenant, "identity", name.as_bytes()).await

@@ -46,8 +46,8 @@ pub use ledger::{FileLedger, Ledger, LedgerEntry, MemoryLedger};
 pub use memory::MemoryStore;
 pub use outbox::{Attempted, Delivery, NewNotification, Notification, NotificationId, notifications_of};
 pub use portal::{
-    ContactIdentity, ContactQuery, DayCount, DayDecisions, DecisionsByDay, Direction, MAX_NOTES, PortalStore,
-    SiteFigures, Snapshot, StoredNote, sorted_figures,
+    ContactIdentity, ContactQuery, DayCount, DayDecisions, DecisionsByDay, Direction, Identification,
+    MAX_NOTES, PortalStore, SiteFigures, Snapshot, StoredNote, sorted_figures,
 };
 pub use traits::{ConsentStore, ContactStore, ConversationStore, OutboxStore, RetentionStore, Store};
 pub use types::{

@@ -4,11 +4,11 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::types::{ContactCursor, Horizon, MessageToStore, StoredMessage, SubjectDigest};
+use super::types::{ConsentProof, ContactCursor, Horizon, MessageToStore, StoredMessage, SubjectDigest};
 use crate::catalogue::CategoryCode;
 use crate::clock::{Day, Timestamp};
 use crate::contact::{
-    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Removed, Sealed,
+    Contact, ContactFilter, ContactId, Conversation, ConversationId, FenceEpoch, NoteId, Removed, Sealed,
 };
 use crate::error::Result;
 use crate::ip::CountryCode;
@@ -217,6 +217,12 @@ pub trait PortalStore: fmt::Debug + Send + Sync {
         horizon: &Horizon,
     ) -> Result<bool>;
 
+    /// Keeps what the app knows a contact as. Atomic with the check of both proofs and of the fence.
+    ///
+    /// # Errors
+    /// `NotGranted`, `Fenced`, `NotFound`.
+    async fn identify_contact(&self, identification: &Identification, horizon: &Horizon) -> Result<()>;
+
     /// Keeps a note on a contact, which can have [`MAX_NOTES`]. Atomic with the check that the contact is there.
     ///
     /// # Errors
@@ -298,4 +304,23 @@ pub struct ContactIdentity {
     pub digest: SubjectDigest,
     /// The identity, sealed with the contact's key.
     pub sealed: Sealed,
+}
+
+/// A contact on its way to be known.
+#[derive(Clone, Debug)]
+pub struct Identification {
+    /// The consent to contacts.
+    pub contacts: ConsentProof,
+    /// The consent to being known.
+    pub identity: ConsentProof,
+    /// The contact.
+    pub id: ContactId,
+    /// Its epoch, as its cookie says.
+    pub epoch: FenceEpoch,
+    /// Its digest, as its fence has it.
+    pub subject: SubjectDigest,
+    /// What it is known as.
+    pub known_as: ContactIdentity,
+    /// When.
+    pub at: Timestamp,
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::chain::{ChainLink, Chained};
 use super::outbox::{Attempted, Notification, NotificationId};
-use super::portal::{ContactQuery, PortalStore, SiteFigures, Snapshot, StoredNote};
+use super::portal::{ContactQuery, Identification, PortalStore, SiteFigures, Snapshot, StoredNote};
 use super::types::{
     Adoption, AppendedRecord, ConsentProof, ContactTouch, EraseStep, Erasing, ErasureCause, Horizon,
     MessageToStore, NewRecord, OpenInfo, OwnerProof, StoredMessage, SubjectDigest,
@@ -445,6 +445,10 @@ macro_rules! forward {
             async fn set_blocked(&self, scope: &Scope, id: ContactId, blocked: bool, horizon: &Horizon) -> Result<bool> {
                 let $this = self;
                 $store.set_blocked(scope, id, blocked, horizon).await
+            }
+            async fn identify_contact(&self, identification: &Identification, horizon: &Horizon) -> Result<()> {
+                let $this = self;
+                $store.identify_contact(identification, horizon).await
             }
             async fn add_note(&self, scope: &Scope, note: &StoredNote, horizon: &Horizon) -> Result<()> {
                 let $this = self;

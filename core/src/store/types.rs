@@ -99,6 +99,8 @@ pub struct NewRecord {
     pub keeps: Option<LegalBasis>,
     /// Whom to tell if it takes something away.
     pub notify: Vec<NewNotification>,
+    /// Whether the contacts of the line are not known any more as whom the app knows them as, since it does not grant that.
+    pub forgets: bool,
 }
 
 /// When the consent of a contact lapses that is kept on another basis: never.
@@ -127,7 +129,14 @@ impl NewRecord {
     /// A record that begins a line, or follows another one.
     #[must_use]
     pub fn new(record: ConsentRecord, follows: Option<RecordId>) -> Self {
-        Self { record, follows, keeps: None, notify: Vec::new() }
+        Self { record, follows, keeps: None, notify: Vec::new(), forgets: false }
+    }
+
+    /// With whether the contacts of the line are known no more.
+    #[must_use]
+    pub fn forgetting(mut self, forgets: bool) -> Self {
+        self.forgets = forgets;
+        self
     }
 
     /// With whom to tell if it takes something away.

@@ -58,6 +58,12 @@ category! {
     pub Contacts = "contacts"
 }
 
+category! {
+    /// The category `identity`: being known in the contact list as whom the app knows the visitor as. No category of privet's
+    /// own: a site that wants it declares it, with a code of its own.
+    pub Identity = "identity"
+}
+
 const _: () = assert!(matches!(Contacts::ID.as_bytes(), b"contacts") && category_id::CONTACTS.len() == 8);
 
 /// That the visitor grants a category: the only key to what needs it. It can only be made from a [`Visit`], and

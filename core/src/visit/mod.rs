@@ -12,7 +12,7 @@ mod open;
 mod seal;
 mod violation;
 
-pub use granted::{Analytics, ConsentCategory, Contacts, Functional, Granted, Marketing};
+pub use granted::{Analytics, ConsentCategory, Contacts, Functional, Granted, Identity, Marketing};
 pub use head::{Refusal, RequestHead, ResponseHead, ResponseHeader, Rewrite, host_without_port};
 pub use seal::{CloseOnDrop, Deny, Sealing};
 pub use violation::{Enforcement, Violation, ViolationKind};

@@ -164,6 +164,13 @@ fn append(
     };
     insert(c, &r)?;
     outbox::insert(c, &notifications_of(&new.notify, before.as_ref(), &r))?;
+    if new.forgets {
+        c.prepare_cached(
+            "UPDATE contacts SET identity = NULL, identity_text = NULL
+             WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND identity IS NOT NULL",
+        )?
+        .execute(params![scope.tenant.as_str(), scope.site.as_str(), r.subject.as_bytes()])?;
+    }
     let erasing = if r.grants(contacts, r.at) {
         c.prepare_cached(
             "UPDATE contacts SET consent = ?4, consent_until = ?5, material = ?6, frozen_until = NULL, kept_on = NULL

@@ -144,7 +144,7 @@ fn count_conversations(c: &Connection, scope: &Scope, contact: ContactId, by: i6
 
 /// A contact that speaks on another line of consent than before goes over to it: a withdrawal of that line has to
 /// erase it.
-fn stand_on(
+pub(super) fn stand_on(
     c: &Connection,
     scope: &Scope,
     contact: ContactId,

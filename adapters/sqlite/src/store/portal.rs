@@ -8,8 +8,8 @@ use privet::contact::{
 use privet::ip::CountryCode;
 use privet::portal::{AuditEvent, AuditId, Outcome, Verb};
 use privet::store::{
-    ContactQuery, DayCount, DecisionsByDay, Direction, Horizon, MAX_NOTES, MessageToStore, PortalStore,
-    SiteFigures, Snapshot, StoredMessage, StoredNote, SubjectDigest, sorted_figures,
+    ContactQuery, DayCount, DecisionsByDay, Direction, Horizon, Identification, MAX_NOTES, MessageToStore,
+    PortalStore, SiteFigures, Snapshot, StoredMessage, StoredNote, SubjectDigest, sorted_figures,
 };
 use privet::{Day, Error, Result, Scope, Site, Tenant, Timestamp};
 use rusqlite::types::Value;
@@ -17,9 +17,12 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::conversations::{
     CONVERSATION, OF_CONTACT, insert_message, message_by_id, messages_of, owner_is_there, read_conversation,
-    shown,
+    shown, stand_on,
 };
-use super::{CONTACT, SqliteStore, column, ms, read_contact, read_decisions, shown_contact, time};
+use super::{
+    CONTACT, SqliteStore, check_fence, check_proof, column, ms, read_contact, read_decisions, shown_contact,
+    time,
+};
 use crate::db::{DbSnapshot, Priority, UnitResult};
 
 /// Conditions with their values.
@@ -209,6 +212,28 @@ fn answer(
             |row| row.get(0),
         )?;
     insert_message(c, scope, message, number)
+}
+
+fn identify(c: &Connection, identification: &Identification, horizon: &Horizon) -> UnitResult<()> {
+    let Identification { contacts, identity, id, epoch, subject, known_as, at } = identification;
+    let scope = contacts.scope();
+    let record = check_proof(c, scope, contacts, *at)?;
+    check_proof(c, scope, identity, *at)?;
+    check_fence(c, &scope.tenant, *subject, *epoch)?;
+    let there = shown_contact(c, scope, *id, horizon)?.filter(|found| found.epoch == *epoch);
+    there.ok_or(Error::NotFound { what: "contact" })?;
+    stand_on(c, scope, *id, &record, contacts.category())?;
+    c.prepare_cached(
+        "UPDATE contacts SET identity = ?4, identity_text = ?5 WHERE tenant = ?1 AND site = ?2 AND id = ?3",
+    )?
+    .execute(params![
+        scope.tenant.as_str(),
+        scope.site.as_str(),
+        id.as_bytes(),
+        known_as.digest.as_bytes(),
+        known_as.sealed.as_bytes()
+    ])?;
+    Ok(())
 }
 
 fn add_note(c: &Connection, scope: &Scope, note: &StoredNote, horizon: &Horizon) -> UnitResult<()> {
@@ -598,6 +623,11 @@ impl PortalStore for SqliteStore {
                 Ok(true)
             })
             .await
+    }
+
+    async fn identify_contact(&self, identification: &Identification, horizon: &Horizon) -> Result<()> {
+        let (identification, horizon) = (identification.clone(), *horizon);
+        self.db.write(Priority::Urgent, move |c| identify(c, &identification, &horizon)).await
     }
 
     async fn add_note(&self, scope: &Scope, note: &StoredNote, horizon: &Horizon) -> Result<()> {

@@ -81,6 +81,13 @@ impl ConsentStore for MemoryStore {
             .map(|((_, id), _)| *id)
             .collect();
         let mut erasing = Vec::new();
+        if new.forgets {
+            for id in &of_line {
+                if let Some(row) = tables.contacts.get_mut(&(scope.clone(), *id)) {
+                    row.value.identity = None;
+                }
+            }
+        }
         for id in of_line {
             if record.grants(contacts, record.at) {
                 if let Some(row) = tables.contacts.get_mut(&(scope.clone(), id)) {

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::portal::{AuditEvent, AuditId};
 use crate::scope::{Scope, Tenant};
 use crate::store::portal::{
-    DayCount, DecisionsByDay, MAX_NOTES, PortalStore, SiteFigures, Snapshot, StoredNote, sorted_figures,
+    DayCount, DecisionsByDay, Identification, MAX_NOTES, PortalStore, SiteFigures, Snapshot, StoredNote,
+    sorted_figures,
 };
 use crate::store::types::{Horizon, MessageToStore, StoredMessage};
 
@@ -203,6 +204,23 @@ impl PortalStore for MemoryStore {
             row.value.blocked = blocked;
         }
         Ok(true)
+    }
+
+    async fn identify_contact(&self, identification: &Identification, horizon: &Horizon) -> Result<()> {
+        let mut tables = self.locked();
+        let Identification { contacts, identity, id, epoch, subject, known_as, at } = identification;
+        let scope = &contacts.scope;
+        tables.check(contacts, scope, *at)?;
+        tables.check(identity, scope, *at)?;
+        if tables.is_fenced(&scope.tenant, *subject, *epoch) {
+            return Err(Error::Fenced);
+        }
+        tables.shown_contact(scope, *id, horizon).filter(|c| c.epoch == *epoch).ok_or(GONE)?;
+        tables.stand_on(scope, *id, contacts);
+        if let Some(row) = tables.contacts.get_mut(&(scope.clone(), *id)) {
+            row.value.identity = Some(known_as.clone());
+        }
+        Ok(())
     }
 
     async fn add_note(&self, scope: &Scope, note: &StoredNote, horizon: &Horizon) -> Result<()> {
