@@ -93,7 +93,11 @@ pub(super) fn stranger(visit: &Visit, guard: &dyn Guard, request: &Request, stat
         };
         Reply::html(status, rendered(&page)).header("content-language", words.lang).personal()
     } else {
-        Reply::problem(status, words::named("en").map_or(title, |w| if status == 401 { w.stranger[0] } else { w.unavailable[0] }))
+        Reply::problem(
+            status,
+            words::named("en")
+                .map_or(title, |w| if status == 401 { w.stranger[0] } else { w.unavailable[0] }),
+        )
     };
     if status == 503 { reply.header("retry-after", "60") } else { reply }
 }

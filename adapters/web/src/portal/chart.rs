@@ -121,7 +121,13 @@ impl Chart {
         for (n, line) in (0..drawn).zip(&lines) {
             let (y, width) = (n * LINE, (line.value * BAR).checked_div(top).unwrap_or_default().max(1));
             let tip = format!("{}: {}", line.label, line.text);
-            chart.bars.push(Bar { x: LABELS.to_string(), y: y + 3, width: width.to_string(), height: LINE - 6, tip });
+            chart.bars.push(Bar {
+                x: LABELS.to_string(),
+                y: y + 3,
+                width: width.to_string(),
+                height: LINE - 6,
+                tip,
+            });
             chart.marks.push(Mark { x: LABELS - 10, y: y + 18, end: true, text: line.label.clone() });
             chart.marks.push(Mark { x: LABELS + width + 8, y: y + 18, end: false, text: line.text.clone() });
         }
@@ -144,13 +150,17 @@ mod tests {
     #[test]
     fn columns_stay_within_the_picture() {
         for (days, top) in [(0_u64, 0), (1, 1), (30, 7), (400, 1_000_000)] {
-            let column = |n: u64| Column { label: n.to_string(), value: n % (top + 1), cells: vec![n.to_string()] };
+            let column =
+                |n: u64| Column { label: n.to_string(), value: n % (top + 1), cells: vec![n.to_string()] };
             let chart = Chart::columns("c".to_owned(), String::new(), String::new(), top, String::new());
             let chart = chart.filled((0..days).map(column).collect());
             assert_eq!(chart.rows.len() as u64, days);
             for bar in &chart.bars {
                 let (x, width): (f64, f64) = (bar.x.parse().unwrap(), bar.width.parse().unwrap());
-                assert!(x + width <= 800.5 && bar.y >= 20 && bar.y + bar.height <= 180, "{days}: {x} {width}");
+                assert!(
+                    x + width <= 800.5 && bar.y >= 20 && bar.y + bar.height <= 180,
+                    "{days}: {x} {width}"
+                );
             }
         }
     }

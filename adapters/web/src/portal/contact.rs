@@ -160,7 +160,12 @@ async fn pages_of(portal: &Portal, conversation: &Conversation) -> Result<Vec<St
 }
 
 /// The categories of a record as the catalogue calls them; one that it has no more keeps its number.
-fn named(portal: &Portal, ask: &Ask<'_>, record: &ConsentRecord, label: bool) -> Vec<(String, privet::consent::Decision)> {
+fn named(
+    portal: &Portal,
+    ask: &Ask<'_>,
+    record: &ConsentRecord,
+    label: bool,
+) -> Vec<(String, privet::consent::Decision)> {
     let catalogue = portal.privet().catalogue(portal.scope()).ok();
     let language = ask.language();
     let name = |code| {
@@ -174,7 +179,12 @@ fn named(portal: &Portal, ask: &Ask<'_>, record: &ConsentRecord, label: bool) ->
     record.decisions.iter().map(|d| (name(d.category), d.decision)).collect()
 }
 
-fn told<'a>(ask: &Ask<'_>, portal: &Portal, details: &'a ContactDetails, pages: Vec<Vec<String>>) -> Told<'a> {
+fn told<'a>(
+    ask: &Ask<'_>,
+    portal: &Portal,
+    details: &'a ContactDetails,
+    pages: Vec<Vec<String>>,
+) -> Told<'a> {
     let c = &details.contact;
     let record = |r: &ConsentRecord| ToldRecord {
         act: format!("{:?}", r.act).to_ascii_lowercase(),

@@ -72,7 +72,8 @@ fn span(from: &str, to: &str) -> Result<TimeSpan, Failure> {
 impl Asked {
     fn read(ask: &Ask<'_>) -> Result<Self, Failure> {
         let value = |name| ask.query(name).map(|v| v.trim().to_owned()).unwrap_or_default();
-        let limit = ask.query("limit").map(|n| n.parse::<u16>().map_err(|_| Failure::Told(400))).transpose()?;
+        let limit =
+            ask.query("limit").map(|n| n.parse::<u16>().map_err(|_| Failure::Told(400))).transpose()?;
         Ok(Self {
             country: value("country").to_ascii_uppercase(),
             created_from: value("created_from"),

@@ -61,7 +61,10 @@ mod tests {
             assert!(all.iter().all(|(code, name)| code.len() == 2 && !name.is_empty()), "{}", words.lang);
         }
         let de = named("de").unwrap();
-        assert_eq!((name(de, "AT"), name(de, "GB"), name(de, "QQ")), ("Österreich", "Vereinigtes Königreich", "QQ"));
+        assert_eq!(
+            (name(de, "AT"), name(de, "GB"), name(de, "QQ")),
+            ("Österreich", "Vereinigtes Königreich", "QQ")
+        );
         let all = all(de);
         let place = |code| all.iter().position(|(c, _)| *c == code).unwrap();
         assert!(place("OM") < place("AT") && place("AT") < place("PK"));

@@ -16,6 +16,28 @@ const STEP: u16 = 500;
 /// What is offered first: not seen for a year.
 const OFFERED_DAYS: i64 = 365;
 
+/// What would go, by its kind. How many consent records are cut from the person is known when it has happened.
+#[derive(Serialize)]
+struct ToldGoes {
+    contacts: u64,
+    conversations: u64,
+    messages: u64,
+    notes: u64,
+    records: u64,
+}
+
+impl From<&Removed> for ToldGoes {
+    fn from(goes: &Removed) -> Self {
+        Self {
+            contacts: goes.contacts,
+            conversations: goes.conversations,
+            messages: goes.messages,
+            notes: goes.notes,
+            records: goes.records,
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "portal/erase.html")]
 struct ErasePage {
@@ -25,6 +47,8 @@ struct ErasePage {
     what: String,
     goes: Vec<(&'static str, String)>,
     severed: Option<String>,
+    /// Whether consent records stay, cut from the person.
+    proof_stays: bool,
     act: String,
     back: String,
 }
@@ -81,8 +105,7 @@ pub(super) async fn conversation(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     let count = messages(ask, &portal, id).await?.len();
     let goes = Removed::new(0, 1, u64::try_from(count).unwrap_or_default(), 0);
     let path = format!("/{}/conversations/{id}", portal.scope().site);
-    let about =
-        About { title: ask.words.erase_conversation, what: id.to_string(), nav: Nav::Conversations };
+    let about = About { title: ask.words.erase_conversation, what: id.to_string(), nav: Nav::Conversations };
     confirm(ask, &portal, about, &goes, &path, &format!("{path}/erase"))
 }
 
@@ -110,7 +133,7 @@ struct About {
 
 fn confirm(ask: &Ask<'_>, portal: &Portal, about: About, goes: &Removed, back: &str, act: &str) -> Answer {
     if !ask.wants_html() {
-        return Ok(ask.json(200, goes));
+        return Ok(ask.json(200, &ToldGoes::from(goes)));
     }
     Ok(ask.html(&ErasePage {
         frame: ask.frame(Some(portal), Some(about.nav)),
@@ -118,6 +141,7 @@ fn confirm(ask: &Ask<'_>, portal: &Portal, about: About, goes: &Removed, back: &
         what: about.what,
         goes: counts(ask, goes),
         severed: severed(ask, goes),
+        proof_stays: goes.contacts > 0,
         act: ask.link(act, &[]),
         back: ask.link(back, &[]),
     }))
@@ -187,8 +211,7 @@ pub(super) async fn preview_stale(ask: &Ask<'_>, params: &Params<'_>) -> Answer 
         return Ok(ask.html(&stale_page(ask, &portal, before.unwrap_or(offered), left, None)));
     }
     let (before, left) = before.zip(left).ok_or(Failure::Told(400))?;
-    let told =
-        ToldStale { before: text::iso(before), removed: None, contacts: left.count, more: left.more };
+    let told = ToldStale { before: text::iso(before), removed: None, contacts: left.count, more: left.more };
     Ok(ask.json(200, &told))
 }
 

@@ -64,7 +64,9 @@ pub(super) async fn log(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
             subject: about(e),
             outcome: e.outcome,
         };
-        return Ok(ask.json(200, &ToldPage { events: page.events.iter().map(told).collect(), next: page.next }));
+        return Ok(
+            ask.json(200, &ToldPage { events: page.events.iter().map(told).collect(), next: page.next })
+        );
     }
     let row = |e: &AuditEvent| Row {
         at: text::time(ask.words, e.at),

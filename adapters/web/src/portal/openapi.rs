@@ -81,7 +81,10 @@ fn success(route: &Route) -> (&'static str, Value) {
                     },
                 },
             });
-            ("200", json!({ "description": "Done.", "content": { "application/json": { "schema": schema } } }))
+            (
+                "200",
+                json!({ "description": "Done.", "content": { "application/json": { "schema": schema } } }),
+            )
         }
         _ => ("200", of("application/json")),
     }
@@ -95,7 +98,8 @@ fn operation(route: &Route) -> Value {
     responses.insert("401".to_owned(), problem("The guard does not know who is asking."));
     if route.needs.is_some() {
         responses.insert("400".to_owned(), problem("It could not be understood."));
-        responses.insert("403".to_owned(), problem("The role does not allow it, or it came from another origin."));
+        responses
+            .insert("403".to_owned(), problem("The role does not allow it, or it came from another origin."));
     }
     if parts(route).next().is_some() {
         responses.insert("404".to_owned(), problem("There is no such thing."));

@@ -108,7 +108,14 @@ fn rates(ask: &Ask<'_>, id: &str, title: String, days: &[ConsentRate]) -> Chart 
     let granted: u64 = days.iter().map(|d| d.granted).sum();
     let refused: u64 = days.iter().map(|d| d.refused).sum();
     let whole = text::percent(w, granted, granted + refused).unwrap_or_else(none);
-    let said = format!("{} {whole}; {} {}, {} {}", w.in_all, w.granted, number(w, granted), w.refused, number(w, refused));
+    let said = format!(
+        "{} {whole}; {} {}, {} {}",
+        w.in_all,
+        w.granted,
+        number(w, granted),
+        w.refused,
+        number(w, refused)
+    );
     Chart::columns(format!("rate-{id}"), title, said, 100, format!("100{}", w.percent))
         .table(vec![w.day, w.granted, w.refused, "%"])
         .filled(columns.collect())
@@ -118,10 +125,8 @@ fn by_country(ask: &Ask<'_>, figures: &Figures) -> Chart {
     let w = ask.words;
     let shares = figures.countries.iter().map(|c| (country(ask, c.country), c.contacts));
     let other = figures.other_countries.map(|n| (w.other_countries.to_owned(), n));
-    let lines: Vec<_> = shares
-        .chain(other)
-        .map(|(label, value)| Line { label, value, text: number(w, value) })
-        .collect();
+    let lines: Vec<_> =
+        shares.chain(other).map(|(label, value)| Line { label, value, text: number(w, value) }).collect();
     Chart::lines("countries".to_owned(), w.by_country.to_owned(), w.small_groups.to_owned(), lines)
         .table(vec![w.country, w.contacts])
 }

@@ -213,7 +213,9 @@ mod tests {
             }
             assert!(matches!(find(Method::Other, &path), Found::OtherMethod(_)));
         }
-        for path in ["/main/", "//contacts", "/main//contacts", "/main/contacts/", "/main/contacts/1/nothing", "x"] {
+        for path in
+            ["/main/", "//contacts", "/main//contacts", "/main/contacts/", "/main/contacts/1/nothing", "x"]
+        {
             assert!(matches!(find(Method::Get, path), Found::Nothing), "{path}");
         }
     }

@@ -70,7 +70,10 @@ pub(super) fn day(words: &PortalWords, day: Day) -> Shown {
 
 /// A day as forms and programs write it: `2026-11-27`.
 pub(super) fn iso(day: Day) -> String {
-    OffsetDateTime::from(day.start()).date().format(format_description!("[year]-[month]-[day]")).unwrap_or_default()
+    OffsetDateTime::from(day.start())
+        .date()
+        .format(format_description!("[year]-[month]-[day]"))
+        .unwrap_or_default()
 }
 
 /// The day that a form names.
@@ -119,7 +122,8 @@ mod tests {
         let day_of = |text| read_day(text);
         assert_eq!(iso(day_of("2026-11-27").unwrap()), "2026-11-27");
         assert_eq!(day_of("1970-01-02").unwrap().number(), 1);
-        for bad in ["", "2026-02-30", "27.11.2026", "2026-1-1", "+2026-1-01", "2026-11-27T00", "二〇二六年"] {
+        for bad in ["", "2026-02-30", "27.11.2026", "2026-1-1", "+2026-1-01", "2026-11-27T00", "二〇二六年"]
+        {
             assert_eq!(day_of(bad), None, "{bad}");
         }
         let at = Timestamp::from_millis(1_800_000_000_000);

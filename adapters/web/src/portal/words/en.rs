@@ -28,9 +28,15 @@ pub(super) const WORDS: PortalWords = PortalWords {
     not_found: ["Not found", "There is no such thing here, or not any more."],
     not_allowed: ["Not allowed", "Your role does not include this. Ask somebody whose role does."],
     foreign: ["Not accepted", "This request did not come from the portal. Nothing was changed."],
-    invalid: ["Not understood", "Something in this request is missing, empty, too long or not of the expected form. Nothing was changed."],
+    invalid: [
+        "Not understood",
+        "Something in this request is missing, empty, too long or not of the expected form. Nothing was changed.",
+    ],
     too_long: ["Too long", "This is longer than what is accepted. Nothing was changed."],
-    conflict: ["Not possible any more", "This was closed or changed in the meantime, or is full. Nothing was changed."],
+    conflict: [
+        "Not possible any more",
+        "This was closed or changed in the meantime, or is full. Nothing was changed.",
+    ],
     unavailable: ["Not possible at the moment", "Please try again in a minute."],
     failed: ["Something went wrong", "This is a fault on our side. It has been noted."],
 
@@ -60,7 +66,14 @@ pub(super) const WORDS: PortalWords = PortalWords {
     blocked: "Blocked",
     blocked_text: "Nothing that this contact writes is accepted.",
     kept_on: "Kept on another basis",
-    bases: ["consent", "contract", "legal obligation", "vital interests", "public task", "legitimate interests"],
+    bases: [
+        "consent",
+        "contract",
+        "legal obligation",
+        "vital interests",
+        "public task",
+        "legitimate interests",
+    ],
     consent: "Consent",
     consent_until: "Consent lapses",
     frozen_until: "Frozen, to be erased",

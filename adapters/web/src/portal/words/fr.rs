@@ -8,7 +8,9 @@ pub(super) const WORDS: PortalWords = PortalWords {
     decimal: ",",
     percent: "\u{202f}%",
     months_follow: true,
-    months: ["janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc."],
+    months: [
+        "janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc.",
+    ],
 
     portal: "Portail de confidentialité",
     skip: "Aller au contenu",
@@ -26,11 +28,20 @@ pub(super) const WORDS: PortalWords = PortalWords {
 
     stranger: ["Réservé aux opérateurs", "Connectez-vous pour voir cette page."],
     not_found: ["Introuvable", "Cela n’existe pas ici, ou n’existe plus."],
-    not_allowed: ["Non autorisé", "Votre rôle ne le permet pas. Adressez-vous à une personne qui y est autorisée."],
+    not_allowed: [
+        "Non autorisé",
+        "Votre rôle ne le permet pas. Adressez-vous à une personne qui y est autorisée.",
+    ],
     foreign: ["Refusé", "Cette demande ne vient pas du portail. Rien n’a été modifié."],
-    invalid: ["Demande non comprise", "Un élément de cette demande manque, est vide, trop long ou n’a pas la forme attendue. Rien n’a été modifié."],
+    invalid: [
+        "Demande non comprise",
+        "Un élément de cette demande manque, est vide, trop long ou n’a pas la forme attendue. Rien n’a été modifié.",
+    ],
     too_long: ["Trop long", "Ce contenu dépasse la longueur acceptée. Rien n’a été modifié."],
-    conflict: ["Ce n’est plus possible", "Entre-temps, cela a été fermé ou modifié, ou la limite est atteinte. Rien n’a été modifié."],
+    conflict: [
+        "Ce n’est plus possible",
+        "Entre-temps, cela a été fermé ou modifié, ou la limite est atteinte. Rien n’a été modifié.",
+    ],
     unavailable: ["Impossible pour le moment", "Veuillez réessayer dans une minute."],
     failed: ["Une erreur s’est produite", "L’erreur vient de nous. Elle a été consignée."],
 
@@ -60,7 +71,14 @@ pub(super) const WORDS: PortalWords = PortalWords {
     blocked: "Bloqué",
     blocked_text: "Rien de ce qu’écrit ce contact n’est accepté.",
     kept_on: "Conservé sur une autre base",
-    bases: ["consentement", "contrat", "obligation légale", "intérêts vitaux", "mission d’intérêt public", "intérêts légitimes"],
+    bases: [
+        "consentement",
+        "contrat",
+        "obligation légale",
+        "intérêts vitaux",
+        "mission d’intérêt public",
+        "intérêts légitimes",
+    ],
     consent: "Consentement",
     consent_until: "Fin du consentement",
     frozen_until: "Gelé, sera effacé",
@@ -69,7 +87,13 @@ pub(super) const WORDS: PortalWords = PortalWords {
     time: "Date et heure",
     method: "Moyen",
     decisions: "Décisions ensuite",
-    acts: ["Consentement donné", "Retrait", "Fin par un opérateur", "Opposition par signal du navigateur", "Refus"],
+    acts: [
+        "Consentement donné",
+        "Retrait",
+        "Fin par un opérateur",
+        "Opposition par signal du navigateur",
+        "Refus",
+    ],
     methods: ["formulaire", "script de la page", "serveur", "signal du navigateur"],
     granted: "accordé",
     refused: "refusé",
