@@ -194,12 +194,12 @@ impl<'a> Ask<'a> {
     }
 
     pub(super) fn not_found(&self) -> Reply {
-        self.failed(Failure::Of(Error::NotFound { what: "page" }))
+        self.failed(&Failure::Of(Error::NotFound { what: "page" }))
     }
 
-    pub(super) fn failed(&self, failure: Failure) -> Reply {
+    pub(super) fn failed(&self, failure: &Failure) -> Reply {
         let w = self.words;
-        let (status, [title, text]) = match &failure {
+        let (status, [title, text]) = match failure {
             Failure::Told(status @ 413) => (*status, w.too_long),
             Failure::Told(status @ 403) => (*status, w.foreign),
             Failure::Told(status) => (*status, w.invalid),
@@ -210,13 +210,13 @@ impl<'a> Ask<'a> {
             Failure::Of(Error::Unavailable { .. }) => (503, w.unavailable),
             Failure::Of(_) => (500, w.failed),
         };
-        if let (500.., Failure::Of(error)) = (status, &failure) {
+        if let (500.., Failure::Of(error)) = (status, failure) {
             tracing::error!("{error}");
         }
         let reply = if self.wants_html() {
             self.html_with(status, &SaidPage { frame: self.frame(None, None), title, text })
         } else {
-            let title = match &failure {
+            let title = match failure {
                 Failure::Of(error) => Reply::told(error).1,
                 Failure::Told(403) => "This request did not come from this site.",
                 Failure::Told(413) => "This is too long.",

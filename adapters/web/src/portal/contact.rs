@@ -2,8 +2,9 @@
 
 use askama::Template;
 use privet::Timestamp;
+use privet::catalogue::{CategoryCode, LegalBasis};
 use privet::consent::ConsentRecord;
-use privet::contact::{ContactId, Conversation};
+use privet::contact::{ContactId, Conversation, PageUrl};
 use privet::portal::{ContactDetails, ExportedContact, Note, Permission, Portal};
 use serde::Serialize;
 
@@ -151,7 +152,7 @@ impl ToldConversation {
 async fn pages_of(portal: &Portal, conversation: &Conversation) -> Result<Vec<String>, Failure> {
     let (_, messages) = portal.messages_after(conversation.id, 0).await?;
     let mut pages = Vec::new();
-    for url in messages.iter().filter_map(|m| m.page.as_ref()).map(|p| p.as_str()) {
+    for url in messages.iter().filter_map(|m| m.page.as_ref()).map(PageUrl::as_str) {
         if !pages.iter().any(|page| page == url) {
             pages.push(url.to_owned());
         }
@@ -173,7 +174,7 @@ fn named(
         match category {
             Some((catalogue, category)) if label => catalogue.category_label(category.code, &language),
             Some((_, category)) => category.id.clone(),
-            None => format!("#{}", privet::catalogue::CategoryCode::get(code)),
+            None => format!("#{}", CategoryCode::get(code)),
         }
     };
     record.decisions.iter().map(|d| (name(d.category), d.decision)).collect()
@@ -204,7 +205,7 @@ fn told<'a>(
         identity: &details.identity,
         consent_until: text(c.consent_until),
         frozen_until: c.frozen_until.map(text),
-        kept_on: c.kept_on.map(|basis| basis.article()),
+        kept_on: c.kept_on.map(LegalBasis::article),
         consent: details.history.iter().map(record).collect(),
         conversation_list: details
             .conversations

@@ -93,9 +93,9 @@ pub async fn respond_portal(visit: &Visit, guard: &dyn Guard, request: &Request)
     match routes::find(request.method, path) {
         Found::Route(route, params) => match routes::answer(&ask, route.page, &params).await {
             Ok(reply) => reply,
-            Err(failure) => ask.failed(failure),
+            Err(failure) => ask.failed(&failure),
         },
-        Found::OtherMethod(allowed) => ask.failed(Failure::Told(405)).header("allow", allowed),
+        Found::OtherMethod(allowed) => ask.failed(&Failure::Told(405)).header("allow", allowed),
         Found::Nothing => ask.not_found(),
     }
 }

@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn every_route_is_found_by_its_own_path() {
         for route in ROUTES {
-            let path = route.path.replace('{', "x").replace('}', "x");
+            let path = route.path.replace(['{', '}'], "x");
             let method = if route.post { Method::Post } else { Method::Get };
             match find(method, &path) {
                 Found::Route(found, _) => assert_eq!(found.page, route.page, "{path}"),

@@ -11,7 +11,7 @@ use privet::consent::{Answer, Method, Provenance};
 use privet::contact::{Channel, ContactId, ConversationId, NewMessage, PageUrl, PageUrlPolicy, Posted};
 use privet::ip::{CountryCode, CountryLookup};
 use privet::portal::{Operator, Role};
-use privet::visit::{RequestHead, ResponseHead, ResponseHeader};
+use privet::visit::{RequestHead, ResponseHead, ResponseHeader, Sealing};
 use privet::{Catalogue, FakeClock, Privet, Scope, Site, SiteDecl, Tenant, Timestamp, Visit};
 use serde_json::Value;
 
@@ -132,7 +132,7 @@ impl Visitor {
         let visit = lab.privet.visit(&head).unwrap().0;
         let done = act(&visit);
         let mut answered = Answered::default();
-        visit.seal(&mut answered);
+        assert_eq!(visit.seal(&mut answered), Sealing::Sealed);
         for line in answered.0 {
             let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
             self.cookies.insert(name.to_owned(), value.to_owned());

@@ -35,7 +35,7 @@ fn filters() {
     ] {
         assert_eq!(ids(&lab, query).iter().collect::<Vec<_>>(), expected, "{query}");
     }
-    assert_eq!(ids(&lab, &format!("q={}", &second[..13])), [second.clone()]);
+    assert_eq!(ids(&lab, &format!("q={}", &second[..13])), std::slice::from_ref(&second));
     assert_eq!(ids(&lab, "open=1").len(), 3);
     lab.post("agent", &format!("/main/conversations/{talk}/close"), &[]);
     assert_eq!(ids(&lab, "open=1"), [third, first]);
