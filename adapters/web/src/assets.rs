@@ -11,7 +11,7 @@ use crate::request::Request;
 pub(crate) const SCRIPT: &str = include_str!("../assets/privet.js");
 pub(crate) const STYLE: &str = include_str!("../assets/privet.css");
 
-fn version(content: &str) -> String {
+pub(crate) fn version(content: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(content.as_bytes())[..8])
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn style_path(base: &str) -> String {
 }
 
 /// Under its own hash it never changes; without it, it is asked for again.
-fn asset(content: &'static str, content_type: &str, current: &str, request: &Request) -> Reply {
+pub(crate) fn asset(content: &'static str, content_type: &str, current: &str, request: &Request) -> Reply {
     let asked = request.query_value("v");
     let cache = if asked.as_deref() == Some(current) {
         "public, max-age=31536000, immutable"

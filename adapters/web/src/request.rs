@@ -4,6 +4,7 @@ use privet::Visit;
 use privet::catalogue::Language;
 
 use crate::language;
+use crate::origin::SameOrigin;
 
 /// The longest body that any route takes, in bytes. An adapter reads no further and passes `None` beyond it.
 pub const BODY_LIMIT: usize = 16 * 1024;
@@ -105,7 +106,18 @@ impl Request {
     }
 
     pub(crate) fn query_value(&self, name: &str) -> Option<String> {
-        form_urlencoded::parse(self.query.as_bytes()).find(|(k, _)| k == name).map(|(_, v)| v.into_owned())
+        self.query_pairs().find(|(k, _)| k == name).map(|(_, v)| v.into_owned())
+    }
+
+    pub(crate) fn query_pairs(&self) -> form_urlencoded::Parse<'_> {
+        form_urlencoded::parse(self.query.as_bytes())
+    }
+
+    /// Whether it came from the site itself.
+    pub(crate) fn same_origin(&self, own: &[String]) -> SameOrigin {
+        let headers = ["sec-fetch-site", "origin", "sec-fetch-dest"];
+        let lines = headers.iter().flat_map(|name| self.all(name).map(move |value| (*name, value)));
+        SameOrigin::judge(lines, own)
     }
 
     /// The language to answer in: the one asked for by `?lang=`, or the browser's, or the site's first.

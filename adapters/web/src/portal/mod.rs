@@ -1,13 +1,32 @@
 //! The operators' portal: pages and the same things as JSON, for whomever the app's guard lets in.
 
+mod acts;
+mod ask;
 mod assets;
+mod chart;
+mod contact;
+mod contacts;
+mod conversations;
+mod countries;
+mod erasing;
+mod frame;
+mod log;
+mod openapi;
+mod overview;
+mod routes;
+#[cfg(test)]
+mod tests;
+mod text;
+mod words;
 
 use async_trait::async_trait;
 use privet::portal::Operator;
-use privet::{Privet, Site, Visit};
+use privet::{Privet, Visit};
 
 use crate::reply::Reply;
-use crate::request::{Method, Request};
+use crate::request::Request;
+use ask::{Ask, Failure};
+use routes::Found;
 
 /// The longest body that a route of the portal takes, in bytes.
 pub const PORTAL_BODY_LIMIT: usize = 64 * 1024;
@@ -53,18 +72,30 @@ pub trait Guard: Send + Sync + 'static {
 /// Where the portal is: its root, and the beginning of every path below it. For a framework's router.
 #[must_use]
 pub fn portal_paths(privet: &Privet) -> [String; 2] {
-    let base = privet.base_path();
-    [format!("{base}/portal"), format!("{base}/portal/")]
+    let root = ask::root(privet);
+    let below = format!("{root}/");
+    [root, below]
 }
 
-/// Answers a request to the portal.
+/// Answers a request to the portal. A stranger gets the same answer to whatever they ask for.
 pub async fn respond_portal(visit: &Visit, guard: &dyn Guard, request: &Request) -> Reply {
     visit.banner_shown();
     let operator = match guard.operator(visit, request).await {
         Ok(Some(operator)) => operator,
-        Ok(None) => return Reply::problem(401, "For operators only."),
-        Err(error) => return Reply::of_error(&error),
+        Ok(None) => return ask::stranger(visit, guard, request, 401),
+        Err(error) => {
+            tracing::error!("the guard of the portal could not say who is asking: {error}");
+            return ask::stranger(visit, guard, request, 503);
+        }
     };
-    let _ = (&operator, Method::Get, Site::default(), assets::STYLE);
-    Reply::problem(404, "There is no such thing.")
+    let ask = Ask::new(visit, guard, request, &operator);
+    let Some(path) = request.path.strip_prefix(ask.root.as_str()) else { return ask.not_found() };
+    match routes::find(request.method, path) {
+        Found::Route(route, params) => match routes::answer(&ask, route.page, &params).await {
+            Ok(reply) => reply,
+            Err(failure) => ask.failed(&failure),
+        },
+        Found::OtherMethod(allowed) => ask.failed(&Failure::Told(405)).header("allow", allowed),
+        Found::Nothing => ask.not_found(),
+    }
 }

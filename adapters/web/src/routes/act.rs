@@ -35,10 +35,7 @@ struct Sent {
 
 impl Sent {
     fn read(visit: &Visit, request: &Request) -> Result<(Self, Method), Reply> {
-        let own = visit.public_origins();
-        let headers = ["sec-fetch-site", "origin", "sec-fetch-dest"];
-        let lines = headers.iter().flat_map(|name| request.all(name).map(move |value| (*name, value)));
-        if SameOrigin::judge(lines, own) != SameOrigin::Yes {
+        if request.same_origin(visit.public_origins()) != SameOrigin::Yes {
             static TOLD: Once = Once::new();
             if request.header("sec-fetch-site").is_none() {
                 TOLD.call_once(|| tracing::warn!(

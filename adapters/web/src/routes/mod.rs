@@ -120,7 +120,7 @@ fn return_to(request: &Request, given: Option<&str>) -> String {
 }
 
 /// Whether the client is a person's browser that shows pages, rather than a script.
-fn wants_html(request: &Request) -> bool {
+pub(crate) fn wants_html(request: &Request) -> bool {
     let sends_json = request
         .header("content-type")
         .is_some_and(|t| t.trim_start().to_ascii_lowercase().starts_with("application/json"));
