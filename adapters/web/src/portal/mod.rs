@@ -1,6 +1,12 @@
 //! The operators' portal: pages and the same things as JSON, for whomever the app's guard lets in.
 
 mod assets;
+#[allow(dead_code, reason = "for the dispatch")]
+mod export;
+#[cfg(test)]
+mod fixture;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use privet::portal::Operator;
@@ -13,6 +19,8 @@ use crate::request::{Method, Request};
 pub const PORTAL_BODY_LIMIT: usize = 64 * 1024;
 
 /// Says who is asking. It is called for every request to the portal, before anything else; without one there is no portal.
+/// While new messages of a conversation are sent (`…/conversations/{id}/events`), it is called again every second with the
+/// same request, after the head was sent: what ends a session is [`Privet::now`], and this is no sign of life.
 ///
 /// ```
 /// use async_trait::async_trait;
@@ -58,7 +66,7 @@ pub fn portal_paths(privet: &Privet) -> [String; 2] {
 }
 
 /// Answers a request to the portal.
-pub async fn respond_portal(visit: &Visit, guard: &dyn Guard, request: &Request) -> Reply {
+pub async fn respond_portal(visit: &Visit, guard: &Arc<dyn Guard>, request: &Request) -> Reply {
     visit.banner_shown();
     let operator = match guard.operator(visit, request).await {
         Ok(Some(operator)) => operator,
