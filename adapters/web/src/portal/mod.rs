@@ -2,6 +2,8 @@
 
 mod assets;
 #[allow(dead_code, reason = "for the dispatch")]
+mod events;
+#[allow(dead_code, reason = "for the dispatch")]
 mod export;
 #[cfg(test)]
 mod fixture;
