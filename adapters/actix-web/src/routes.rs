@@ -28,7 +28,7 @@ pub fn portal(privet: &Privet, guard: Arc<dyn Guard>) -> impl FnOnce(&mut Servic
             let guard = guard.clone();
             async move {
                 let asked = read(&request, payload, PORTAL_BODY_LIMIT).await;
-                into_response(privet_web::respond_portal(&visit, &*guard, &asked).await)
+                into_response(privet_web::respond_portal(&visit, &guard, &asked).await)
             }
         };
         config.route(&root, web::route().to(handle.clone()));

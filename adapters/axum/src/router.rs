@@ -27,7 +27,7 @@ pub fn portal<S: Clone + Send + Sync + 'static>(privet: &Privet, guard: impl Gua
         async move {
             match read(request, PORTAL_BODY_LIMIT).await {
                 Ok((visit, request)) => {
-                    into_response(privet_web::respond_portal(&visit, &*guard, &request).await)
+                    into_response(privet_web::respond_portal(&visit, &guard, &request).await)
                 }
                 Err(missing) => missing,
             }

@@ -31,6 +31,7 @@ mod assets;
 mod banner;
 mod changes;
 mod extract;
+mod formula;
 mod language;
 mod negotiate;
 mod origin;

@@ -69,7 +69,6 @@ impl Reply {
     }
 
     /// One whose body comes in pieces.
-    #[allow(dead_code, reason = "for exports and events")]
     pub(crate) fn stream(content_type: &str, body: BodyStream) -> Self {
         Self { body: Body::Stream(body), ..Self::new(200, content_type, Bytes::new()) }
     }

@@ -18,8 +18,10 @@
     }
   });
 
-  const show = ({ text, author }) => {
+  const show = ({ id, text, author }) => {
+    if (id && [...list.children].some((item) => item.dataset.id === id)) return;
     const item = document.createElement("li");
+    if (id) item.dataset.id = id;
     item.className = author === "visitor" ? "mine" : "theirs";
     item.textContent = text;
     list.append(item);
@@ -38,4 +40,16 @@
       show({ text: "This could not be sent. Please try again.", author: "assistant" });
     }
   });
+
+  /* A person's answer comes by itself while somebody waits for it: the chat is open and seen, and something was said. */
+  let asking = false;
+  setInterval(async () => {
+    if (asking || !chat.open || document.hidden || !list.querySelector("[data-id]")) return;
+    asking = true;
+    try {
+      const answer = await fetch(form.action, { credentials: "same-origin", headers: { accept: "application/json" } });
+      if (answer.ok) (await answer.json()).messages.forEach(show);
+    } catch { /* the next one may come through */ }
+    asking = false;
+  }, 3000);
 })();

@@ -1,6 +1,7 @@
 //! One operator's request, and how it is answered.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use askama::Template;
 use privet::catalogue::Language;
@@ -20,7 +21,7 @@ use crate::routes::wants_html;
 /// A request of somebody whom the guard let in.
 pub(super) struct Ask<'a> {
     pub(super) visit: &'a Visit,
-    pub(super) guard: &'a dyn Guard,
+    pub(super) guard: &'a Arc<dyn Guard>,
     pub(super) request: &'a Request,
     pub(super) operator: &'a Operator,
     pub(super) words: &'static PortalWords,
@@ -105,7 +106,7 @@ pub(super) fn stranger(visit: &Visit, guard: &dyn Guard, request: &Request, stat
 impl<'a> Ask<'a> {
     pub(super) fn new(
         visit: &'a Visit,
-        guard: &'a dyn Guard,
+        guard: &'a Arc<dyn Guard>,
         request: &'a Request,
         operator: &'a Operator,
     ) -> Self {

@@ -148,6 +148,8 @@ struct ContactsPage {
     as_of: Shown,
     next: Option<String>,
     previous: Option<String>,
+    /// Where all of them are exported, and as what.
+    exports: Vec<(String, String)>,
 }
 
 struct Row {
@@ -222,6 +224,7 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
         as_of: text::time(ask.words, as_of),
         next: asked.again(ask, &portal, next.as_deref()),
         previous: asked.again(ask, &portal, previous.as_deref()),
+        exports: exports(ask, &portal),
         asked,
     }))
 }
@@ -230,4 +233,21 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
 pub(super) fn capped(ask: &Ask<'_>, total: privet::contact::CappedCount) -> String {
     let plus = if total.more { "+" } else { "" };
     format!("{}{plus}", text::number(ask.words, total.count.into()))
+}
+
+/// What can be exported from here, by whoever may.
+fn exports(ask: &Ask<'_>, portal: &Portal) -> Vec<(String, String)> {
+    if !ask.may(Permission::Export) {
+        return Vec::new();
+    }
+    let path = format!("/{}/export", portal.scope().site);
+    let whats = [("contacts", ask.words.contacts), ("conversations", ask.words.conversations)];
+    let formats = [("csv", "CSV"), ("jsonl", "JSON Lines")];
+    let link = |(what, label): (&'static str, &str)| {
+        let label = label.to_owned();
+        formats.map(|(format, name)| {
+            (ask.link(&path, &[("what", what), ("format", format)]), format!("{label}, {name}"))
+        })
+    };
+    whats.into_iter().flat_map(link).collect()
 }

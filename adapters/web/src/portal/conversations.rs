@@ -95,7 +95,6 @@ struct ConversationPage {
     messages: Vec<Written>,
     earlier: Option<String>,
     later: Option<String>,
-    here: String,
     events: Option<String>,
     answers: bool,
     answer: String,
@@ -176,11 +175,20 @@ pub(super) async fn one(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
         messages: messages.iter().map(|m| Written::new(ask, &portal, &path, m)).collect(),
         earlier: (first > 1).then(|| ask.link(&path, &[("after", &from)])),
         later: after.map(|_| ask.link(&path, &[])),
-        here: ask.link(&path, &[]),
-        events: (!closed && after.is_none()).then(|| below("events")),
+        events: (!closed && after.is_none()).then(|| {
+            let last = messages.last().map_or(0, |m| m.number).to_string();
+            ask.link(&format!("{path}/events"), &[("after", &last)])
+        }),
         answers: !closed && ask.may(Permission::Answer),
         answer: below("answer"),
         close: below("close"),
         erase: ask.may(Permission::Erase).then(|| below("erase")),
     }))
+}
+
+/// New messages as they come.
+pub(super) async fn events(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
+    let portal = ask.portal(params.site())?;
+    let id = params.read("conversation")?;
+    Ok(super::events::events(ask.guard, ask.visit, ask.request, portal, id).await?)
 }

@@ -9,6 +9,10 @@ mod contacts;
 mod conversations;
 mod countries;
 mod erasing;
+mod events;
+mod export;
+#[cfg(test)]
+mod fixture;
 mod frame;
 mod log;
 mod openapi;
@@ -18,6 +22,8 @@ mod routes;
 mod tests;
 mod text;
 mod words;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use privet::portal::Operator;
@@ -32,6 +38,8 @@ use routes::Found;
 pub const PORTAL_BODY_LIMIT: usize = 64 * 1024;
 
 /// Says who is asking. It is called for every request to the portal, before anything else; without one there is no portal.
+/// While new messages of a conversation are sent (`…/conversations/{id}/events`), it is called again every second with the
+/// same request, after the head was sent: what ends a session is [`Privet::now`], and this is no sign of life.
 ///
 /// ```
 /// use async_trait::async_trait;
@@ -78,14 +86,14 @@ pub fn portal_paths(privet: &Privet) -> [String; 2] {
 }
 
 /// Answers a request to the portal. A stranger gets the same answer to whatever they ask for.
-pub async fn respond_portal(visit: &Visit, guard: &dyn Guard, request: &Request) -> Reply {
+pub async fn respond_portal(visit: &Visit, guard: &Arc<dyn Guard>, request: &Request) -> Reply {
     visit.banner_shown();
     let operator = match guard.operator(visit, request).await {
         Ok(Some(operator)) => operator,
-        Ok(None) => return ask::stranger(visit, guard, request, 401),
+        Ok(None) => return ask::stranger(visit, &**guard, request, 401),
         Err(error) => {
             tracing::error!("the guard of the portal could not say who is asking: {error}");
-            return ask::stranger(visit, guard, request, 503);
+            return ask::stranger(visit, &**guard, request, 503);
         }
     };
     let ask = Ask::new(visit, guard, request, &operator);

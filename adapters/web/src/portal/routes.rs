@@ -27,6 +27,7 @@ pub(super) enum Page {
     EraseStale,
     Conversations,
     Conversation,
+    Events,
     Answer,
     Close,
     PreviewConversation,
@@ -34,6 +35,7 @@ pub(super) enum Page {
     PreviewMessage,
     EraseMessage,
     Overview,
+    Export,
     Log,
 }
 
@@ -111,6 +113,7 @@ pub(super) const ROUTES: &[Route] = &[
     post("/{site}/stale", Page::EraseStale, Permission::Erase, "Erases up to 500 contacts that were not seen since a day.", &["before"]),
     get("/{site}/conversations", Page::Conversations, READ, "Open conversations, the latest first.", &[]),
     get("/{site}/conversations/{conversation}", Page::Conversation, READ, "One conversation: its latest messages, or those after a number.", &["after"]),
+    get("/{site}/conversations/{conversation}/events", Page::Events, READ, "New messages as they come: Server-Sent Events.", &["after"]),
     post("/{site}/conversations/{conversation}/answer", Page::Answer, Permission::Answer, "Answers.", &["text"]),
     post("/{site}/conversations/{conversation}/close", Page::Close, Permission::Answer, "Closes a conversation.", &[]),
     get("/{site}/conversations/{conversation}/erase", Page::PreviewConversation, ERASE, "What an erasure of the conversation would take away.", &[]),
@@ -118,6 +121,7 @@ pub(super) const ROUTES: &[Route] = &[
     get("/{site}/conversations/{conversation}/messages/{number}/erase", Page::PreviewMessage, ERASE, "What an erasure of the message would take away.", &[]),
     post("/{site}/conversations/{conversation}/messages/{number}/erase", Page::EraseMessage, Permission::Erase, "Erases a message.", &[]),
     get("/{site}/overview", Page::Overview, Some(Permission::SeeFigures), "Figures from a day to a day, without groups that are too small.", &["from", "to"]),
+    get("/{site}/export", Page::Export, Some(Permission::Export), "All contacts or conversations, as CSV or JSON Lines, with a manifest at the end.", &["what", "format"]),
     get("/{site}/log", Page::Log, Some(Permission::ReadAudit), "What operators saw and did, the latest first.", &["after"]),
 ];
 
@@ -194,6 +198,8 @@ pub(super) async fn answer(ask: &Ask<'_>, page: Page, params: &Params<'_>) -> An
         Page::PreviewMessage => erasing::message(ask, params).await,
         Page::EraseMessage => acts::erase_message(ask, params).await,
         Page::Overview => overview::overview(ask, params).await,
+        Page::Events => conversations::events(ask, params).await,
+        Page::Export => Ok(super::export::export(ask.portal(params.site())?, ask.request).await?),
         Page::Log => log::log(ask, params).await,
     }
 }

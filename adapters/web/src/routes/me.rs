@@ -4,6 +4,7 @@ use privet::Visit;
 use privet::rights::OwnData;
 use serde_json::Value;
 
+use crate::formula::inert;
 use crate::negotiate;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -50,16 +51,7 @@ fn write_rows(rows: &mut csv::Writer<Vec<u8>>, field: &str, value: &Value) -> Re
             items.iter().enumerate().try_for_each(|(n, v)| write_rows(rows, &below(&(n + 1).to_string()), v))
         }
         Value::Null => rows.write_record([field, ""]),
-        Value::String(text) => rows.write_record([field, &inert(text)]),
+        Value::String(text) => rows.write_record([field, inert(text).as_ref()]),
         other => rows.write_record([field, &other.to_string()]),
-    }
-}
-
-/// What a visitor wrote is no formula in anybody's spreadsheet (OWASP, "CSV injection").
-fn inert(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
     }
 }

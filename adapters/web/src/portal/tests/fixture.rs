@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -253,7 +254,8 @@ impl Lab {
     pub(super) fn sent(&self, request: &Request) -> Seen {
         let head = Head { host: "garden.example".to_owned(), ..Head::default() };
         let visit = self.privet.visit(&head).unwrap().0;
-        block_on(respond_portal(&visit, &ByHeader, request)).into()
+        let guard: Arc<dyn Guard> = Arc::new(ByHeader);
+        block_on(respond_portal(&visit, &guard, request)).into()
     }
 
     pub(super) fn request(&self, method: &str, who: &str, path: &str) -> Request {

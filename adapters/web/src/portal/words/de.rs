@@ -133,7 +133,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     no_contact: "ohne Kontakt",
     earlier: "Frühere Nachrichten",
     later: "Neueste Nachrichten",
-    news: "Es gibt neue Nachrichten. Anzeigen",
+    export_all: "Exportieren",
     channels: ["Suche", "Live-Support"],
     authors: ["Besucher", "Assistent", "Kundendienst"],
     answer: "Ihre Antwort",

@@ -127,7 +127,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     no_contact: "no contact",
     earlier: "Earlier messages",
     later: "Latest messages",
-    news: "There are new messages. Show them",
+    export_all: "Export",
     channels: ["Search", "Live support"],
     authors: ["Visitor", "Assistant", "Agent"],
     answer: "Your answer",

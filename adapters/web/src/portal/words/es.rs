@@ -133,7 +133,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     no_contact: "sin contacto",
     earlier: "Mensajes anteriores",
     later: "Mensajes más recientes",
-    news: "Hay mensajes nuevos. Mostrarlos",
+    export_all: "Exportar",
     channels: ["Búsqueda", "Asistencia en vivo"],
     authors: ["Visitante", "Asistente", "Agente"],
     answer: "Su respuesta",

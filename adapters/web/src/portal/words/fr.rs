@@ -138,7 +138,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     no_contact: "sans contact",
     earlier: "Messages précédents",
     later: "Messages les plus récents",
-    news: "Il y a de nouveaux messages. Les afficher",
+    export_all: "Exporter",
     channels: ["Recherche", "Assistance en direct"],
     authors: ["Visiteur", "Assistant", "Conseiller"],
     answer: "Votre réponse",

@@ -133,7 +133,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     no_contact: "senza contatto",
     earlier: "Messaggi precedenti",
     later: "Messaggi più recenti",
-    news: "Ci sono nuovi messaggi. Mostrali",
+    export_all: "Esporta",
     channels: ["Ricerca", "Assistenza dal vivo"],
     authors: ["Visitatore", "Assistente", "Operatore"],
     answer: "La Sua risposta",

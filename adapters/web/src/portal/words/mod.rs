@@ -138,7 +138,7 @@ pub(super) struct PortalWords {
     pub(super) no_contact: &'static str,
     pub(super) earlier: &'static str,
     pub(super) later: &'static str,
-    pub(super) news: &'static str,
+    pub(super) export_all: &'static str,
     /// Search, live support.
     pub(super) channels: [&'static str; 2],
     /// Visitor, assistant, agent.

@@ -133,7 +133,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     no_contact: "zonder contact",
     earlier: "Eerdere berichten",
     later: "Nieuwste berichten",
-    news: "Er zijn nieuwe berichten. Tonen",
+    export_all: "Exporteren",
     channels: ["Zoeken", "Live ondersteuning"],
     authors: ["Bezoeker", "Assistent", "Medewerker"],
     answer: "Uw antwoord",
