@@ -70,6 +70,12 @@ impl Request {
         self
     }
 
+    /// Its whole path: for guards.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A header that stands once and is text, by its name in lower case: for guards.
     #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {

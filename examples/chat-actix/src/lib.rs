@@ -7,14 +7,17 @@
 //! `examples/chat-shop`, with the catalogue.
 
 mod chat;
+mod login;
 mod operators;
 mod pages;
+
+use std::sync::Arc;
 
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::resource;
 use actix_web::{App, Error, HttpServer, Route, guard, web};
-use chat_shop::{BODY_LIMIT, Failure, PATIENCE, Shop, Stop};
-use privet_actix_web::{PrivetMiddleware, configure};
+use chat_shop::{BODY_LIMIT, Failure, LOGIN, LOGOUT, PATIENCE, Shop, Stop};
+use privet_actix_web::{PrivetMiddleware, configure, portal};
 
 /// The routes of the site, before they are wrapped.
 pub fn app(
@@ -31,6 +34,8 @@ pub fn app(
     > + 'static,
 > {
     let privet_routes = configure(&shop.privet);
+    // The shop is one for all workers, and so are its sessions.
+    let portal = portal(&shop.privet, Arc::new(shop.desk()));
     App::new()
         .app_data(web::Data::new(shop))
         .app_data(web::JsonConfig::default().limit(BODY_LIMIT))
@@ -39,12 +44,15 @@ pub fn app(
         .service(resource("/articles/{slug}").route(read().to(pages::article)))
         .service(resource("/chat/messages").route(read().to(chat::read)).route(web::post().to(chat::send)))
         .service(resource("/chat/keep").route(web::post().to(chat::keep)))
+        .service(resource(LOGIN).route(read().to(login::page)).route(web::post().to(login::log_in)))
+        .service(resource(LOGOUT).route(web::post().to(login::log_out)))
         .service(resource("/contacts").route(read().to(operators::contacts)))
         .service(resource("/contacts/{id}").route(web::delete().to(operators::erase)))
         .service(resource("/shop.css").route(read().to(|| pages::asset(chat_shop::STYLE))))
         .service(resource("/chat.js").route(read().to(|| pages::asset(chat_shop::SCRIPT))))
         .default_service(web::to(pages::not_found))
         .configure(privet_routes)
+        .configure(portal)
 }
 
 /// `GET`, and `HEAD`, which actix-web does not route by itself.

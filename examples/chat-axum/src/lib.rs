@@ -7,24 +7,28 @@
 //! `examples/chat-shop`, with the catalogue.
 
 mod chat;
+mod login;
 mod operators;
 mod pages;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
-use chat_shop::{BODY_LIMIT, Failure, Shop, Stop};
+use chat_shop::{BODY_LIMIT, Failure, LOGIN, LOGOUT, Shop, Stop};
 use privet_axum::protect;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The router of the site, before it is protected.
 pub fn app(shop: Shop) -> Router {
     let privet_routes = privet_axum::router(&shop.privet);
+    let portal = privet_axum::portal(&shop.privet, shop.desk());
     Router::new()
         .route("/", get(pages::home))
         .route("/articles/{slug}", get(pages::article))
         .route("/chat/messages", get(chat::read).post(chat::send))
         .route("/chat/keep", post(chat::keep))
+        .route(LOGIN, get(login::page).post(login::log_in))
+        .route(LOGOUT, post(login::log_out))
         .route("/contacts", get(operators::contacts))
         .route("/contacts/{id}", delete(operators::erase))
         .route("/shop.css", get(|| pages::asset(chat_shop::STYLE)))
@@ -32,6 +36,7 @@ pub fn app(shop: Shop) -> Router {
         .fallback(pages::not_found)
         .with_state(shop)
         .merge(privet_routes)
+        .merge(portal)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::new())
 }

@@ -40,7 +40,7 @@ pub(crate) async fn article(
 }
 
 /// A cookie; privet lets through what the visitor allows.
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let line = headers.get(header::COOKIE)?.to_str().ok()?;
     line.split(';').find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }

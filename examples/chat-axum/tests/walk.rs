@@ -14,6 +14,6 @@ async fn gate_01_no_route_sets_a_cookie_against_the_catalogue() {
     let walk = walk(app(shop), &privet).post_form("/chat/messages", QUESTION);
     let walk = MESSAGES.iter().fold(walk, |walk, json| walk.post_json("/chat/messages", *json));
     let report = PAGES.iter().fold(walk, |walk, page| walk.get(*page)).run().await;
-    assert_eq!(report.requests, 13 * 4);
+    assert_eq!(report.requests, 15 * 4);
     report.assert_clean();
 }

@@ -7,6 +7,7 @@ mod articles;
 mod assets;
 mod chat;
 mod countries;
+mod login;
 mod operators;
 mod pages;
 mod readers;
@@ -24,6 +25,7 @@ pub use articles::{Article, Articles};
 pub use assets::{Asset, SCRIPT, STYLE};
 pub use chat::Sent;
 pub use countries::Countries;
+pub use login::{Accounts, COOKIE, Credentials, LOGIN, LOGOUT, OperatorDesk, Told};
 pub use operators::{ContactList, ListRequest, OperatorToken};
 pub use pages::View;
 pub use readers::Readers;
@@ -54,6 +56,7 @@ pub struct Shop {
     articles: Arc<Articles>,
     readers: Arc<Readers>,
     operators: OperatorToken,
+    desk: OperatorDesk,
     support: Option<SupportDesk>,
 }
 
@@ -69,7 +72,14 @@ impl Shop {
         support: Option<SupportDesk>,
     ) -> rusqlite::Result<Self> {
         let articles = Arc::new(Articles::load()?);
-        Ok(Self { privet, articles, readers: Arc::default(), operators, support })
+        let desk = OperatorDesk::new(Accounts::default());
+        Ok(Self { privet, articles, readers: Arc::default(), operators, desk, support })
+    }
+
+    /// With operators who may sign in and work in the portal; without any, it is closed.
+    #[must_use]
+    pub fn with_accounts(self, accounts: Accounts) -> Self {
+        Self { desk: OperatorDesk::new(accounts), ..self }
     }
 
     /// A shop that keeps everything in memory, for tests.

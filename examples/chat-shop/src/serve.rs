@@ -8,7 +8,7 @@ use std::time::Duration;
 use privet::Clock;
 use tokio::sync::watch;
 
-use crate::{Countries, OperatorToken, Settings, Shop, SupportDesk, installation};
+use crate::{Accounts, Countries, OperatorToken, Settings, Shop, SupportDesk, installation};
 
 /// What keeps the site from running.
 pub type Failure = Box<dyn std::error::Error>;
@@ -21,7 +21,7 @@ pub type Stop = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 /// Runs the site until Ctrl-C: `serve` serves it on a listener, by the framework of its choice, until it shall stop.
 /// Outside of tests it runs with its [`CATALOGUE`](crate::CATALOGUE) and by the [`SystemClock`](privet::SystemClock).
-/// Says on standard output where it is and, if the operators' token was drawn, what it is.
+/// Says on standard output where it is and, if the operators' token and password were drawn, what they are.
 pub async fn run(
     catalogue: &str,
     clock: impl Clock + 'static,
@@ -54,14 +54,23 @@ async fn open_and_serve(
     let storage = privet_sqlite::open(&settings.data).await?;
     let privet = installation(catalogue, &settings, storage, countries.lookup(), clock).await?;
     let operators = match settings.operator_token.clone() {
-        Some(token) => OperatorToken::new(token),
+        Some(token) => token,
         None => {
             let (operators, token) = OperatorToken::generate()?;
             println!("operator token: {token}");
             operators
         }
     };
-    let shop = Shop::open(privet.clone(), operators, settings.support_url.clone().map(SupportDesk::new))?;
+    let accounts = match settings.operators.clone() {
+        Some(accounts) => accounts,
+        None => {
+            let (accounts, password) = Accounts::generate()?;
+            println!("sign in at /login as operator with the password: {password}");
+            accounts
+        }
+    };
+    let desk = settings.support_url.clone().map(SupportDesk::new);
+    let shop = Shop::open(privet.clone(), operators, desk)?.with_accounts(accounts);
 
     let (stop, stopped) = watch::channel(false);
     let until = |mut stopped: watch::Receiver<bool>| async move {

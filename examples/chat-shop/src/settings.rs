@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use privet::ip::TrustedProxies;
 
+use crate::{Accounts, OperatorToken};
+
 /// What can be set, by environment variables of these names.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -18,7 +20,10 @@ pub struct Settings {
     /// `PRIVET_SUPPORT_URL`: where messages to live support are forwarded; nowhere.
     pub support_url: Option<String>,
     /// `PRIVET_OPERATOR_TOKEN`: what an operator has to send to see the contacts; drawn at start, if none is given.
-    pub operator_token: Option<String>,
+    pub operator_token: Option<OperatorToken>,
+    /// `PRIVET_OPERATORS`: who may sign in at `/login`, as [`Accounts::parse`] reads it; one operator whose password is
+    /// drawn at start, if none is named.
+    pub operators: Option<Accounts>,
 }
 
 impl Default for Settings {
@@ -30,6 +35,7 @@ impl Default for Settings {
             trusted_proxies: TrustedProxies::none(),
             support_url: None,
             operator_token: None,
+            operators: None,
         }
     }
 }
@@ -62,13 +68,15 @@ impl Settings {
         {
             return Err("PRIVET_SUPPORT_URL is no URL; write it with http:// or https://".to_owned());
         }
+        let operators = variable("PRIVET_OPERATORS").map(|text| Accounts::parse(&text));
         Ok(Self {
             addr,
             data: variable("PRIVET_DATA").map_or(unset.data, PathBuf::from),
             country_db: variable("PRIVET_COUNTRY_DB").map(PathBuf::from),
             trusted_proxies,
             support_url,
-            operator_token: variable("PRIVET_OPERATOR_TOKEN"),
+            operator_token: variable("PRIVET_OPERATOR_TOKEN").map(OperatorToken::new),
+            operators: operators.transpose().map_err(|e| format!("PRIVET_OPERATORS: {e}"))?,
         })
     }
 

@@ -1,13 +1,15 @@
 //! What a walk through the shop asks for, on any framework.
 
 /// Every page, and some that are none.
-pub const PAGES: [&str; 10] = [
+pub const PAGES: [&str; 12] = [
     "/",
     "/articles/roses",
     "/articles/none",
     "/nowhere",
     "/chat/messages",
     "/contacts",
+    "/login",
+    "/privacy/portal",
     "/shop.css",
     "/privacy",
     "/privacy/banner",
