@@ -168,11 +168,12 @@ fn named(
     label: bool,
 ) -> Vec<(String, privet::consent::Decision)> {
     let catalogue = portal.privet().catalogue(portal.scope()).ok();
-    let language = ask.language();
     let name = |code| {
         let category = catalogue.and_then(|c| c.categories().iter().find(|c| c.code == code).map(|k| (c, k)));
         match category {
-            Some((catalogue, category)) if label => catalogue.category_label(category.code, &language),
+            Some((catalogue, category)) if label => {
+                catalogue.category_label(category.code, &ask.language(catalogue))
+            }
             Some((_, category)) => category.id.clone(),
             None => format!("#{}", CategoryCode::get(code)),
         }
