@@ -99,6 +99,16 @@ fn what_is_too_much_or_none_is_refused() {
     ] {
         assert_eq!(lab.page("officer", path).status, 400, "{path}");
     }
+    // Days at the ends of the calendar are days.
+    for path in [
+        "/main/contacts?created_from=0000-01-01&created_to=9999-12-31&seen_from=0000-01-01&seen_to=9999-12-31",
+        "/main/overview?from=0000-01-01&to=9999-12-31",
+        "/main/overview?to=0000-01-01",
+        "/main/overview?from=9999-12-31&to=9999-12-31",
+        "/main/stale?before=0000-01-01",
+    ] {
+        assert_eq!(lab.page("officer", path).status, 200, "{path}");
+    }
     // What is asked for is shown again, as text.
     let seen =
         lab.page("officer", "/main/contacts?q=%22%3E%3Cscript%3E%00&known_as=%22autofocus%20onfocus%3Dx");
