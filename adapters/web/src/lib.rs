@@ -23,6 +23,27 @@
 //! | `GET /privacy/receipt` | the visitor's receipt, while something is granted: JSON-LD in terms of the DPV |
 //! | `GET /privacy/privet.js`, `privet.css` | script and stylesheet, immutable under their hash |
 //!
+//! # The operators' portal
+//!
+//! Below `{base}/portal`, only with a [`Guard`], and the same answer to a stranger on every path. Each is a page, or JSON by
+//! `Accept: application/json`, in English, German, French, Dutch, Spanish and Italian by `?lang=` or `Accept-Language`:
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /` | the sites of the operator's tenant |
+//! | `GET /{site}/contacts` | contacts by most recent activity; `country`, `created_from`, `created_to`, `seen_from`, `seen_to`, `open=1`, `q`, `known_as`, `limit`, `cursor` |
+//! | `GET /{site}/contacts/{id}` | one contact: its consent, conversations, notes |
+//! | `GET /{site}/contacts/{id}/export` | everything about it, to take along |
+//! | `POST /{site}/contacts/{id}/notes`, `…/notes/{note}/erase`, `…/block`, `…/unblock` | notes and blocking |
+//! | `GET`, `POST /{site}/contacts/{id}/erase` | what would go; takes it away |
+//! | `GET`, `POST /{site}/stale` | contacts that were not seen since the day `before`: how many; takes up to 500 away |
+//! | `GET /{site}/conversations`, `…/{id}` | open conversations; one with its messages |
+//! | `POST /{site}/conversations/{id}/answer`, `…/close` | support |
+//! | `GET`, `POST /{site}/conversations/{id}/erase`, `…/messages/{number}/erase` | what would go; takes it away |
+//! | `GET /{site}/overview` | figures from a day to a day |
+//! | `GET /{site}/log` | what operators saw and did |
+//! | `GET /openapi.json` | all of this for programs |
+//!
 //! Everything works without script. Routes that change something take same-origin requests only
 //! ([`SameOrigin`]). Nothing here tells a visitor more than what went wrong on their side.
 

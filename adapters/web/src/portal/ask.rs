@@ -6,12 +6,13 @@ use std::sync::Arc;
 use askama::Template;
 use privet::catalogue::Language;
 use privet::portal::{Operator, Permission, Portal};
-use privet::{Error, Privet, Site, Visit};
+use privet::{Catalogue, Error, Privet, Site, Visit};
 use serde::Serialize;
 
 use super::frame::{Frame, Nav};
 use super::words::{self, PortalWords};
 use super::{Guard, assets};
+use crate::language;
 use crate::origin::SameOrigin;
 use crate::page::rendered;
 use crate::reply::Reply;
@@ -130,9 +131,9 @@ impl<'a> Ask<'a> {
         self.operator.may(permission)
     }
 
-    /// The language for what the catalogue says.
-    pub(super) fn language(&self) -> Language {
-        Language::new(self.words.lang).unwrap_or_else(|_| self.visit.catalogue().languages()[0].clone())
+    /// The language for what a catalogue says: the reader's, if the catalogue has it.
+    pub(super) fn language(&self, catalogue: &Catalogue) -> Language {
+        language::choose(catalogue, Some(self.words.lang), None)
     }
 
     pub(super) fn wants_html(&self) -> bool {

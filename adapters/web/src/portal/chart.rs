@@ -51,6 +51,8 @@ pub(super) struct Chart {
     pub(super) said: String,
     pub(super) width: u64,
     pub(super) height: u64,
+    /// Where the columns stand.
+    pub(super) axis: Option<u64>,
     /// The highest value.
     top: u64,
     pub(super) bars: Vec<Bar>,
@@ -67,6 +69,7 @@ impl Chart {
             said,
             width: WIDTH,
             height,
+            axis: None,
             top,
             bars: Vec::new(),
             marks: Vec::new(),
@@ -91,6 +94,7 @@ impl Chart {
     pub(super) fn filled(mut self, columns: Vec<Column>) -> Self {
         let count = u64::try_from(columns.len()).unwrap_or(1).max(1);
         let bottom = 20 + HEIGHT;
+        self.axis = Some(bottom);
         for (mark, end) in [(columns.first(), false), (columns.last(), true)] {
             if let Some(column) = mark {
                 let text = column.label.clone();

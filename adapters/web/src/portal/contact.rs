@@ -3,7 +3,7 @@
 use askama::Template;
 use privet::Timestamp;
 use privet::catalogue::{CategoryCode, LegalBasis};
-use privet::consent::ConsentRecord;
+use privet::consent::{Act, ConsentRecord, Decision, Method};
 use privet::contact::{ContactId, Conversation, PageUrl};
 use privet::portal::{ContactDetails, ExportedContact, Note, Permission, Portal};
 use serde::Serialize;
@@ -108,17 +108,17 @@ struct Told<'a> {
 
 #[derive(Serialize)]
 struct ToldRecord {
-    act: String,
+    act: &'static str,
     at: String,
     until: String,
-    method: String,
+    method: &'static str,
     decisions: Vec<ToldDecision>,
 }
 
 #[derive(Serialize)]
 struct ToldDecision {
     category: String,
-    decision: privet::consent::Decision,
+    decision: Decision,
 }
 
 #[derive(Serialize)]
@@ -161,23 +161,41 @@ async fn pages_of(portal: &Portal, conversation: &Conversation) -> Result<Vec<St
 }
 
 /// The categories of a record as the catalogue calls them; one that it has no more keeps its number.
-fn named(
-    portal: &Portal,
-    ask: &Ask<'_>,
-    record: &ConsentRecord,
-    label: bool,
-) -> Vec<(String, privet::consent::Decision)> {
+fn named(portal: &Portal, ask: &Ask<'_>, record: &ConsentRecord, label: bool) -> Vec<(String, Decision)> {
     let catalogue = portal.privet().catalogue(portal.scope()).ok();
-    let language = ask.language();
     let name = |code| {
         let category = catalogue.and_then(|c| c.categories().iter().find(|c| c.code == code).map(|k| (c, k)));
         match category {
-            Some((catalogue, category)) if label => catalogue.category_label(category.code, &language),
+            Some((catalogue, category)) if label => {
+                catalogue.category_label(category.code, &ask.language(catalogue))
+            }
             Some((_, category)) => category.id.clone(),
             None => format!("#{}", CategoryCode::get(code)),
         }
     };
     record.decisions.iter().map(|d| (name(d.category), d.decision)).collect()
+}
+
+/// An act as programs read it.
+fn act_name(act: Act) -> &'static str {
+    match act {
+        Act::Grant => "grant",
+        Act::Withdrawal => "withdrawal",
+        Act::Revocation => "revocation",
+        Act::Objection => "objection",
+        Act::Refusal => "refusal",
+        _ => "other",
+    }
+}
+
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Form => "form",
+        Method::Script => "script",
+        Method::Server => "server",
+        Method::Signal => "signal",
+        _ => "other",
+    }
 }
 
 fn told<'a>(
@@ -188,10 +206,10 @@ fn told<'a>(
 ) -> Told<'a> {
     let c = &details.contact;
     let record = |r: &ConsentRecord| ToldRecord {
-        act: format!("{:?}", r.act).to_ascii_lowercase(),
+        act: act_name(r.act),
         at: r.at.to_string(),
         until: r.until.to_string(),
-        method: format!("{:?}", r.method).to_ascii_lowercase(),
+        method: method_name(r.method),
         decisions: named(portal, ask, r, false)
             .into_iter()
             .map(|(category, decision)| ToldDecision { category, decision })

@@ -1,7 +1,7 @@
 //! The list of contacts, and the sites that have one.
 
 use askama::Template;
-use privet::contact::{Contact, ContactFilter, ContactPage, IdPrefix, PageRequest, TimeSpan};
+use privet::contact::{CappedCount, Contact, ContactFilter, ContactPage, IdPrefix, PageRequest, TimeSpan};
 use privet::ip::CountryCode;
 use privet::portal::{ExportedContact, Permission, Portal};
 use privet::{Day, Error};
@@ -12,6 +12,7 @@ use super::ask::{Answer, Ask, Failure, Params};
 use super::countries;
 use super::frame::{Frame, Nav};
 use super::text::{self, Shown};
+use super::words::PortalWords;
 use crate::reply::Reply;
 
 /// So many are counted.
@@ -220,7 +221,7 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
         may_identify: ask.may(Permission::ReadMessages),
         countries: countries::all(ask.words),
         rows: contacts.iter().map(|c| Row::new(ask, &portal, c)).collect(),
-        total: capped(ask, total),
+        total: capped(ask.words, total),
         as_of: text::time(ask.words, as_of),
         next: asked.again(ask, &portal, next.as_deref()),
         previous: asked.again(ask, &portal, previous.as_deref()),
@@ -230,9 +231,9 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
 }
 
 /// A number that was not counted further, as such.
-pub(super) fn capped(ask: &Ask<'_>, total: privet::contact::CappedCount) -> String {
+pub(super) fn capped(words: &PortalWords, total: CappedCount) -> String {
     let plus = if total.more { "+" } else { "" };
-    format!("{}{plus}", text::number(ask.words, total.count.into()))
+    format!("{}{plus}", text::number(words, total.count.into()))
 }
 
 /// What can be exported from here, by whoever may.

@@ -1,7 +1,7 @@
 //! What an erasure would take away, before it does; and the clean-up of contacts that nobody has seen for long.
 
 use askama::Template;
-use privet::contact::{CappedCount, ContactId, ConversationId, Message, Removed};
+use privet::contact::{CappedCount, ContactId, ConversationId, Removed};
 use privet::portal::{Permission, Portal};
 use privet::{Day, Error};
 use serde::Serialize;
@@ -81,20 +81,18 @@ pub(super) async fn contact(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     confirm(ask, &portal, about, &goes, &back, &act)
 }
 
-/// The messages of a conversation, for somebody who may erase them.
-async fn messages(ask: &Ask<'_>, portal: &Portal, id: ConversationId) -> Result<Vec<Message>, Failure> {
+/// How many messages a conversation has, for somebody who may erase them.
+async fn messages(ask: &Ask<'_>, portal: &Portal, id: ConversationId) -> Result<u64, Failure> {
     let permission = Permission::Erase;
     if !ask.may(permission) {
         return Err(Error::NotAllowed { permission }.into());
     }
-    let mut messages = Vec::new();
+    let (mut count, mut after) = (0, 0);
     loop {
-        let after = messages.last().map_or(0, |m: &Message| m.number);
         let (_, page) = portal.messages_after(id, after).await?;
-        if page.is_empty() {
-            return Ok(messages);
-        }
-        messages.extend(page);
+        let Some(last) = page.last() else { return Ok(count) };
+        after = last.number;
+        count += u64::try_from(page.len()).unwrap_or_default();
     }
 }
 
@@ -102,8 +100,7 @@ async fn messages(ask: &Ask<'_>, portal: &Portal, id: ConversationId) -> Result<
 pub(super) async fn conversation(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     let portal = ask.portal(params.site())?;
     let id: ConversationId = params.read("conversation")?;
-    let count = messages(ask, &portal, id).await?.len();
-    let goes = Removed::new(0, 1, u64::try_from(count).unwrap_or_default(), 0);
+    let goes = Removed::new(0, 1, messages(ask, &portal, id).await?, 0);
     let path = format!("/{}/conversations/{id}", portal.scope().site);
     let about = About { title: ask.words.erase_conversation, what: id.to_string(), nav: Nav::Conversations };
     confirm(ask, &portal, about, &goes, &path, &format!("{path}/erase"))
@@ -114,9 +111,15 @@ pub(super) async fn message(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     let portal = ask.portal(params.site())?;
     let id: ConversationId = params.read("conversation")?;
     let number: u32 = params.read("number")?;
-    let all = messages(ask, &portal, id).await?;
-    let found = all.iter().find(|m| m.number == number);
-    let message = found.ok_or(Error::NotFound { what: "message" })?;
+    let permission = Permission::Erase;
+    if !ask.may(permission) {
+        return Err(Error::NotAllowed { permission }.into());
+    }
+    // What was written is shown, so the log has it as read.
+    portal.conversation(id).await?;
+    let (_, found) = portal.messages_after(id, number.saturating_sub(1)).await?;
+    let message = found.first().filter(|m| m.number == number);
+    let message = message.ok_or(Error::NotFound { what: "message" })?;
     let what = text::inert(&message.text);
     let path = format!("/{}/conversations/{id}", portal.scope().site);
     let act = format!("{path}/messages/{number}/erase");
@@ -187,7 +190,7 @@ fn stale_page(
         here: ask.link(&format!("/{}/stale", portal.scope().site), &[]),
         before: text::iso(before),
         latest: text::iso(ask.visit.now().day()),
-        preview: left.map(|left| capped(ask, left)),
+        preview: left.map(|left| capped(ask.words, left)),
         removed: removed.map(|r| counts(ask, r)),
         severed: removed.and_then(|r| severed(ask, r)),
         more: left.is_some_and(|left| left.count > 0),
@@ -197,9 +200,9 @@ fn stale_page(
 /// Contacts that were not seen since the beginning of a day: how many.
 pub(super) async fn preview_stale(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     let portal = ask.portal(params.site())?;
-    let permission = Permission::Erase;
-    if !ask.may(permission) {
-        return Err(Error::NotAllowed { permission }.into());
+    if !ask.may(Permission::Erase) {
+        // Refused, and written down, before anything else is said about the request.
+        portal.preview_stale(ask.visit.now(), 1).await?;
     }
     let before = ask.query("before").map(|text| named(ask, &text)).transpose()?;
     let left = match before {
@@ -219,11 +222,10 @@ pub(super) async fn preview_stale(ask: &Ask<'_>, params: &Params<'_>) -> Answer 
 pub(super) async fn erase_stale(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     let form = ask.form()?;
     let portal = ask.portal(params.site())?;
-    let permission = Permission::Erase;
-    let before = match named(ask, form.get("before")) {
-        Err(_) if !ask.may(permission) => return Err(Error::NotAllowed { permission }.into()),
-        before => before?,
-    };
+    if !ask.may(Permission::Erase) {
+        portal.preview_stale(ask.visit.now(), 1).await?;
+    }
+    let before = named(ask, form.get("before"))?;
     let removed = portal.erase_stale(before.start(), STEP).await?;
     let left = portal.preview_stale(before.start(), CAP).await?;
     if ask.wants_html() {

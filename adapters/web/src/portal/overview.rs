@@ -148,7 +148,8 @@ pub(super) async fn overview(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     let catalogue = ask.privet().catalogue(portal.scope())?;
     let mut charts = Vec::new();
     for (id, days) in &figures.consent {
-        let label = catalogue.category(id).map(|c| catalogue.category_label(c.code, &ask.language()));
+        let label =
+            catalogue.category(id).map(|c| catalogue.category_label(c.code, &ask.language(catalogue)));
         let title = format!("{} {}", w.consent_rate, label.as_deref().unwrap_or(id));
         charts.push(rates(ask, id, title, days));
     }

@@ -54,6 +54,24 @@ fn a_clean_up_takes_what_was_counted() {
 }
 
 #[test]
+fn a_clean_up_goes_in_steps() {
+    let lab = Lab::new();
+    for _ in 0..501 {
+        lab.contact(1, "Hello");
+    }
+    lab.days_pass(40);
+    let form = [("before", "2027-02-01")];
+    let page = lab.post("officer", "/main/stale", &form);
+    assert!(page.status == 200 && page.text.contains("<dt>Contacts</dt><dd>500</dd>"));
+    assert!(
+        page.text.contains("Contacts still left: <strong>1</strong>")
+            && page.text.contains(">Continue</button>")
+    );
+    let page = lab.post("officer", "/main/stale", &form);
+    assert!(page.text.contains("<dt>Contacts</dt><dd>1</dd>") && !page.text.contains(">Continue</button>"));
+}
+
+#[test]
 fn conversations_are_answered_closed_and_erased() {
     let lab = Lab::new();
     let (contact, talk) = lab.contact(1, "Are the roses hardy?");
@@ -109,6 +127,28 @@ fn notes_and_blocks() {
     let export = lab.page("officer", &format!("{path}/export"));
     assert_eq!(export.header("content-disposition"), "attachment; filename=\"contact.json\"");
     assert_eq!(export.json()["contact"]["id"], contact.to_string());
+}
+
+#[test]
+fn whoever_is_refused_is_in_the_log() {
+    let lab = Lab::new();
+    let (contact, talk) = lab.contact(1, "Hello");
+    let refused = |lab: &Lab| {
+        let log = lab.json("officer", "/main/log").json();
+        log["events"].as_array().unwrap().iter().filter(|e| e["outcome"] == "refused").count()
+    };
+    let contact = format!("/main/contacts/{contact}");
+    let (export, erase) = (format!("{contact}/export"), format!("{contact}/erase"));
+    let talk = format!("/main/conversations/{talk}");
+    for (n, path) in ["/main/stale", "/main/stale?before=x", "/main/log", &export, &erase].iter().enumerate()
+    {
+        assert_eq!((lab.page("agent", path).status, refused(&lab)), (403, n + 1), "{path}");
+    }
+    assert_eq!((lab.page("viewer", &talk).status, refused(&lab)), (403, 6));
+    let answer = format!("{talk}/answer");
+    for (n, path) in [&erase, "/main/stale", &answer, &format!("{contact}/notes")].into_iter().enumerate() {
+        assert_eq!((lab.post("viewer", path, &[]).status, refused(&lab)), (403, n + 7), "{path}");
+    }
 }
 
 #[test]

@@ -99,6 +99,16 @@ fn what_is_too_much_or_none_is_refused() {
     ] {
         assert_eq!(lab.page("officer", path).status, 400, "{path}");
     }
+    // Days at the ends of the calendar are days.
+    for path in [
+        "/main/contacts?created_from=0000-01-01&created_to=9999-12-31&seen_from=0000-01-01&seen_to=9999-12-31",
+        "/main/overview?from=0000-01-01&to=9999-12-31",
+        "/main/overview?to=0000-01-01",
+        "/main/overview?from=9999-12-31&to=9999-12-31",
+        "/main/stale?before=0000-01-01",
+    ] {
+        assert_eq!(lab.page("officer", path).status, 200, "{path}");
+    }
     // What is asked for is shown again, as text.
     let seen =
         lab.page("officer", "/main/contacts?q=%22%3E%3Cscript%3E%00&known_as=%22autofocus%20onfocus%3Dx");
@@ -106,4 +116,88 @@ fn what_is_too_much_or_none_is_refused() {
     assert!(!seen.text.contains("<script>") && !seen.text.contains("\"autofocus"));
     let seen = lab.page("officer", "/main/contacts?lang=%22%3E%3Cscript%3E");
     assert!(seen.status == 200 && !seen.text.contains("<script>"));
+}
+
+/// Whatever comes, in whichever combination: no fault of ours, and nothing of it does anything.
+#[test]
+fn random_requests_do_no_harm() {
+    const PIECES: &[&str] = &[
+        "%00",
+        "%0d%0a",
+        "%e2%80%ae",
+        "<script>",
+        "%3Cscript%3E",
+        "\"",
+        "%22%3E",
+        "=1+1",
+        "&",
+        "=",
+        "?",
+        "#",
+        "..",
+        "/",
+        "%2f",
+        "main",
+        "contacts",
+        "conversations",
+        "erase",
+        "messages",
+        "stale",
+        "log",
+        "overview",
+        "country",
+        "q",
+        "cursor",
+        "before",
+        "after",
+        "from",
+        "to",
+        "limit",
+        "lang",
+        "de",
+        "0",
+        "1",
+        "-1",
+        "99999999999999999999",
+        "2027-01-15",
+        "ffff",
+        "*",
+        "{",
+        "\u{202e}",
+    ];
+    let lab = Lab::new();
+    let (contact, talk) = lab.contact(1, "Hello");
+    let roots = [
+        "/main/contacts?".to_owned(),
+        format!("/main/contacts/{contact}"),
+        format!("/main/conversations/{talk}"),
+        "/main/stale?before=".to_owned(),
+        "/main/overview?from=".to_owned(),
+        "/main/log?after=".to_owned(),
+        "/".to_owned(),
+    ];
+    // Xorshift: the same each time.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % n as u64).unwrap()
+    };
+    for _ in 0..1500 {
+        let mut path = roots[draw(roots.len())].clone();
+        (0..draw(7)).for_each(|_| path.push_str(PIECES[draw(PIECES.len())]));
+        let body: String = (0..draw(7)).map(|_| PIECES[draw(PIECES.len())]).collect();
+        let who = ["viewer", "agent", "officer", "foreign"][draw(4)];
+        for seen in [
+            lab.page(who, &path),
+            lab.json(who, &path),
+            lab.send_body("agent", &path, Some(body.as_bytes()), "same-origin", "text/html"),
+        ] {
+            assert!(seen.status < 500, "{path} {body}");
+            assert!(!seen.text.contains("<script>"), "{path} {body}");
+            assert!(!seen.text.contains(|c: char| c.is_control() && c != '\n'), "{path} {body}");
+            assert!(seen.headers.iter().all(|(_, v)| !v.contains(['\r', '\n'])), "{path} {body}");
+        }
+    }
 }

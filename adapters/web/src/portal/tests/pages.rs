@@ -1,6 +1,9 @@
 //! Lists and figures, in the languages of their readers.
 
-use super::super::words::LANGUAGES;
+use privet::contact::CappedCount;
+
+use super::super::contacts::capped;
+use super::super::words::{LANGUAGES, named};
 use super::fixture::Lab;
 
 fn ids(lab: &Lab, query: &str) -> Vec<String> {
@@ -73,6 +76,14 @@ fn pages_lead_on_and_back() {
     assert!(
         followed.status == 200 && followed.text.contains(&all[2]) && followed.text.contains("rel=\"prev\"")
     );
+}
+
+#[test]
+fn many_are_not_counted_to_the_end() {
+    let shown = |lang, count, more| capped(named(lang).unwrap(), CappedCount { count, more });
+    assert_eq!(shown("en", 10_000, true), "10,000+");
+    assert_eq!(shown("de", 10_000, true), "10.000+");
+    assert_eq!(shown("fr", 10_000, false), "10\u{202f}000");
 }
 
 #[test]

@@ -54,7 +54,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     seen_from: "Zuletzt gesehen ab",
     seen_to: "Zuletzt gesehen bis",
     open_only: "Nur mit offener Unterhaltung",
-    search: "ID oder Kennung bei Ihrer Website",
     show: "Anzeigen",
     reset: "Zurücksetzen",
     found: "Gefunden:",

@@ -54,7 +54,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     seen_from: "Last seen from",
     seen_to: "Last seen until",
     open_only: "With an open conversation only",
-    search: "ID, or what your site knows them as",
     show: "Show",
     reset: "Reset",
     found: "Found:",

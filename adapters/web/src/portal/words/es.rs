@@ -54,7 +54,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     seen_from: "Visto desde",
     seen_to: "Visto hasta",
     open_only: "Solo con una conversación abierta",
-    search: "ID, o identificador en su sitio",
     show: "Mostrar",
     reset: "Restablecer",
     found: "Encontrados:",

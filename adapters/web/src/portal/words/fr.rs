@@ -59,7 +59,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     seen_from: "Vu à partir du",
     seen_to: "Vu jusqu’au",
     open_only: "Seulement avec une conversation ouverte",
-    search: "ID, ou identifiant sur votre site",
     show: "Afficher",
     reset: "Réinitialiser",
     found: "Trouvés\u{a0}:",

@@ -54,7 +54,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     seen_from: "Visto dal",
     seen_to: "Visto fino al",
     open_only: "Solo con una conversazione aperta",
-    search: "ID, o identificativo nel Suo sito",
     show: "Mostra",
     reset: "Reimposta",
     found: "Trovati:",

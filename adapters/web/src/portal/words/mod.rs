@@ -70,7 +70,6 @@ pub(super) struct PortalWords {
     pub(super) seen_from: &'static str,
     pub(super) seen_to: &'static str,
     pub(super) open_only: &'static str,
-    pub(super) search: &'static str,
     pub(super) show: &'static str,
     pub(super) reset: &'static str,
     pub(super) found: &'static str,

@@ -54,7 +54,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     seen_from: "Laatst gezien vanaf",
     seen_to: "Laatst gezien tot en met",
     open_only: "Alleen met een open gesprek",
-    search: "ID, of kenmerk bij uw site",
     show: "Tonen",
     reset: "Wissen",
     found: "Gevonden:",
