@@ -33,7 +33,10 @@ pub fn portal<S: Clone + Send + Sync + 'static>(privet: &Privet, guard: impl Gua
             }
         }
     };
-    Router::new().route(&root, any(handle.clone())).route(&format!("{below}{{*rest}}"), any(handle))
+    Router::new()
+        .route(&root, any(handle.clone()))
+        .route(&below, any(handle.clone()))
+        .route(&format!("{below}{{*rest}}"), any(handle))
 }
 
 async fn handle(request: Request) -> Response {

@@ -120,11 +120,14 @@ impl Portal {
         self.privet.count_contacts(&self.scope, filter, as_of, cap).await
     }
 
-    /// The condition that the app knows a contact by this name.
+    /// The condition that the app knows a contact by this name, for those who may read messages.
     ///
     /// # Errors
-    /// What the key store says.
+    /// [`Error::NotAllowed`], which is logged, or what the stores say.
     pub async fn known_as(&self, filter: ContactFilter, identity: &str) -> Result<ContactFilter> {
+        if !self.operator.may(Permission::ReadMessages) {
+            self.asks(Permission::ReadMessages, Verb::ListContacts, None).await?;
+        }
         let digest = self.privet.keys().identity_digest(&self.scope, identity).await?;
         Ok(ContactFilter { identity: Some(digest), ..filter })
     }

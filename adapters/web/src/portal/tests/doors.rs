@@ -29,7 +29,12 @@ fn expected(post: bool, route: &str) -> [u16; 4] {
         (false, "/{site}/contacts" | "/{site}/contacts/{contact}" | "/{site}/overview") => {
             [200, 200, 200, 404]
         }
-        (false, "/{site}/conversations" | "/{site}/conversations/{conversation}") => [403, 200, 200, 404],
+        (
+            false,
+            "/{site}/conversations"
+            | "/{site}/conversations/{conversation}"
+            | "/{site}/conversations/{conversation}/events",
+        ) => [403, 200, 200, 404],
         (false, _) | (true, "/{site}/stale") => [403, 403, 200, 404],
         // There is no such note.
         (true, "/{site}/contacts/{contact}/notes/{note}/erase") => [403, 404, 404, 404],
