@@ -7,6 +7,9 @@ use rstest::rstest;
 use serde_json::json;
 use tempfile::TempDir;
 
+#[path = "browser/portal.rs"]
+mod portal;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chat-under-test");
 
 async fn shop(framework: Framework, proxies: &str) -> (Server, TempDir) {
