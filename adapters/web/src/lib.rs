@@ -46,6 +46,16 @@
 //!
 //! Everything works without script. Routes that change something take same-origin requests only
 //! ([`SameOrigin`]). Nothing here tells a visitor more than what went wrong on their side.
+//!
+//! # Exports
+//!
+//! `GET /privacy/portal/{site}/export?what=contacts|conversations&format=csv|jsonl` gives one moment of a site to those who
+//! may export. Its last line, `{"manifest":{…}}` or in CSV a record that begins with `#manifest`, has the counts and the
+//! SHA-256 of every byte before it: `sed '$d' contacts.csv | sha256sum`. Without that line it was cut.
+//!
+//! JSON Lines has an object per contact or conversation; a conversation of more than 500 messages is several lines with the
+//! same `id`, one behind the other. CSV has a row per contact, or per message; a cell that begins with `=`, `+`, `-`, `@`,
+//! a tab or a line end has a `'` before it, so that no spreadsheet computes it. JSON is as it was written.
 
 pub mod adapter;
 mod assets;

@@ -157,6 +157,18 @@ fn what_cannot_be_read_cuts_the_body() {
 }
 
 #[test]
+fn who_goes_away_ends_it() {
+    let garden = Garden::new();
+    Visitor::known(&garden).say(&garden, "hello");
+    let store = std::sync::Arc::downgrade(&garden.store);
+    let reply = asked(&garden, "what=conversations");
+    drop(garden);
+    assert!(store.upgrade().is_some(), "the export reads on");
+    drop(reply);
+    assert!(store.upgrade().is_none(), "nothing of it is held");
+}
+
+#[test]
 fn who_may_not_and_what_is_not_there() {
     let garden = Garden::new();
     let ask = |role, query: &str| {
