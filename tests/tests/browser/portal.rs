@@ -16,12 +16,12 @@ const OFFICER: &str = "ann:privacy-officer::$argon2id$v=19$m=19456,t=2,p=1$uvR6c
 
 /// So many contacts that were there before, of whom one in twenty is of the Netherlands.
 /// `PRIVET_TEST_CONTACTS=1000000` is the long form.
-fn contacts() -> u64 {
+fn contacts() -> i64 {
     std::env::var("PRIVET_TEST_CONTACTS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
 }
 
-fn fill(data: &Path, contacts: u64) {
-    let now = u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+fn fill(data: &Path, contacts: i64) {
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
     let step = 3_000_000_000 / contacts;
     let db = Connection::open(data.join("privet.db")).unwrap();
     db.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
@@ -29,7 +29,8 @@ fn fill(data: &Path, contacts: u64) {
         "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
          INSERT INTO contacts (tenant, site, id, subject, epoch, country, created, last_seen, conversations, consent, consent_line, consent_until, material)
          SELECT 'main', 'main', randomblob(16), randomblob(16), 1, CASE WHEN i % 20 = 1 THEN 'NL' ELSE 'DE' END,
-                ?2 - i * ?3 - 90000000, ?2 - i * ?3 - 60000, 0, randomblob(16), randomblob(16), ?2 + 10000000000, x'000000'
+                ?2 - i * ?3 - 90000000, ?2 - i * ?3 - 60000, 0, randomblob(16), randomblob(16), ?2 + 10000000000,
+                (SELECT material FROM contacts LIMIT 1)
          FROM n",
         params![contacts, now, step],
     )
@@ -67,7 +68,6 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
     let server =
         Starting::new(PROGRAM, data.path()).on(framework).env("PRIVET_OPERATORS", OFFICER).running().await;
     let contacts = contacts();
-    fill(data.path(), contacts);
     let name = framework.name();
 
     // Somebody agrees to be recognised, and asks a person.
@@ -80,6 +80,9 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
     visitor.find("#chat-text").await.send_keys("Is <b>this</b> rose \u{202e}hardy?").await.unwrap();
     visitor.click(".chat-form button").await;
     visitor.until("the question is there", async |b| b.text().await.contains("hardy?")).await;
+
+    // Beside many who were there before, and agreed to the same.
+    fill(data.path(), contacts);
 
     // A stranger is told where to sign in, and nothing else.
     let operator = Browser::start(true).await;
