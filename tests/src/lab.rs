@@ -3,14 +3,18 @@
 
 use std::net::IpAddr;
 
+use async_trait::async_trait;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::AppendHeaders;
 use axum::routing::{get, post};
 use axum::{Router, response::IntoResponse};
 use privet::consent::Regimes;
+use privet::contact::{Channel, NewMessage};
 use privet::ip::{CountryCode, CountryLookup};
-use privet::{Catalogue, Clock, Privet, Storage};
+use privet::portal::{Operator, Role};
+use privet::{Catalogue, Clock, Privet, Storage, Tenant};
+use privet_web::{Guard, Request};
 
 use crate::server::Framework;
 use crate::site::Site;
@@ -126,6 +130,30 @@ pub async fn installation(storage: Storage, clock: impl Clock + 'static) -> Priv
         .unwrap()
 }
 
+/// Lets in whoever the header says: `role@tenant`. For tests: a header is nobody's word.
+#[derive(Debug)]
+pub struct ByHeader;
+
+#[async_trait]
+impl Guard for ByHeader {
+    async fn operator(&self, _: &privet::Visit, request: &Request) -> privet::Result<Option<Operator>> {
+        let Some((role, tenant)) = request.header_value(OPERATOR).and_then(|who| who.split_once('@')) else {
+            return Ok(None);
+        };
+        let role = Role::named(role).expect("a role");
+        Operator::new(Tenant::new(tenant)?, "somebody", role).map(Some)
+    }
+}
+
+/// The request header that says which operator asks.
+pub const OPERATOR: &str = "x-operator";
+
+/// Asks a person something, as the visitor.
+async fn asks(visit: &privet::Visit) -> privet::Result<()> {
+    let message = NewMessage::new(Channel::LiveSupport, "Is it open?")?;
+    visit.visitor().post("counter", message).await.map(drop)
+}
+
 /// What the handler of `/cookies` sets.
 pub const COOKIES: [&str; 5] = [
     "sid=1; Path=/; Secure; HttpOnly; SameSite=Lax",
@@ -180,7 +208,13 @@ fn on_axum(privet: &Privet) -> Router {
         consent.visit().privet().sign_out(consent.visit()).await?;
         Ok(StatusCode::NO_CONTENT)
     }
+    async fn say(visit: privet_axum::Visit) -> Result<StatusCode, Rejection> {
+        asks(&visit).await?;
+        Ok(StatusCode::NO_CONTENT)
+    }
     Router::new()
+        .route("/say", post(say))
+        .merge(privet_axum::portal(privet, ByHeader))
         .route("/", get(page))
         .route("/cookies", get(cookies))
         .route("/seen", get(seen))
@@ -224,7 +258,13 @@ fn on_actix_web(
         consent.visit().privet().sign_out(consent.visit()).await?;
         Ok(HttpResponse::NoContent().finish())
     }
+    async fn say(visit: privet_actix_web::Visit) -> Result<HttpResponse, Rejection> {
+        asks(&visit).await?;
+        Ok(HttpResponse::NoContent().finish())
+    }
     App::new()
+        .route("/say", web::post().to(say))
+        .configure(privet_actix_web::portal(privet, std::sync::Arc::new(ByHeader)))
         .route("/", web::get().to(page))
         .route("/cookies", web::get().to(cookies))
         .route("/seen", web::get().to(seen))

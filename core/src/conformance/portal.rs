@@ -165,6 +165,8 @@ pub async fn answers_reach_open_conversations_only(store: &dyn Store) {
         .await
         .unwrap();
     f.say(&f.by_session(2, 3), &f.message(3, 3, at(3))).await.unwrap();
+    let thanks = MessageToStore { author: Author::Assistant, ..f.message(1, 4, at(1)) };
+    f.say(&f.by_contact(&contact, &proof), &thanks).await.unwrap();
     let all = everything(at(100));
     let open = async || {
         let open = store.open_conversations(&here, 9, &all).await.unwrap();
@@ -172,7 +174,7 @@ pub async fn answers_reach_open_conversations_only(store: &dyn Store) {
     };
     assert_eq!(open().await, [(conversation(2), true), (conversation(1), true)], "where a person was asked");
     let stored = store.answer(&here, &answer(1, 9, at(50)), &all).await.unwrap();
-    assert_eq!((stored.number, stored.author, stored.at), (2, Author::Agent, at(50)));
+    assert_eq!((stored.number, stored.author, stored.at), (3, Author::Agent, at(50)));
     assert_eq!(store.answer(&here, &answer(1, 9, at(50)), &all).await.unwrap(), stored, "the same one again");
     assert_eq!(open().await, [(conversation(1), false), (conversation(2), true)]);
     let after = store.contact(&here, contact.id, &all).await.unwrap().unwrap();

@@ -178,7 +178,7 @@ pub struct Conversation {
     pub messages: u32,
     /// Whether a person was asked.
     pub live_support: bool,
-    /// Whether the visitor wrote last, so that somebody waits for an answer.
+    /// Whether the visitor wrote since a person last did, so that they wait for an answer; what a program says is none.
     pub awaits_answer: bool,
 }
 

@@ -3,6 +3,7 @@
 
 mod app;
 mod lab;
+mod portal;
 mod routes;
 mod seen;
 mod step;

@@ -225,12 +225,18 @@ fn record_message(
             count_conversations(c, scope, contact, 1)?;
         }
     }
+    let waits = match message.author {
+        Author::Visitor => Some(true),
+        Author::Agent => Some(false),
+        // What a program says answers nobody who waits for a person.
+        _ => None,
+    };
     let number: u32 = c
         .prepare_cached(
-            "UPDATE conversations SET messages = messages + 1, last_message = max(last_message, ?4), live_support = max(live_support, ?5), awaits_answer = ?6
+            "UPDATE conversations SET messages = messages + 1, last_message = max(last_message, ?4), live_support = max(live_support, ?5), awaits_answer = coalesce(?6, awaits_answer)
              WHERE tenant = ?1 AND site = ?2 AND id = ?3 RETURNING messages",
         )?
-        .query_row(params![tenant, site, id, ms(message.at), message.channel == Channel::LiveSupport, message.author == Author::Visitor], |row| row.get(0))?;
+        .query_row(params![tenant, site, id, ms(message.at), message.channel == Channel::LiveSupport, waits], |row| row.get(0))?;
     if let Owner::Contact(contact) = whose {
         c.prepare_cached(
             "UPDATE contacts SET last_seen = max(last_seen, ?4) WHERE tenant = ?1 AND site = ?2 AND id = ?3",

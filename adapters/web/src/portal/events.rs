@@ -21,6 +21,7 @@ use privet::{Error, Result, Visit};
 
 use super::Guard;
 use super::export::author;
+use super::text::inert;
 use crate::reply::{Body, Reply};
 use crate::request::Request;
 
@@ -170,7 +171,7 @@ fn event(message: &Message) -> Result<String> {
         "number": message.number,
         "at": message.at.to_string(),
         "author": author(message.author),
-        "text": message.text,
+        "text": inert(&message.text),
     }))
     .map_err(|e| Error::unavailable("events", e))?;
     Ok(format!("id: {}\ndata: {data}\n\n", message.number))

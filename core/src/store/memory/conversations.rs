@@ -73,7 +73,11 @@ impl ConversationStore for MemoryStore {
         conversation.messages += 1;
         conversation.last_message = conversation.last_message.max(message.at);
         conversation.live_support |= message.channel == Channel::LiveSupport;
-        conversation.awaits_answer = message.author == Author::Visitor;
+        conversation.awaits_answer = match message.author {
+            Author::Visitor => true,
+            Author::Agent => false,
+            Author::Assistant => conversation.awaits_answer,
+        };
         let stored = StoredMessage::new(message.clone(), conversation.messages);
         if let Owner::Contact(id) = whose
             && let Some(contact) = tables.contacts.get_mut(&(scope.clone(), id))

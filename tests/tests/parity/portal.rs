@@ -1,0 +1,172 @@
+//! The portal's doors on both frameworks: every route that there is, by its own document.
+
+use privet_tests::lab::OPERATOR;
+use privet_tests::server::Framework;
+use privet_web::testing::{Answered, Asked};
+use serde_json::Value;
+
+use crate::step::{FORM, PEOPLE, SAME, Step, post};
+use crate::{Adapter, Drawn, Side, assert_alike};
+
+const OFFICER: &str = "privacy-officer@main";
+const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
+
+const ACCEPT: Step = post("/privacy/consent", &[SAME, FORM, PEOPLE], "action=accept_all&notice={notice}");
+const SAY: Step = post("/say", &[SAME, FORM], "");
+
+/// A laboratory with one contact that asks a person something, and where both are.
+struct Door {
+    side: Side,
+    contact: String,
+    conversation: String,
+}
+
+async fn asked(side: &mut Side, method: &'static str, path: &str, headers: &[(&str, &str)]) -> Answered {
+    let body = if method == "POST" { "text=Hello&before=2020-01-01" } else { "" };
+    let asked = Asked::new(method, path.to_owned()).body(body.to_owned());
+    let all = headers.iter().filter(|(_, value)| !value.is_empty());
+    side.client.ask(all.fold(asked, |asked, (name, value)| asked.header(*name, *value))).await
+}
+
+impl Door {
+    async fn open(framework: Framework) -> Self {
+        let mut side = Side::open(Adapter::InTheLab(framework)).await;
+        side.take(&ACCEPT).await;
+        assert_eq!(side.take(&SAY).await.status, 204);
+        let mut first = async |path: &str, list: &str| {
+            let headers = [(OPERATOR, OFFICER), ("accept", "application/json")];
+            let answer = asked(&mut side, "GET", path, &headers).await;
+            let value: Value = serde_json::from_slice(&answer.body).unwrap();
+            value[list][0]["id"].as_str().unwrap().to_owned()
+        };
+        let contact = first("/privacy/portal/main/contacts", "contacts").await;
+        let conversation = first("/privacy/portal/main/conversations", "conversations").await;
+        Self { side, contact, conversation }
+    }
+
+    /// Every route, as its document has it: method and path.
+    async fn routes(&mut self) -> Vec<(&'static str, String)> {
+        let document =
+            asked(&mut self.side, "GET", "/privacy/portal/openapi.json", &[(OPERATOR, OFFICER)]).await;
+        let document: Value = serde_json::from_slice(&document.body).unwrap();
+        let mut routes = Vec::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in
+                methods.as_object().unwrap().keys().filter(|m| ["get", "post"].contains(&m.as_str()))
+            {
+                let path = if path.starts_with("/privacy") {
+                    path.clone()
+                } else {
+                    format!("/privacy/portal{path}")
+                };
+                routes.push((if method == "get" { "GET" } else { "POST" }, path));
+            }
+        }
+        routes
+    }
+
+    fn filled(&self, path: &str, there: bool) -> String {
+        let (contact, conversation) =
+            if there { (&*self.contact, &*self.conversation) } else { (NOBODY, NOBODY) };
+        path.replace("{contact}", contact)
+            .replace("{conversation}", conversation)
+            .replace("{site}", "main")
+            .replace("{note}", NOBODY)
+            .replace("{number}", "1")
+    }
+}
+
+/// What must not tell two things apart, but for the address that was asked for.
+fn told(answer: &Answered, path: &str) -> (u16, Vec<(String, String)>, String) {
+    let mut headers = answer.headers.clone();
+    headers.sort();
+    (answer.status, headers, String::from_utf8_lossy(&answer.body).replace(path, "…"))
+}
+
+/// TEN-02, SEC-02: a stranger, an operator of another tenant, and a form of another site get the same for what is there and for
+/// what is not, on every route of the portal, on both frameworks.
+#[tokio::test]
+async fn ten_02_nobody_learns_at_the_door_what_is_behind_it() {
+    let mut doors = Vec::new();
+    for framework in [Framework::Axum, Framework::ActixWeb] {
+        doors.push(Door::open(framework).await);
+    }
+    let routes = doors[0].routes().await;
+    assert_eq!(routes, doors[1].routes().await);
+    assert!(routes.len() >= 28, "{}", routes.len());
+    let everybody = [
+        ("", "same-origin", 401),
+        ("privacy-officer@other", "same-origin", 404),
+        (OFFICER, "cross-site", 403),
+        (OFFICER, "", 403),
+    ];
+    for (method, route) in &routes {
+        for (who, from, wanted) in everybody {
+            // Whoever may read is not asked whence; and what every operator has is no secret of a tenant's.
+            let of_site = route.contains("{site}");
+            if (wanted == 403 && *method == "GET") || (wanted == 404 && !of_site) {
+                continue;
+            }
+            for accept in ["text/html", "application/json"] {
+                let headers = [(OPERATOR, who), ("sec-fetch-site", from), ("accept", accept), FORM];
+                let mut both = Vec::new();
+                for door in &mut doors {
+                    let (there, missing) = (door.filled(route, true), door.filled(route, false));
+                    let one = asked(&mut door.side, method, &there, &headers).await;
+                    let two = asked(&mut door.side, method, &missing, &headers).await;
+                    assert_eq!(one.status, wanted, "{method} {route} by {who:?}: {:?}", told(&one, ""));
+                    assert_eq!(told(&one, &there), told(&two, &missing), "{method} {route} by {who:?}");
+                    both.push(one);
+                }
+                let name = format!("{method} {route} by {who:?}");
+                // What is drawn at random on either side stands in the links to other languages.
+                assert_alike(&mut Drawn::default(), &name, 0, &both[0], &both[1]);
+            }
+        }
+    }
+    // Forged and mistaken cursors are refused alike.
+    let known = ["AAAA", "not a cursor", &"A".repeat(66)];
+    for door in &mut doors {
+        for cursor in known {
+            let path = format!("/privacy/portal/main/contacts?cursor={}", cursor.replace(' ', "+"));
+            assert_eq!(
+                asked(&mut door.side, "GET", &path, &[(OPERATOR, OFFICER)]).await.status,
+                400,
+                "{cursor}"
+            );
+        }
+        let left = asked(
+            &mut door.side,
+            "GET",
+            "/privacy/portal/main/contacts",
+            &[(OPERATOR, OFFICER), ("accept", "application/json")],
+        )
+        .await;
+        assert!(String::from_utf8_lossy(&left.body).contains(&door.contact), "nothing was done");
+    }
+}
+
+/// What an operator sees is the same on both.
+#[tokio::test]
+async fn the_portal_answers_alike_on_both() {
+    let (mut one, mut two) = (Door::open(Framework::Axum).await, Door::open(Framework::ActixWeb).await);
+    let mut drawn = Drawn::default();
+    let routes = one.routes().await;
+    for (method, route) in routes.iter().filter(|(method, route)| {
+        // What erases comes last, and what does not end is looked at in a browser.
+        let lasting = !route.ends_with("/erase") && !route.ends_with("/stale") && !route.ends_with("/events");
+        *method == "GET" || lasting
+    }) {
+        if route.ends_with("/events") || route.ends_with("/log") {
+            continue;
+        }
+        for accept in ["text/html", "application/json"] {
+            let headers = [(OPERATOR, OFFICER), ("sec-fetch-site", "same-origin"), ("accept", accept), FORM];
+            let (a, b) = (one.filled(route, true), two.filled(route, true));
+            let first = asked(&mut one.side, method, &a, &headers).await;
+            let second = asked(&mut two.side, method, &b, &headers).await;
+            assert!(first.status < 500, "{method} {route}");
+            assert_alike(&mut drawn, &format!("{method} {route} as {accept}"), 0, &first, &second);
+        }
+    }
+}
