@@ -481,3 +481,68 @@ fn ctc_10_a_contact_is_known_by_the_apps_word_only() {
     assert_eq!(block_on(agent.contact(id)).unwrap().identity, None, "the contact stays, and is nobody");
     assert_eq!(found("customer 7"), 0);
 }
+
+/// CTC-03, TEN-04: the id of a contact is random, and one browser has another one on every site, of one tenant or of two.
+#[test]
+fn ctc_03_ids_are_random_and_of_one_site() {
+    let mut ids = Vec::new();
+    let clock = FakeClock::at(start());
+    let scopes: Vec<_> = [("acme", "shop"), ("acme", "blog"), ("other", "shop")]
+        .map(|(tenant, site)| Scope::new(Tenant::new(tenant).unwrap(), Site::new(site).unwrap()))
+        .to_vec();
+    let catalogue = || Catalogue::from_toml(CATALOGUE).unwrap();
+    let builder = Privet::builder(catalogue()).storage(Storage::in_memory().unwrap()).clock(clock);
+    let builder = scopes.iter().fold(builder, |b, scope| b.site(SiteDecl::new(scope.clone(), catalogue())));
+    let of_path = scopes.clone();
+    let builder =
+        builder.resolver(move |request| of_path.get(request.path()[1..].parse::<usize>().ok()?).cloned());
+    let privet = block_on(builder.build()).unwrap();
+    let mut browser = Browser::default();
+    for (n, scope) in scopes.iter().enumerate() {
+        let open = |browser: &Browser| privet.visit(&browser.head(&format!("/{n}"))).unwrap().0;
+        let visit = open(&browser);
+        assert!(visit.visitor().contact().is_none(), "known from another site");
+        let notice = visit.notice(&visit.catalogue().languages()[0]).unwrap().clone();
+        let (token, by) = (
+            visit.notice_token(&notice),
+            privet::consent::Provenance::new(privet::consent::Method::Form, true),
+        );
+        block_on(privet.decide(&visit, &save(&["contacts"]), &token, by)).unwrap();
+        browser.close(&visit, Answered::new(303));
+        let visit = open(&browser);
+        let message = NewMessage::new(Channel::AiSearch, "hello").unwrap();
+        let id = block_on(visit.visitor().post("chat", message)).unwrap().contact.unwrap();
+        browser.close(&visit, Answered::new(200));
+        assert_eq!(id.as_uuid().get_version_num(), 4, "nothing of time or machine in it");
+        assert_eq!(visit.scope(), scope);
+        ids.push(id);
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), scopes.len());
+}
+
+/// CTC-05: a contact that is not seen any more ends, hidden at once and gone with the sweep; one that is seen does not.
+#[test]
+fn ctc_05_contacts_end_by_inactivity() {
+    let (privet, clock) = plain();
+    let (_, idle, _) = asks(&privet, "idle");
+    let (mut active, kept, _) = asks(&privet, "active");
+    let rule =
+        privet::retention::RetentionRule::new(privet::retention::DataClass::Contacts, 30 * DAY).unwrap();
+    block_on(privet.set_retention(&Tenant::default(), rule)).unwrap();
+    for _ in 0..4 {
+        clock.advance(10 * DAY);
+        active.say(&privet, "still here");
+    }
+    let viewer = at(&privet, "main", "main", Role::Viewer);
+    assert!(matches!(block_on(viewer.contact(idle)), Err(Error::NotFound { .. })), "hidden before any sweep");
+    block_on(privet.sweep(privet.now())).unwrap();
+    let left: Vec<_> = block_on(viewer.contacts(&PageRequest::first(9)))
+        .unwrap()
+        .contacts
+        .into_iter()
+        .map(|c| c.id)
+        .collect();
+    assert_eq!(left, [kept]);
+}

@@ -61,6 +61,35 @@ fn ip_07_there_is_no_place_for_an_address() {
     assert_eq!(columns(&db), expected);
 }
 
+/// CTC-02: of a contact there is a place for its id, country, created, last seen and conversations, for what they stand on, and
+/// for what operators and the app say of it; for nothing of the visitor's own making.
+#[test]
+fn ctc_02_a_contact_is_five_things_and_what_they_stand_on() {
+    let folder = tempfile::tempdir().unwrap();
+    block_on(privet_sqlite::open(folder.path())).unwrap();
+    let db = Connection::open(folder.path().join("privet.db")).unwrap();
+    let all = columns(&db);
+    let contacts: Vec<_> = all.into_iter().find(|(table, _)| table == "contacts").unwrap().1;
+    let shown = ["id", "country", "created", "last_seen", "conversations"];
+    let stands_on = [
+        "subject",
+        "epoch",
+        "consent",
+        "consent_line",
+        "consent_until",
+        "material",
+        "frozen_until",
+        "kept_on",
+        "erasing",
+    ];
+    let said = ["blocked", "identity", "identity_text"];
+    let known = |c: &String| {
+        ["tenant", "site"].contains(&c.as_str())
+            || shown.iter().chain(&stands_on).chain(&said).any(|k| k == c)
+    };
+    assert!(contacts.iter().all(known) && contacts.len() == 2 + shown.len() + stands_on.len() + said.len());
+}
+
 /// TEN-01: the tenant leads every primary key and every index.
 #[test]
 fn ten_01_the_tenant_leads_every_key() {

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn query_fragment_and_user_info_go() {
+    fn ctc_04_query_fragment_and_user_info_go() {
         assert_eq!(
             cut("https://u:p@shop.example:8443/a/b?token=1#x").unwrap(),
             "https://shop.example:8443/a/b"
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_secrets_in_the_path_go() {
+    fn ctc_04_addresses_and_secrets_in_the_path_go() {
         assert_eq!(cut("/u/anna@example.org/orders").unwrap(), "/u/[redacted]/orders");
         assert_eq!(cut("/u/anna%40example.org").unwrap(), "/u/[redacted]");
         assert_eq!(cut("/reset/9f1c0e6a5b7d48e2a3c4f506").unwrap(), "/reset/[redacted]");
