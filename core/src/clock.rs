@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -96,13 +95,43 @@ impl From<Timestamp> for OffsetDateTime {
     }
 }
 
-/// RFC 3339, in UTC.
+/// RFC 3339, in UTC; what is before the year 0, which it has no form for, as its first instant. An export writes two of them
+/// per row, so the digits are written by hand: the general formatter takes as long as the rest of the row.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = OffsetDateTime::from(*self).format(&Rfc3339).map_err(|_| fmt::Error)?;
-        f.write_str(&text)
+        let at = OffsetDateTime::from(*self);
+        let (date, time) =
+            if at.year() < 0 { (FIRST_DATE, time::Time::MIDNIGHT) } else { (at.date(), at.time()) };
+        let mut text = *b"0000-00-00T00:00:00";
+        let mut put = |place: usize, digits: usize, value: u32| {
+            let mut rest = value;
+            for slot in text[place..place + digits].iter_mut().rev() {
+                *slot = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+                rest /= 10;
+            }
+        };
+        put(0, 4, date.year().unsigned_abs());
+        put(5, 2, u8::from(date.month()).into());
+        put(8, 2, date.day().into());
+        put(11, 2, time.hour().into());
+        put(14, 2, time.minute().into());
+        put(17, 2, time.second().into());
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)?;
+        let (mut fraction, mut width) = (time.millisecond(), 3);
+        while fraction > 0 && fraction.is_multiple_of(10) {
+            (fraction, width) = (fraction / 10, width - 1);
+        }
+        if fraction > 0 {
+            write!(f, ".{fraction:0width$}")?;
+        }
+        f.write_str("Z")
     }
 }
+
+const FIRST_DATE: time::Date = match time::Date::from_ordinal_date(0, 1) {
+    Ok(date) => date,
+    Err(_) => time::Date::MIN,
+};
 
 /// A UTC day, counted from 1970-01-01. A decision on the device is dated to the day, so that it cannot tell
 /// one visitor from another.
@@ -194,6 +223,32 @@ mod tests {
         assert_eq!(Timestamp(61_999).floor_to(Duration::from_secs(60)), Timestamp(60_000));
         assert_eq!(Timestamp(-1).floor_to(Duration::from_secs(1)), Timestamp(-1000));
         assert_eq!(Timestamp(7).floor_to(Duration::ZERO), Timestamp(7));
+    }
+
+    #[test]
+    fn written_as_the_calendar_library_writes_it() {
+        let written = |ms: i64| {
+            let at = OffsetDateTime::from(Timestamp(ms));
+            at.format(&time::format_description::well_known::Rfc3339).unwrap()
+        };
+        let odd = [
+            0,
+            1,
+            10,
+            100,
+            120,
+            999,
+            -1,
+            951_782_399_999,
+            951_782_400_000,
+            253_402_300_799_999,
+            -62_167_219_200_000,
+        ];
+        for ms in odd.into_iter().chain((0..20_000).map(|n: i64| n * 9_876_543_211 - 60_000_000_000_000)) {
+            assert_eq!(Timestamp(ms).to_string(), written(ms), "{ms}");
+        }
+        assert_eq!(Timestamp(-70_000_000_000_000).to_string(), "0000-01-01T00:00:00Z");
+        assert_eq!(Timestamp(i64::MIN).to_string(), "1970-01-01T00:00:00Z", "no date at all");
     }
 
     #[test]

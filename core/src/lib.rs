@@ -48,6 +48,7 @@ pub mod key;
 pub mod legal;
 pub mod portal;
 mod privet;
+mod random_id;
 pub mod retention;
 pub mod rights;
 pub mod scope;

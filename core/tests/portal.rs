@@ -251,6 +251,17 @@ fn an_answer_reaches_its_visitor() {
     assert_eq!(read, [(Author::Visitor, "is it in stock?".into()), (Author::Agent, "yes, three".to_owned())]);
     let (_, messages) = block_on(agent.messages_after(conversation, 1)).unwrap();
     assert_eq!(messages.iter().map(|m| m.text.as_str()).collect::<Vec<_>>(), ["yes, three"]);
+    let read = || {
+        let log = block_on(at(&privet, "main", "main", Role::PrivacyOfficer).audit_log(None, 500)).unwrap();
+        log.events.iter().filter(|e| e.verb == Verb::ReadConversation).count()
+    };
+    let before = read();
+    assert!(block_on(agent.messages_after(conversation, 2)).unwrap().1.is_empty());
+    assert_eq!(read(), before, "it showed nothing");
+    block_on(agent.messages_after(conversation, 0)).unwrap();
+    let viewer = at(&privet, "main", "main", Role::Viewer);
+    assert!(matches!(block_on(viewer.messages_after(conversation, 0)), Err(Error::NotAllowed { .. })));
+    assert_eq!(read(), before + 2, "what is read is written down, and so is who may not");
     block_on(agent.close_conversation(conversation)).unwrap();
     assert!(matches!(block_on(agent.answer(conversation, "more")), Err(Error::Conflict { .. })));
     for bad in ["", " ", &"x".repeat(20_000)] {

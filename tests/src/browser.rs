@@ -131,6 +131,48 @@ impl Browser {
         self.find("body").await.text().await.unwrap_or_default()
     }
 
+    /// As if the browser stood in this time zone.
+    pub async fn in_zone(&self, zone: &str) {
+        let params = json!({ "timezoneId": zone });
+        let cmd = Cdp { cmd: "Emulation.setTimezoneOverride", params };
+        self.page.issue_cmd(cmd).await.expect("Chromium takes the command");
+    }
+
+    /// As if the system preferred this colour scheme: `light` or `dark`.
+    pub async fn prefers(&self, scheme: &str) {
+        let params = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        let cmd = Cdp { cmd: "Emulation.setEmulatedMedia", params };
+        self.page.issue_cmd(cmd).await.expect("Chromium takes the command");
+    }
+
+    /// What axe-core finds on the page against WCAG 2.2 AA and its own best practices: light and dark, wide and on a phone.
+    pub async fn assert_accessible(&self, what: &str) {
+        let file = std::env::var("PRIVET_TEST_AXE").expect(
+            "PRIVET_TEST_AXE names no axe.min.js: `tests/run browser` fetches it; or name that of the npm package axe-core",
+        );
+        let axe = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file}: {e}"));
+        for (scheme, width) in [("light", 1200), ("dark", 1200), ("light", 380), ("dark", 380)] {
+            self.prefers(scheme).await;
+            self.page.set_window_size(width, 1000).await.expect("a window");
+            // The page's own rules let no script in; the driver's is none of the page's.
+            self.eval(&format!("{axe};")).await;
+            let found = self
+                .page
+                .execute_async(
+                    "const [done] = arguments;
+                     axe.run(document, { resultTypes: ['violations'] }).then(
+                       (r) => done(r.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.target.join(' ')).join(', '))),
+                       (e) => done(['axe did not run: ' + e]))",
+                    vec![],
+                )
+                .await
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(found, json!([]), "{what}, {scheme}, {width} wide");
+        }
+        self.prefers("light").await;
+        self.page.set_window_size(1200, 1000).await.expect("a window");
+    }
+
     /// What a script of the page would see.
     pub async fn eval(&self, script: &str) -> Value {
         self.page.execute(script, Vec::new()).await.unwrap_or_else(|e| panic!("{script}: {e}"))

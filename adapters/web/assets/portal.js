@@ -1,7 +1,16 @@
-/* Shows new messages of a conversation as they come. Without script, or when this ends, the page shows them when it is
-   loaded again. Text stays text: nothing of a message is read as markup. */
+/* Times in the operator's own zone, and new messages of a conversation as they come. Without script times are in UTC, and the
+   page shows new messages when it is loaded again. Text stays text: nothing of a message is read as markup. */
 (() => {
   "use strict";
+  const local = new Intl.DateTimeFormat(document.documentElement.lang || undefined,
+    { dateStyle: "medium", timeStyle: "short" });
+  /* A day alone is a day of the figures, which are in UTC for everybody. */
+  const tell = (time) => {
+    if (!time.dateTime.includes("T")) return;
+    time.title = time.textContent;
+    time.textContent = local.format(new Date(time.dateTime));
+  };
+  document.querySelectorAll("time").forEach(tell);
   const list = document.getElementById("messages");
   const url = list && list.dataset.events;
   if (!url || !window.EventSource) return;
@@ -13,8 +22,9 @@
   };
   const show = ({ number, at, author, text }) => {
     if ([...list.children].some((item) => item.value === number)) return;
-    const time = made("time", "", new Date(at).toLocaleString(document.documentElement.lang || undefined));
+    const time = made("time", "");
     time.dateTime = at;
+    tell(time);
     /* What the page calls an author: data-visitor, data-assistant, data-agent. */
     const head = made("p", "small", made("strong", "", list.dataset[author] || author), " · ", time);
     const body = made("div", "text", text);

@@ -11,34 +11,20 @@ use super::state::Decision;
 use crate::catalogue::{CategoryCode, Language};
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::key::random_bytes;
 use crate::privet::SiteState;
+use crate::random_id::random_id;
 use crate::scope::Scope;
 use crate::store::{ErasureCause, SubjectDigest};
 
-/// The random name of a [`ConsentRecord`]: 128 bits. A device that granted something holds it; so `Debug`
-/// does not show it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RecordId([u8; 16]);
+random_id! {
+    /// The random name of a [`ConsentRecord`]: 128 bits. A device that granted something holds it; so `Debug`
+    /// does not show it.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(transparent)]
+    RecordId
+}
 
 impl RecordId {
-    pub(crate) fn generate() -> Result<Self> {
-        random_bytes().map(Self)
-    }
-
-    /// The bytes, as a store keeps them.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// An id that a store kept.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
     /// As text, for the visitor's own copy.
     #[must_use]
     pub fn encode(&self) -> String {

@@ -6,8 +6,8 @@ use super::{Permission, Portal, Verb};
 use crate::clock::Timestamp;
 use crate::consent::ConsentRecord;
 use crate::contact::{
-    CappedCount, Contact, ContactFilter, ContactId, ContactPage, Conversation, Field, NoteId, Owner,
-    PageRequest, Removed, SubjectKey, TimeSpan,
+    CappedCount, Contact, ContactFilter, ContactId, ContactPage, Conversation, ConversationId, Field, NoteId,
+    Owner, PageRequest, PageUrl, Removed, SubjectKey, TimeSpan,
 };
 use crate::error::{Error, Result};
 use crate::privet::Privet;
@@ -58,9 +58,14 @@ pub struct ContactDetails {
     pub history: Vec<ConsentRecord>,
     /// Its conversations, the latest first: at most 100.
     pub conversations: Vec<Conversation>,
+    /// The pages that its latest conversations were held from, each once, for those who may read messages.
+    pub pages: Vec<(ConversationId, Vec<PageUrl>)>,
     /// Notes on it, the oldest first, for those who may read messages.
     pub notes: Vec<Note>,
 }
+
+/// Of so many conversations the pages are shown.
+const SHOWN_PAGES: usize = 20;
 
 impl Privet {
     /// The notes on a contact, opened.
@@ -115,7 +120,7 @@ impl Portal {
         cap: u32,
     ) -> Result<CappedCount> {
         if !self.operator.may(Permission::SeeContacts) {
-            return Err(Error::NotAllowed { permission: Permission::SeeContacts });
+            self.asks(Permission::SeeContacts, Verb::ListContacts, None).await?;
         }
         self.privet.count_contacts(&self.scope, filter, as_of, cap).await
     }
@@ -144,10 +149,24 @@ impl Portal {
         let horizon = privet.horizon(&scope.tenant, now).await?;
         let owner = Owner::Contact(id);
         let reads = self.operator.may(Permission::ReadMessages);
+        let conversations = privet.store().conversations(scope, owner, SHOWN_CONVERSATIONS, &horizon).await?;
+        let mut pages = Vec::new();
+        for conversation in conversations.iter().filter(|_| reads).take(SHOWN_PAGES) {
+            let mut of_one: Vec<PageUrl> = Vec::new();
+            for page in
+                privet.read_conversation(scope, conversation, now).await?.into_iter().filter_map(|m| m.page)
+            {
+                if !of_one.contains(&page) {
+                    of_one.push(page);
+                }
+            }
+            pages.push((conversation.id, of_one));
+        }
         Ok(ContactDetails {
+            pages,
             identity: if reads { privet.identity_of(scope, &contact).await? } else { None },
             history: privet.store().line(scope, contact.consent).await?,
-            conversations: privet.store().conversations(scope, owner, SHOWN_CONVERSATIONS, &horizon).await?,
+            conversations,
             notes: if reads { privet.notes_on(scope, &contact).await? } else { Vec::new() },
             contact,
         })

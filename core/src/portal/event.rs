@@ -3,31 +3,14 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::error::Result;
-use crate::key::random_bytes;
+use crate::random_id::random_id;
 use crate::scope::{Site, Tenant};
 use crate::store::SubjectDigest;
 
-/// The random name of an event.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AuditId([u8; 16]);
-
-impl AuditId {
-    pub(crate) fn generate() -> Result<Self> {
-        random_bytes().map(Self)
-    }
-
-    /// The bytes, as a store keeps them.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// An id that a store kept.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
+random_id! {
+    /// The random name of an event.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    AuditId
 }
 
 impl fmt::Debug for AuditId {

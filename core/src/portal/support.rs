@@ -44,8 +44,8 @@ impl Portal {
         Ok((conversation, messages))
     }
 
-    /// The messages of a conversation after a number: what is new since somebody [opened](Self::conversation) it. Only the
-    /// opening is logged.
+    /// The messages of a conversation after a number: what is new since somebody [opened](Self::conversation) it. A look that
+    /// shows nothing is not logged.
     ///
     /// # Errors
     /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
@@ -54,12 +54,19 @@ impl Portal {
         id: ConversationId,
         after: u32,
     ) -> Result<(Conversation, Vec<Message>)> {
+        let asks = async || {
+            let digest = self.conversation_digest(id).await?;
+            self.asks(Permission::ReadMessages, Verb::ReadConversation, digest).await
+        };
         if !self.operator.may(Permission::ReadMessages) {
-            return Err(Error::NotAllowed { permission: Permission::ReadMessages });
+            asks().await?;
         }
         let conversation = self.shown_conversation(id).await?;
         let now = self.privet.now();
         let messages = self.privet.read_messages(&self.scope, &conversation, after, now).await?;
+        if !messages.is_empty() {
+            asks().await?;
+        }
         Ok((conversation, messages))
     }
 

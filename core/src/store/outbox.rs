@@ -8,30 +8,13 @@ use super::types::SubjectDigest;
 use crate::catalogue::CategoryCode;
 use crate::clock::Timestamp;
 use crate::consent::{Act, ConsentRecord, Decision};
-use crate::error::Result;
-use crate::key::random_bytes;
+use crate::random_id::random_id;
 use crate::scope::Scope;
 
-/// The random name of a notification; it stays the same however often it is sent, so that a recipient can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NotificationId([u8; 16]);
-
-impl NotificationId {
-    pub(crate) fn generate() -> Result<Self> {
-        random_bytes().map(Self)
-    }
-
-    /// The bytes, as a store keeps them.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// An id that a store kept.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
+random_id! {
+    /// The random name of a notification; it stays the same however often it is sent, so that a recipient can tell.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    NotificationId
 }
 
 impl fmt::Display for NotificationId {

@@ -89,6 +89,7 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
     operator.page.goto(&url(&server, "/privacy/portal/main/contacts")).await.unwrap();
     assert!(!operator.text().await.contains("Netherlands"));
     goes(&operator, "main a[href*='login']", "the login", "/login").await;
+    operator.assert_accessible("the login").await;
     operator.find("#name").await.send_keys("ann").await.unwrap();
     operator.find("#password").await.send_keys("hedges and roses").await.unwrap();
     goes(&operator, "form.login button", "the portal", "/privacy/portal").await;
@@ -97,6 +98,14 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
     assert_eq!(first.len(), 50);
     assert!(operator.text().await.contains("10,000+"), "counted so far and no further");
     picture(&operator, &format!("{name}-contacts")).await;
+    operator.assert_accessible("the list").await;
+    operator.in_zone("Asia/Tokyo").await;
+    operator.page.refresh().await.unwrap();
+    let zones = operator
+        .eval("const t = document.querySelector('tbody time'); return [t.textContent === t.title, t.title.includes('UTC')]")
+        .await;
+    assert_eq!(zones, json!([false, true]), "in the operator's own zone, and in UTC on a closer look");
+    operator.in_zone("UTC").await;
 
     // By country, and page by page, there and back.
     operator.page.goto(&url(&server, "/privacy/portal/main/contacts?country=NL")).await.unwrap();
@@ -124,6 +133,7 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
     // The one who waits: their words are text, whatever they are made of.
     operator.page.goto(&url(&server, "/privacy/portal/main/conversations")).await.unwrap();
     picture(&operator, &format!("{name}-open")).await;
+    operator.assert_accessible("open").await;
     goes(&operator, "tbody tr a", "the conversation", "/conversations/").await;
     let shown = operator.find("#messages .text").await.text().await.unwrap();
     assert_eq!(shown, "Is <b>this</b> rose \u{fffd}hardy?");
@@ -137,6 +147,7 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
     visitor.click(".chat-form button").await;
     operator.until("and so does what they say", async |b| b.text().await.contains("Thank you!")).await;
     picture(&operator, &format!("{name}-conversation")).await;
+    operator.assert_accessible("conversation").await;
 
     // Data leaves whole.
     let exported = operator
@@ -159,8 +170,10 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
     let told = operator.text().await;
     assert!(told.contains("Conversations") && told.contains("/articles/roses"), "{told}");
     picture(&operator, &format!("{name}-contact")).await;
+    operator.assert_accessible("contact").await;
     goes(&operator, "a.danger[href$='/erase']", "the preview", "/erase").await;
     picture(&operator, &format!("{name}-preview")).await;
+    operator.assert_accessible("preview").await;
     operator.click("main form button").await;
     operator
         .until("the list", async |b| {
@@ -178,6 +191,7 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
         operator.page.goto(&url(&server, &format!("/privacy/portal/main/{page}"))).await.unwrap();
         operator.find("h1").await;
         picture(&operator, &format!("{name}-{page}")).await;
+        operator.assert_accessible(page).await;
     }
     assert!(operator.text().await.contains("ann"));
     visitor.end().await;

@@ -8,13 +8,10 @@ use privet::contact::{ContactId, Conversation, PageUrl};
 use privet::portal::{ContactDetails, ExportedContact, Note, Permission, Portal};
 use serde::Serialize;
 
-use super::ask::{Answer, Ask, Failure, Params};
+use super::ask::{Answer, Ask, Params};
 use super::contacts::country;
 use super::frame::{Frame, Nav};
 use super::text::{self, Shown, inert};
-
-/// The pages of so many conversations are looked up.
-const WITH_PAGES: usize = 20;
 
 /// A page that somebody wrote from: a link only where it leads to the site itself, since what stands there comes from
 /// outside.
@@ -148,18 +145,6 @@ impl ToldConversation {
     }
 }
 
-/// The pages that a conversation was held from, each once, in order.
-async fn pages_of(portal: &Portal, conversation: &Conversation) -> Result<Vec<String>, Failure> {
-    let (_, messages) = portal.messages_after(conversation.id, 0).await?;
-    let mut pages = Vec::new();
-    for url in messages.iter().filter_map(|m| m.page.as_ref()).map(PageUrl::as_str) {
-        if !pages.iter().any(|page| page == url) {
-            pages.push(url.to_owned());
-        }
-    }
-    Ok(pages)
-}
-
 /// The categories of a record as the catalogue calls them; one that it has no more keeps its number.
 fn named(portal: &Portal, ask: &Ask<'_>, record: &ConsentRecord, label: bool) -> Vec<(String, Decision)> {
     let catalogue = portal.privet().catalogue(portal.scope()).ok();
@@ -239,11 +224,8 @@ pub(super) async fn one(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     let portal = ask.portal(params.site())?;
     let id: ContactId = params.read("contact")?;
     let details = portal.contact(id).await?;
-    let reads = ask.may(Permission::ReadMessages);
-    let mut pages = Vec::new();
-    for conversation in details.conversations.iter().take(if reads { WITH_PAGES } else { 0 }) {
-        pages.push(pages_of(&portal, conversation).await?);
-    }
+    let texts = |urls: &[PageUrl]| urls.iter().map(|url| url.as_str().to_owned()).collect();
+    let pages = details.pages.iter().map(|(_, urls)| texts(urls)).collect();
     if !ask.wants_html() {
         return Ok(ask.json(200, &told(ask, &portal, &details, pages)));
     }

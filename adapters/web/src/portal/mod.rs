@@ -77,6 +77,21 @@ pub trait Guard: Send + Sync + 'static {
     }
 }
 
+#[async_trait]
+impl<G: Guard + ?Sized> Guard for Arc<G> {
+    async fn operator(&self, visit: &Visit, request: &Request) -> privet::Result<Option<Operator>> {
+        (**self).operator(visit, request).await
+    }
+
+    fn login(&self) -> Option<String> {
+        (**self).login()
+    }
+
+    fn logout(&self) -> Option<String> {
+        (**self).logout()
+    }
+}
+
 /// Where the portal is: its root, and the beginning of every path below it. For a framework's router.
 #[must_use]
 pub fn portal_paths(privet: &Privet) -> [String; 2] {

@@ -64,6 +64,11 @@ fn success(route: &Route) -> (&'static str, Value) {
         Page::Style => ("200", of("text/css")),
         Page::Script => ("200", of("text/javascript")),
         Page::Site => ("303", json!({ "description": "The contacts of the site." })),
+        Page::Events => ("200", of("text/event-stream")),
+        Page::Export => {
+            let content = json!({ "text/csv": {}, "application/jsonl": {} });
+            ("200", json!({ "description": "Done.", "content": content }))
+        }
         Page::AddNote | Page::Answer => ("201", of("application/json")),
         Page::Contacts => {
             let contact = json!({ "$ref": "#/components/schemas/Contact" });
