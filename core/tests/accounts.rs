@@ -564,3 +564,72 @@ fn what_one_device_settles_is_not_anothers() {
     c.sign_in(&privet, "ann");
     assert_eq!(c.granted(&privet), [] as [&str; 0]);
 }
+
+/// What a browser's own contact holds goes to the account of whoever is signed in, if they say so: then it is theirs on every
+/// device, while they are signed in, and nobody's otherwise. The account has to grant contacts itself.
+#[test]
+fn a_contact_of_the_device_is_moved_to_the_account() {
+    let (privet, _) = plain();
+    let moves = |browser: &mut Browser| {
+        let (visit, _) = browser.open(&privet);
+        let done = block_on(visit.visitor().move_to_account(Provenance::new(Method::Form, true)));
+        browser.close(&visit, Answered::new(303));
+        done
+    };
+    let (mut phone, mut desk) = (Browser::default(), Browser::default());
+    desk.answer(&privet, &save(&["contacts", "analytics"])).0.unwrap();
+    desk.say(&privet, "said on the desk");
+    assert!(matches!(moves(&mut desk), Err(privet::Error::NotGranted { .. })), "nobody is signed in");
+    desk.sign_in(&privet, "ann");
+    assert!(matches!(moves(&mut desk), Err(privet::Error::NotGranted { .. })), "the account says nothing");
+    phone.sign_in(&privet, "ann");
+    phone.answer(&privet, &save(&["contacts"])).0.unwrap();
+    phone.say(&privet, "said on the phone");
+    assert_eq!(contacts(&privet), 2);
+
+    desk.sign_in(&privet, "ann");
+    assert_eq!(desk.texts(&privet), ["said on the desk"]);
+    assert_eq!(moves(&mut desk).unwrap(), 1);
+    let mut both = desk.texts(&privet);
+    both.sort();
+    assert_eq!(both, ["said on the desk", "said on the phone"]);
+    assert_eq!(contacts(&privet), 1);
+    let listed = block_on(privet.contacts(&Scope::default(), &PageRequest::first(9))).unwrap().contacts;
+    assert_eq!(listed[0].conversations, 2);
+    assert!(matches!(moves(&mut desk), Err(privet::Error::NotFound { .. })), "there is none any more");
+    let mut of_phone = phone.texts(&privet);
+    of_phone.sort();
+    assert_eq!(of_phone, both);
+
+    desk.sign_out(&privet);
+    assert_eq!(desk.texts(&privet), [] as [&str; 0]);
+    assert_eq!(desk.granted(&privet), ["analytics"], "the rest of the device's choice is as it was");
+    desk.sign_in(&privet, "bob");
+    assert_eq!(desk.texts(&privet), [] as [&str; 0]);
+    desk.sign_in(&privet, "ann");
+    desk.say(&privet, "again");
+    assert_eq!(desk.texts(&privet).len(), 3, "the device says nothing against it");
+    phone.withdraw(&privet, &[]).0.unwrap();
+    assert_eq!(contacts(&privet), 0, "one consent, and one withdrawal");
+    assert_eq!(block_on(privet.verify_consent(&Tenant::default())).unwrap().damage, None);
+}
+
+/// Somebody who is blocked cannot go around it by another contact.
+#[test]
+fn a_blocked_contact_is_not_moved() {
+    let (privet, _) = plain();
+    let mut desk = Browser::default();
+    desk.answer(&privet, &save(&["contacts"])).0.unwrap();
+    desk.say(&privet, "rude");
+    let id = block_on(privet.contacts(&Scope::default(), &PageRequest::first(9))).unwrap().contacts[0].id;
+    let agent = privet::portal::Operator::new(Tenant::default(), "ann", privet::portal::Role::Agent).unwrap();
+    let portal = privet.portal(&agent, &privet::Site::default()).unwrap();
+    block_on(portal.set_blocked(id, true)).unwrap();
+    let mut phone = Browser::default();
+    phone.sign_in(&privet, "carl");
+    phone.answer(&privet, &save(&["contacts"])).0.unwrap();
+    desk.sign_in(&privet, "carl");
+    let (visit, _) = desk.open(&privet);
+    let moved = block_on(visit.visitor().move_to_account(Provenance::new(Method::Form, true)));
+    assert!(matches!(moved, Err(privet::Error::Blocked)), "{moved:?}");
+}

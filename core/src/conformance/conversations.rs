@@ -4,7 +4,9 @@ use super::fixture::{CONTACTS, Fixture, at, digest, everything, scope, start};
 use crate::contact::{Author, Channel, ContactId, ConversationId, Owner, Removed, Sealed};
 use crate::error::Error;
 use crate::scope::Scope;
-use crate::store::{Adoption, ConsentProof, ContactQuery, ErasureCause, MessageToStore, OwnerProof, Store};
+use crate::store::{
+    Adoption, ConsentProof, ContactQuery, ErasureCause, MessageToStore, OwnerProof, Resealed, Store,
+};
 
 fn conversation(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
@@ -154,15 +156,20 @@ pub async fn a_visit_needs_no_consent_and_leaves_no_contact(store: &dyn Store) {
     assert_eq!(f.erase_everything_marked(100).await.0, Removed::new(0, 1, 10, 0));
 }
 
+fn resealed(number: u32) -> Resealed {
+    let sealed = |with| Sealed::from_bytes(vec![with, u8::try_from(number).unwrap()]);
+    Resealed { number, body: sealed(77), page: (number == 2).then(|| sealed(78)) }
+}
+
 fn adoption(proof: &ConsentProof, contact: u8, session: u8, texts: u32) -> Adoption {
     Adoption {
         proof: proof.clone(),
         contact: ContactId::from_bytes([contact; 16]),
         epoch: crate::contact::FenceEpoch::FIRST,
         subject: digest(contact),
-        session: digest(session),
+        from: Owner::Session(digest(session)),
         conversation: conversation(1),
-        bodies: (1..=texts).map(|n| (n, Sealed::from_bytes(vec![77, u8::try_from(n).unwrap()]))).collect(),
+        texts: (1..=texts).map(resealed).collect(),
         at: at(10),
     }
 }
@@ -194,6 +201,37 @@ pub async fn conversations_are_adopted_on_a_proof_only(store: &dyn Store) {
     f.say(&f.by_contact(&contact, &proof), &f.message(1, 4, at(11))).await.unwrap();
     store.begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(9_999)).await.unwrap();
     assert_eq!(f.erase_everything_marked(100).await.0, Removed::new(1, 1, 4, 0), "it goes with the contact");
+}
+
+/// A conversation goes from one contact to another as a whole, with its counters; a blocked one is given nothing.
+pub async fn conversations_go_from_contact_to_contact(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (from, from_proof) = f.contact(1, start()).await;
+    let (to, proof) = f.contact(2, start()).await;
+    for m in 1..=2u8 {
+        f.say(&f.by_contact(&from, &from_proof), &f.message(1, m, at(m.into()))).await.unwrap();
+    }
+    let moves = |from: Owner| Adoption { from, ..adoption(&proof, 2, 0, 2) };
+    let adopt = async |a: &Adoption| store.adopt_conversation(a, &everything(at(10))).await;
+    for stranger in
+        [Owner::Contact(to.id), Owner::Contact(ContactId::from_bytes([9; 16])), Owner::Session(digest(1))]
+    {
+        assert!(matches!(adopt(&moves(stranger)).await, Err(Error::NotFound { .. })), "{stranger:?}");
+    }
+    store.set_blocked(&here, to.id, true, &everything(at(10))).await.unwrap();
+    assert!(matches!(adopt(&moves(Owner::Contact(from.id))).await, Err(Error::Blocked)));
+    store.set_blocked(&here, to.id, false, &everything(at(10))).await.unwrap();
+    adopt(&moves(Owner::Contact(from.id))).await.unwrap();
+    assert_eq!((f.counter(from.id, at(10)).await, f.counter(to.id, at(10)).await), (Some(0), Some(1)));
+    let messages = store.messages(&here, conversation(1), 0, 10, &everything(at(10))).await.unwrap();
+    let texts: Vec<_> = messages.iter().map(|m| (m.body.clone(), m.page.clone())).collect();
+    assert_eq!(texts, [1, 2].map(|n| (resealed(n).body, resealed(n).page)));
+    let again = adopt(&moves(Owner::Contact(from.id))).await;
+    assert!(matches!(again, Err(Error::NotFound { .. })), "it is not theirs any more");
+    store.begin_contact_erasure(&here, from.id, ErasureCause::Request, at(9_999)).await.unwrap();
+    f.erase_everything_marked(9).await;
+    assert_eq!(f.conversation_count(Owner::Contact(to.id), at(10)).await, 1);
 }
 
 /// After a close the next message begins another conversation.

@@ -99,6 +99,7 @@ macro_rules! store_tests {
             conversations_belong_to_their_owner
             a_visit_needs_no_consent_and_leaves_no_contact
             conversations_are_adopted_on_a_proof_only
+            conversations_go_from_contact_to_contact
             closed_conversations_do_not_run
             nothing_crosses_tenants_or_sites
             what_has_expired_is_not_read

@@ -4,6 +4,7 @@
 //! be proved. Without that consent the chat works all the same, on a conversation that belongs to the visit
 //! and ends with it.
 
+mod adopt;
 mod id;
 mod identity;
 mod model;

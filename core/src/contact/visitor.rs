@@ -13,15 +13,15 @@ use crate::key::Mac;
 use crate::privet::Privet;
 use crate::scope::Scope;
 use crate::store::{
-    Adoption, ErasureCause, Horizon, MessageToStore, OwnerProof, StoredMessage, SubjectDigest,
+    ConsentProof, ErasureCause, Horizon, MessageToStore, OwnerProof, StoredMessage, SubjectDigest,
 };
 use crate::visit::{Contacts, Granted, Visit};
 
 /// Two first messages at once may each open a conversation; the later one joins the earlier one.
-const ATTEMPTS: usize = 4;
+pub(super) const ATTEMPTS: usize = 4;
 /// Conversations and messages that a visitor is shown.
-const SHOWN_CONVERSATIONS: u16 = 20;
-const SHOWN_MESSAGES: u16 = 500;
+pub(super) const SHOWN_CONVERSATIONS: u16 = 20;
+pub(super) const SHOWN_MESSAGES: u16 = 500;
 
 /// What the site knows the visitor as.
 #[derive(Clone, Debug)]
@@ -135,7 +135,7 @@ impl Visitor {
     }
 
     /// Before a key is made for whom no consent holds any more: an old cookie must not leave a trace.
-    async fn check_grant(&self, granted: &Granted<Contacts>) -> Result<()> {
+    pub(super) async fn check_grant(&self, granted: &Granted<Contacts>) -> Result<()> {
         let holds = self.visit.privet().store().holds(&granted.proof()?, self.visit.now()).await?;
         if holds { Ok(()) } else { Err(Error::not_granted(category_id::CONTACTS)) }
     }
@@ -164,15 +164,7 @@ impl Visitor {
 
     async fn open_contact(&self, granted: &Granted<Contacts>) -> Result<Contact> {
         let visit = &self.visit;
-        let privet = visit.privet();
-        let id = ContactId::generate()?;
-        let subject = privet.keys().contact_digest(&visit.scope().tenant, id).await?;
-        let proof = granted.proof()?;
-        let mut contact =
-            Contact::opened(id, FenceEpoch::FIRST, subject, visit.now(), proof.record(), visit.now());
-        contact.last_seen = visit.now().floor_to(privet.touches().every()).max(contact.created);
-        contact.country = visit.country().code();
-        let contact = privet.store().open_contact(&proof, &contact).await?;
+        let contact = self.open_contact_on(&granted.proof()?).await?;
         // The cookie ends with the choice.
         let until = last_day(contact.consent_until);
         visit.set_contact(ContactCookie {
@@ -182,6 +174,19 @@ impl Visitor {
             line: visit.contacts_line(),
         });
         Ok(contact)
+    }
+
+    /// The contact of a proof's line, which is opened if there is none.
+    pub(super) async fn open_contact_on(&self, proof: &ConsentProof) -> Result<Contact> {
+        let visit = &self.visit;
+        let privet = visit.privet();
+        let id = ContactId::generate()?;
+        let subject = privet.keys().contact_digest(&visit.scope().tenant, id).await?;
+        let mut contact =
+            Contact::opened(id, FenceEpoch::FIRST, subject, visit.now(), proof.record(), visit.now());
+        contact.last_seen = visit.now().floor_to(privet.touches().every()).max(contact.created);
+        contact.country = visit.country().code();
+        privet.store().open_contact(proof, &contact).await
     }
 
     async fn post_as_session(&self, message: &NewMessage) -> Result<Posted> {
@@ -326,88 +331,6 @@ impl Visitor {
             None => Ok(None),
         }
     }
-
-    /// Gives the conversations of this visit to the visitor's contact, because the visitor said so; never do it
-    /// unasked. How many it gave.
-    ///
-    /// # Errors
-    /// [`Error::NotGranted`], or what the store says.
-    pub async fn keep_conversations(&self, granted: &Granted<Contacts>) -> Result<u32> {
-        let visit = &self.visit;
-        let privet = visit.privet();
-        let scope = visit.scope();
-        let Some(session) = visit.session() else { return Ok(0) };
-        self.check_grant(granted).await?;
-        let session = privet.keys().session_digest(&scope.tenant, session).await?;
-        let horizon = privet.horizon(&scope.tenant, visit.now()).await?;
-        let owner = Owner::Session(session);
-        let conversations = privet.store().conversations(scope, owner, SHOWN_CONVERSATIONS, &horizon).await?;
-        if conversations.is_empty() {
-            return Ok(0);
-        }
-        let (contact, epoch) = self.contact_for(granted).await?;
-        let subject = privet.keys().contact_digest(&scope.tenant, contact).await?;
-        let key = privet.keys().subject_key(&scope.tenant, subject).await?;
-        let mut kept = 0;
-        for conversation in conversations {
-            for _ in 0..ATTEMPTS {
-                match self.adopt(granted, (contact, epoch), session, &key, conversation.id).await {
-                    Ok(adopted) => {
-                        kept += u32::from(adopted);
-                        break;
-                    }
-                    // A message came in between: all of them are sealed anew.
-                    Err(Error::Conflict { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Gives one conversation of this visit to a contact; false when it is not this visit's any more.
-    async fn adopt(
-        &self,
-        granted: &Granted<Contacts>,
-        (contact, epoch): (ContactId, FenceEpoch),
-        session: SubjectDigest,
-        key: &SubjectKey,
-        conversation: ConversationId,
-    ) -> Result<bool> {
-        let visit = &self.visit;
-        let privet = visit.privet();
-        let scope = visit.scope();
-        if !privet.owns(scope, Owner::Session(session), conversation, visit.now()).await? {
-            return Ok(false);
-        }
-        let horizon = privet.horizon(&scope.tenant, visit.now()).await?;
-        let old_subject = privet.keys().conversation_digest(&scope.tenant, conversation).await?;
-        let Some(old_key) = privet.keys().existing_subject_key(&scope.tenant, old_subject).await? else {
-            return Ok(false);
-        };
-        let bodies = match privet.reseal(scope, conversation, &old_key, key, visit.now()).await {
-            Ok(bodies) => bodies,
-            Err(error @ Error::Corrupt { .. }) => {
-                // Another tab was faster, unless the text is damaged.
-                let mine = privet.owns(scope, Owner::Session(session), conversation, visit.now()).await?;
-                return if mine { Err(error) } else { Ok(false) };
-            }
-            Err(error) => return Err(error),
-        };
-        let adoption = Adoption {
-            proof: granted.proof()?,
-            contact,
-            epoch,
-            subject: key.subject(),
-            session,
-            conversation,
-            bodies,
-            at: visit.now(),
-        };
-        privet.store().adopt_conversation(&adoption, &horizon).await?;
-        privet.keys().destroy_subject_key(&scope.tenant, old_subject).await?;
-        Ok(true)
-    }
 }
 
 impl Visit {
@@ -475,7 +398,7 @@ impl Privet {
         }
     }
 
-    async fn owns(
+    pub(super) async fn owns(
         &self,
         scope: &Scope,
         owner: Owner,
@@ -483,8 +406,8 @@ impl Privet {
         now: Timestamp,
     ) -> Result<bool> {
         let horizon = self.horizon(&scope.tenant, now).await?;
-        let owned = self.store().conversations(scope, owner, SHOWN_CONVERSATIONS, &horizon).await?;
-        Ok(owned.iter().any(|c| c.id == conversation))
+        let found = self.store().conversation(scope, conversation, &horizon).await?;
+        Ok(found.is_some_and(|c| c.owner == owner))
     }
 
     pub(crate) async fn subject_of(
@@ -495,30 +418,6 @@ impl Privet {
         match conversation.owner {
             Owner::Contact(contact) => self.keys().contact_digest(&scope.tenant, contact).await,
             Owner::Session(_) => self.keys().conversation_digest(&scope.tenant, conversation.id).await,
-        }
-    }
-
-    async fn reseal(
-        &self,
-        scope: &Scope,
-        conversation: ConversationId,
-        from: &SubjectKey,
-        to: &SubjectKey,
-        now: Timestamp,
-    ) -> Result<Vec<(u32, super::Sealed)>> {
-        let everything =
-            Horizon { messages: Timestamp::from_millis(i64::MIN), ..self.horizon(&scope.tenant, now).await? };
-        let mut bodies = Vec::new();
-        loop {
-            let after = bodies.last().map_or(0, |(n, _)| *n);
-            let page = self.store().messages(scope, conversation, after, SHOWN_MESSAGES, &everything).await?;
-            if page.is_empty() {
-                return Ok(bodies);
-            }
-            for m in page {
-                let text = from.open(scope, conversation.as_bytes(), Field::Body, &m.body)?;
-                bodies.push((m.number, to.seal(scope, conversation.as_bytes(), Field::Body, &text)?));
-            }
         }
     }
 }

@@ -212,6 +212,33 @@ impl Privet {
         self.take_back(visit, &holder, &wanted, before.record, facts).await
     }
 
+    /// Ends the device's own consent to contacts, since its contact was moved to the account of whoever is signed in: it is
+    /// withdrawn, and not refused, so that it does not stand against the account's when they sign in again.
+    pub(crate) async fn end_contacts_of_device(
+        &self,
+        visit: &Visit,
+        contact: ContactCookie,
+        provenance: Provenance,
+    ) -> Result<()> {
+        let (site, today) = (visit.site(), visit.now().day());
+        let Some(device) = visit.device_state() else { return Ok(()) };
+        let code = contacts_code(site);
+        let holder = Holder { account: None, answers: false, contact: Some(contact) };
+        let notice = site.notices.first().map_or(NoticeId::NONE, |n| n.snapshot.id);
+        let facts = Facts::of(visit, &holder, Act::Withdrawal, notice, provenance);
+        let wanted = device.withdrawing(code.bit(), today);
+        let ended = self.take_back(visit, &holder, &wanted, device.record, facts).await?;
+        if !ended.pending
+            && let Some(state) = visit.device_state()
+        {
+            visit.decide_for_device(state.without(code, today))?;
+        }
+        if let Some(account) = visit.account() {
+            visit.keep_account(Some(AccountState { decided: true, ..account }))?;
+        }
+        Ok(())
+    }
+
     /// Records a state that only takes away, or keeps it on the device until it can be.
     async fn take_back(
         &self,

@@ -52,8 +52,8 @@ pub use portal::{
 pub use traits::{ConsentStore, ContactStore, ConversationStore, OutboxStore, RetentionStore, Store};
 pub use types::{
     Adoption, AppendedRecord, ConsentProof, ContactCursor, ContactTouch, EraseStep, Erasing, ErasingKind,
-    ErasureCause, Horizon, MessageToStore, NEVER_LAPSES, NewRecord, OpenInfo, OwnerProof, StoredMessage,
-    SubjectDigest, joining_line,
+    ErasureCause, Horizon, MessageToStore, NEVER_LAPSES, NewRecord, OpenInfo, OwnerProof, Resealed,
+    StoredMessage, SubjectDigest, joining_line,
 };
 
 pub(crate) use keys::Keys;

@@ -180,11 +180,11 @@ pub trait ConversationStore: fmt::Debug + Send + Sync {
         horizon: &Horizon,
     ) -> Result<bool>;
 
-    /// Gives a visit's conversation to a contact. Atomic with the check of the proof and of the fence, the
-    /// contact's counter, and the exchange of every sealed text.
+    /// Gives a conversation to a contact. Atomic with the check of the proof and of the fence, the counters of both sides, and
+    /// the exchange of every sealed text.
     ///
     /// # Errors
-    /// `NotGranted`, `Fenced`, `NotFound`, and `Conflict` when a message came in between.
+    /// `NotGranted`, `Fenced`, `NotFound`, `Blocked`, and `Conflict` when a message came in between.
     async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()>;
 
     /// Marks a conversation for erasure: from the commit on it is hidden, and its contact's counter is lower.

@@ -370,25 +370,36 @@ impl StoredMessage {
     }
 }
 
-/// A visit's conversations on their way to a contact, because the visitor said so.
+/// A conversation on its way to a contact, because the visitor said so: from a visit, or from another contact of theirs.
 #[derive(Clone, Debug)]
 pub struct Adoption {
     /// The consent to contacts.
     pub proof: ConsentProof,
-    /// The contact that takes them.
+    /// The contact that takes it.
     pub contact: ContactId,
     /// Its epoch.
     pub epoch: FenceEpoch,
     /// Its digest.
     pub subject: SubjectDigest,
-    /// The visit that gives them.
-    pub session: SubjectDigest,
+    /// Who gives it.
+    pub from: Owner,
     /// The conversation.
     pub conversation: ConversationId,
     /// Every text of it, sealed anew with the contact's key, by number.
-    pub bodies: Vec<(u32, Sealed)>,
+    pub texts: Vec<Resealed>,
     /// When.
     pub at: Timestamp,
+}
+
+/// The texts of a message, sealed with another key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resealed {
+    /// The message's number.
+    pub number: u32,
+    /// What was written.
+    pub body: Sealed,
+    /// The page it was sent from.
+    pub page: Option<Sealed>,
 }
 
 /// A contact's most recent activity on its way into a store.

@@ -304,6 +304,13 @@ impl Visit {
         self.account().filter(|_| !of_device).map(|a| a.line)
     }
 
+    /// The record on which the account that is signed in grants contacts itself.
+    pub(crate) fn account_record_of_contacts(&self) -> Option<RecordId> {
+        let contacts = crate::privet::contacts_code(&self.0.site);
+        let state = self.account().map(|a| a.state).filter(|s| !s.pending && !s.lapsed)?;
+        self.grants_today(&state, contacts).then_some(state.record).flatten()
+    }
+
     /// Whether a state grants what is done today, under the visitor's regime.
     fn grants_today(&self, state: &ConsentState, code: CategoryCode) -> bool {
         let counts = state.regime == self.0.regime || state.regime != Regime::OptOut;

@@ -164,6 +164,14 @@ async fn ctc_07_an_operators_morning(#[values(Framework::Axum, Framework::ActixW
         .unwrap();
     assert_eq!(exported, json!([contacts + 2, contacts + 1]));
 
+    let conversation = operator.page.current_url().await.unwrap();
+    operator.page.goto(&url(&server, "/privacy/portal/main/contacts")).await.unwrap();
+    operator.click("a[data-export][href*='format=jsonl']").await;
+    operator.until("it is whole", async |b| b.has("[role=status][data-whole=yes]").await).await;
+    assert!(operator.find("[role=status]").await.text().await.unwrap().contains("MB"));
+    operator.until("nothing is left to cancel", async |b| !b.has("a[data-export] ~ button").await).await;
+    operator.page.goto(conversation.as_str()).await.unwrap();
+
     // The contact goes, with everything, from every page.
     let of_contact = operator.find("dl a[href*='/contacts/']").await.attr("href").await.unwrap().unwrap();
     operator.page.goto(&url(&server, &of_contact)).await.unwrap();

@@ -317,32 +317,38 @@ pub(super) fn messages_of(
 }
 
 fn adopt(c: &Connection, adoption: &Adoption, horizon: &Horizon) -> UnitResult<()> {
-    let Adoption { proof, contact, epoch, subject, session, conversation, bodies, at } = adoption;
+    let Adoption { proof, contact, epoch, subject, from, conversation, texts, at } = adoption;
     let scope = proof.scope();
     let record = check_proof(c, scope, proof, *at)?;
     check_fence(c, &scope.tenant, *subject, *epoch)?;
     let there = shown_contact(c, scope, *contact, horizon)?.filter(|found| found.epoch == *epoch);
-    there.ok_or(Error::NotFound { what: "contact" })?;
+    if there.ok_or(Error::NotFound { what: "contact" })?.blocked {
+        return Err(Error::Blocked.into());
+    }
+    let gives = *from != Owner::Contact(*contact);
+    let found = shown(c, scope, *conversation, horizon)?.filter(|found| gives && found.owner == *from);
+    found.ok_or(Error::NotFound { what: "conversation" })?;
     stand_on(c, scope, *contact, &record, proof.category())?;
-    let mine =
-        shown(c, scope, *conversation, horizon)?.filter(|found| found.owner == Owner::Session(*session));
-    mine.ok_or(Error::NotFound { what: "conversation" })?;
     let (tenant, site, id) = (scope.tenant.as_str(), scope.site.as_str(), conversation.as_bytes());
     let numbers: Vec<u32> = c
         .prepare_cached("SELECT number FROM messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 ORDER BY number")?
         .query_map(params![tenant, site, id], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    if !numbers.iter().eq(bodies.iter().map(|(n, _)| n)) {
+    if !numbers.iter().eq(texts.iter().map(|text| &text.number)) {
         return Err(Error::Conflict { what: "conversation" }.into());
     }
     let mut statement = c.prepare_cached(
-        "UPDATE messages SET body = ?5 WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number = ?4",
+        "UPDATE messages SET body = ?5, page = ?6 WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number = ?4",
     )?;
-    for (number, body) in bodies {
-        statement.execute(params![tenant, site, id, number, body.as_bytes()])?;
+    for text in texts {
+        let page = text.page.as_ref().map(Sealed::as_bytes);
+        statement.execute(params![tenant, site, id, text.number, text.body.as_bytes(), page])?;
     }
     c.prepare_cached("UPDATE conversations SET owner_kind = ?4, owner = ?5, subject = NULL WHERE tenant = ?1 AND site = ?2 AND id = ?3")?
         .execute(params![tenant, site, id, OF_CONTACT, contact.as_bytes()])?;
+    if let Owner::Contact(from) = from {
+        count_conversations(c, scope, *from, -1)?;
+    }
     count_conversations(c, scope, *contact, 1)
 }
 

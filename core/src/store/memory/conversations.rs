@@ -135,25 +135,29 @@ impl ConversationStore for MemoryStore {
 
     async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()> {
         let mut tables = self.locked();
-        let Adoption { proof, contact, epoch, subject, session, conversation, bodies, at } = adoption;
+        let Adoption { proof, contact, epoch, subject, from, conversation, texts, at } = adoption;
         let scope = &proof.scope;
         tables.check(proof, scope, *at)?;
         if tables.is_fenced(&scope.tenant, *subject, *epoch) {
             return Err(Error::Fenced);
         }
-        tables.shown_contact(scope, *contact, horizon).filter(|c| c.epoch == *epoch).ok_or(GONE)?;
-        let found = tables
-            .shown_conversation(scope, *conversation, horizon)
-            .filter(|c| c.owner == Owner::Session(*session));
+        let there =
+            tables.shown_contact(scope, *contact, horizon).filter(|c| c.epoch == *epoch).ok_or(GONE)?;
+        if there.blocked {
+            return Err(Error::Blocked);
+        }
+        let gives = *from != Owner::Contact(*contact);
+        let found =
+            tables.shown_conversation(scope, *conversation, horizon).filter(|c| gives && c.owner == *from);
         found.ok_or(Error::NotFound { what: "conversation" })?;
         let range = (scope.clone(), *conversation, 0)..=(scope.clone(), *conversation, u32::MAX);
         let numbers: Vec<_> = tables.messages.range(range).map(|((_, _, n), _)| *n).collect();
-        if !numbers.iter().eq(bodies.iter().map(|(n, _)| n)) {
+        if !numbers.iter().eq(texts.iter().map(|t| &t.number)) {
             return Err(Error::Conflict { what: "conversation" });
         }
-        for (number, body) in bodies {
-            if let Some(message) = tables.messages.get_mut(&(scope.clone(), *conversation, *number)) {
-                message.body = body.clone();
+        for text in texts {
+            if let Some(message) = tables.messages.get_mut(&(scope.clone(), *conversation, text.number)) {
+                (message.body, message.page) = (text.body.clone(), text.page.clone());
             }
         }
         if let Some(row) = tables.conversations.get_mut(&(scope.clone(), *conversation)) {
@@ -161,6 +165,11 @@ impl ConversationStore for MemoryStore {
             row.subject = None;
         }
         tables.stand_on(scope, *contact, proof);
+        if let Owner::Contact(from) = from
+            && let Some(row) = tables.contacts.get_mut(&(scope.clone(), *from))
+        {
+            row.value.conversations = row.value.conversations.saturating_sub(1);
+        }
         if let Some(row) = tables.contacts.get_mut(&(scope.clone(), *contact)) {
             row.value.conversations += 1;
         }

@@ -133,6 +133,8 @@ pub(super) const WORDS: PortalWords = PortalWords {
     earlier: "Frühere Nachrichten",
     later: "Neueste Nachrichten",
     export_all: "Exportieren",
+    cancel: "Abbrechen",
+    not_whole: "Der Export ist nicht vollständig. Bitte versuchen Sie es noch einmal.",
     channels: ["Suche", "Live-Support"],
     authors: ["Besucher", "Assistent", "Kundendienst"],
     answer: "Ihre Antwort",
