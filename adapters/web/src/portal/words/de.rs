@@ -133,7 +133,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     earlier: "Frühere Nachrichten",
     later: "Neueste Nachrichten",
     export_all: "Exportieren",
-    cancel: "Abbrechen",
     not_whole: "Der Export ist nicht vollständig. Bitte versuchen Sie es noch einmal.",
     channels: ["Suche", "Live-Support"],
     authors: ["Besucher", "Assistent", "Kundendienst"],

@@ -127,7 +127,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     earlier: "Earlier messages",
     later: "Latest messages",
     export_all: "Export",
-    cancel: "Cancel",
     not_whole: "The export is not whole. Please try again.",
     channels: ["Search", "Live support"],
     authors: ["Visitor", "Assistant", "Agent"],

@@ -133,7 +133,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     earlier: "Mensajes anteriores",
     later: "Mensajes más recientes",
     export_all: "Exportar",
-    cancel: "Cancelar",
     not_whole: "La exportación no está completa. Inténtelo de nuevo.",
     channels: ["Búsqueda", "Asistencia en vivo"],
     authors: ["Visitante", "Asistente", "Agente"],

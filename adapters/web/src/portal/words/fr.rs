@@ -138,7 +138,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     earlier: "Messages précédents",
     later: "Messages les plus récents",
     export_all: "Exporter",
-    cancel: "Annuler",
     not_whole: "L’export n’est pas complet. Veuillez réessayer.",
     channels: ["Recherche", "Assistance en direct"],
     authors: ["Visiteur", "Assistant", "Conseiller"],

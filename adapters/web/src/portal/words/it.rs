@@ -133,7 +133,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     earlier: "Messaggi precedenti",
     later: "Messaggi più recenti",
     export_all: "Esporta",
-    cancel: "Annulla",
     not_whole: "L’esportazione non è completa. Riprovi.",
     channels: ["Ricerca", "Assistenza dal vivo"],
     authors: ["Visitatore", "Assistente", "Operatore"],

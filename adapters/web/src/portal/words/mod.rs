@@ -138,7 +138,6 @@ pub(super) struct PortalWords {
     pub(super) earlier: &'static str,
     pub(super) later: &'static str,
     pub(super) export_all: &'static str,
-    pub(super) cancel: &'static str,
     pub(super) not_whole: &'static str,
     /// Search, live support.
     pub(super) channels: [&'static str; 2],

@@ -133,7 +133,6 @@ pub(super) const WORDS: PortalWords = PortalWords {
     earlier: "Eerdere berichten",
     later: "Nieuwste berichten",
     export_all: "Exporteren",
-    cancel: "Annuleren",
     not_whole: "De export is niet volledig. Probeer het opnieuw.",
     channels: ["Zoeken", "Live ondersteuning"],
     authors: ["Bezoeker", "Assistent", "Medewerker"],
