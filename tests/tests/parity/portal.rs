@@ -1,5 +1,6 @@
 //! The portal's doors on both frameworks: every route that there is, by its own document.
 
+use oas3::OpenApiV3Spec;
 use privet_tests::lab::OPERATOR;
 use privet_tests::server::Framework;
 use privet_web::testing::{Answered, Asked};
@@ -44,23 +45,19 @@ impl Door {
         Self { side, contact, conversation }
     }
 
-    /// Every route, as its document has it: method and path.
-    async fn routes(&mut self) -> Vec<(&'static str, String)> {
+    /// The portal's own document, as a client of it reads it.
+    async fn document(&mut self) -> OpenApiV3Spec {
         let document =
             asked(&mut self.side, "GET", "/privacy/portal/openapi.json", &[(OPERATOR, OFFICER)]).await;
-        let document: Value = serde_json::from_slice(&document.body).unwrap();
+        oas3::from_json(String::from_utf8(document.body.to_vec()).unwrap()).unwrap()
+    }
+
+    /// Every route, as its document has it: method and path.
+    async fn routes(&mut self) -> Vec<(&'static str, String)> {
+        let document = self.document().await;
         let mut routes = Vec::new();
-        for (path, methods) in document["paths"].as_object().unwrap() {
-            for method in
-                methods.as_object().unwrap().keys().filter(|m| ["get", "post"].contains(&m.as_str()))
-            {
-                let path = if path.starts_with("/privacy") {
-                    path.clone()
-                } else {
-                    format!("/privacy/portal{path}")
-                };
-                routes.push((if method == "get" { "GET" } else { "POST" }, path));
-            }
+        for (path, method, _) in document.operations() {
+            routes.push((if method.as_str() == "GET" { "GET" } else { "POST" }, path));
         }
         routes
     }
@@ -167,6 +164,48 @@ async fn the_portal_answers_alike_on_both() {
             let second = asked(&mut two.side, method, &b, &headers).await;
             assert!(first.status < 500, "{method} {route}");
             assert_alike(&mut drawn, &format!("{method} {route} as {accept}"), 0, &first, &second);
+        }
+    }
+}
+
+/// The document is what a client meets: every operation answers with a status and a kind of body that it names, to whoever may
+/// and to a stranger, and takes the parameters that its path has.
+#[tokio::test]
+async fn the_document_says_what_is_answered() {
+    let mut door = Door::open(Framework::Axum).await;
+    let document = door.document().await;
+    let mut names = std::collections::BTreeSet::new();
+    // What erases comes last.
+    let mut operations: Vec<_> = document.operations().collect();
+    operations.sort_by_key(|(path, method, _)| {
+        (method.as_str() == "POST" && path.ends_with("/erase"), path.clone())
+    });
+    for (path, method, operation) in operations {
+        let name = operation.operation_id.clone().unwrap();
+        assert!(names.insert(name.clone()), "{name} twice");
+        for parameter in operation.parameters(&document).unwrap() {
+            let in_path = path.contains(&format!("{{{}}}", parameter.name));
+            assert_eq!(parameter.required == Some(true), in_path, "{name}: {}", parameter.name);
+        }
+        let responses = operation.responses(&document);
+        let method = if method.as_str() == "GET" { "GET" } else { "POST" };
+        for who in [OFFICER, ""] {
+            let there = door.filled(&path, true);
+            let headers =
+                [(OPERATOR, who), ("sec-fetch-site", "same-origin"), ("accept", "application/json"), FORM];
+            let answer = asked(&mut door.side, method, &there, &headers).await;
+            let said = responses.get(&answer.status.to_string());
+            let said = said
+                .unwrap_or_else(|| panic!("{name} answered {}, which is not in the document", answer.status));
+            let kind = answer.all("content-type").next().unwrap_or_default().to_owned();
+            let kind = kind.split(';').next().unwrap_or_default().to_owned();
+            assert_eq!(
+                said.content.contains_key(&kind),
+                !kind.is_empty(),
+                "{name}, {}: {kind}",
+                answer.status
+            );
+            assert_eq!(answer.status == 401, who.is_empty(), "{name}");
         }
     }
 }

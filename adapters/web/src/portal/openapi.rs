@@ -101,6 +101,9 @@ fn operation(route: &Route) -> Value {
     let mut responses = Map::new();
     responses.insert(status.to_owned(), done);
     responses.insert("401".to_owned(), problem("The guard does not know who is asking."));
+    if route.page == Page::Events {
+        responses.insert("204".to_owned(), json!({ "description": "It is closed, and nothing is new." }));
+    }
     if route.needs.is_some() {
         responses.insert("400".to_owned(), problem("It could not be understood."));
         responses
