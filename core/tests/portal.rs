@@ -557,3 +557,21 @@ fn ctc_05_contacts_end_by_inactivity() {
         .collect();
     assert_eq!(left, [kept]);
 }
+
+/// Whoever was seen by an instance whose clock is ahead is in the list all the same.
+#[test]
+fn a_clock_that_is_ahead_hides_nobody() {
+    let (privet, clock) = plain();
+    clock.advance(DAY);
+    let (_, ahead, _) = asks(&privet, "from tomorrow");
+    clock.set(start());
+    asks(&privet, "from today");
+    let viewer = at(&privet, "main", "main", Role::Viewer);
+    let first = block_on(viewer.contacts(&PageRequest::first(1))).unwrap();
+    assert_eq!(first.contacts[0].id, ahead);
+    assert_eq!(first.as_of, first.contacts[0].last_seen);
+    let count = block_on(viewer.count_contacts(&ContactFilter::default(), first.as_of, 9)).unwrap();
+    assert_eq!(count.count, 2);
+    let next = block_on(viewer.contacts(&PageRequest::first(1).after(first.next.unwrap()))).unwrap();
+    assert_eq!((next.contacts.len(), next.next), (1, None));
+}

@@ -21,15 +21,20 @@ impl Privet {
         let now = self.now();
         let place =
             page.cursor.as_deref().map(|text| self.read_cursor(scope, &page.filter, text)).transpose()?;
-        let (as_of, towards) = place.as_ref().map_or((now, Direction::Older), |p| (p.as_of, p.direction));
+        // The first page is of everybody there is, also of whom an instance saw whose clock is ahead.
+        let everybody = Timestamp::from_millis(i64::MAX);
+        let (bound, towards) =
+            place.as_ref().map_or((everybody, Direction::Older), |p| (p.as_of, p.direction));
         let after = place.map(|p| p.cursor);
         let query = ContactQuery::first(page.limit + 1)
             .only(page.filter.clone())
-            .as_of(as_of)
+            .as_of(bound)
             .after(after)
             .towards(towards);
         let horizon = self.horizon(&scope.tenant, now).await?;
         let mut contacts = self.store().contacts(scope, &query, &horizon).await?;
+        let latest = contacts.first().map_or(now, |c| c.last_seen.max(now));
+        let as_of = if after.is_some() { bound } else { latest };
         let more = contacts.len() > page.limit.into();
         if more {
             match towards {
