@@ -22,6 +22,8 @@ const READERS: usize = 2;
 const BUSY: Duration = Duration::from_secs(5);
 /// How long a checkpoint waits for readers.
 const BUSY_CHECKPOINT: Duration = Duration::from_millis(200);
+/// When a checkpoint that a reader was in the way of is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Older versions of SQLite have known defects in WAL mode that were mended since.
 const OLDEST_GOOD: i32 = 3_040_000;
 
@@ -84,6 +86,8 @@ struct Queues {
     housekeeping: VecDeque<Box<dyn Unit>>,
     reads: VecDeque<ReadJob>,
     checkpoints: Vec<oneshot::Sender<()>>,
+    /// A reader was in the way of the last one.
+    owed: bool,
     closed: bool,
 }
 
@@ -363,7 +367,16 @@ fn next_work(shared: &Shared) -> Option<Work> {
         if queues.closed {
             return None;
         }
-        queues = shared.write.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        if queues.owed {
+            let (again, waited) =
+                shared.write.wait_timeout(queues, AGAIN).unwrap_or_else(PoisonError::into_inner);
+            queues = again;
+            if waited.timed_out() {
+                return Some(Work::Checkpoint(Vec::new()));
+            }
+        } else {
+            queues = shared.write.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -372,7 +385,10 @@ fn write_loop(connection: &Connection, shared: &Shared) {
         let mut group = match work {
             Work::Group(group) => group,
             Work::Checkpoint(waiting) => {
-                checkpoint(connection);
+                // While a reader is known to be in the way, nobody's commit waits for it.
+                let wait = if shared.queues().owed { Duration::ZERO } else { BUSY_CHECKPOINT };
+                let emptied = checkpoint(connection, wait);
+                shared.queues().owed = !emptied;
                 for reply in waiting {
                     let _ = reply.send(());
                 }
@@ -390,20 +406,22 @@ fn write_loop(connection: &Connection, shared: &Shared) {
             unit.settle(committed.as_ref().copied().map_err(String::as_str));
         }
     }
-    checkpoint(connection);
+    checkpoint(connection, BUSY_CHECKPOINT);
 }
 
-fn checkpoint(connection: &Connection) {
+/// Whether it emptied the log.
+fn checkpoint(connection: &Connection, wait: Duration) -> bool {
     // Not for long: somebody's commit may be next.
-    let emptied = connection.busy_timeout(BUSY_CHECKPOINT).and_then(|()| {
+    let emptied = connection.busy_timeout(wait).and_then(|()| {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
     });
-    match emptied {
+    match &emptied {
         Ok(false) => {}
         Ok(true) => tracing::debug!("a reader was in the way of a checkpoint; the next one takes it up"),
         Err(error) => tracing::warn!("a checkpoint failed; the next one takes it up: {error}"),
     }
     let _ = connection.busy_timeout(BUSY);
+    matches!(emptied, Ok(false))
 }
 
 fn commit_group(connection: &Connection, group: &mut [Box<dyn Unit>]) -> rusqlite::Result<()> {

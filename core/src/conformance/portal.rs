@@ -279,6 +279,10 @@ pub async fn a_contact_is_known_on_two_proofs(store: &dyn Store) {
     assert!(matches!(refused, Err(Error::NotGranted { .. })), "{refused:?}");
     let abroad = ConsentProof { scope: scope("b", "x"), ..f.proof(&record, ANALYTICS) };
     assert!(store.identify_contact(&identification(abroad, &contact), &all).await.is_err());
+    let (_, others) = f.contact(3, start()).await;
+    let mixed = identification(ConsentProof { category: CONTACTS, ..others }, &contact);
+    let refused = store.identify_contact(&mixed, &all).await;
+    assert!(matches!(refused, Err(Error::NotGranted { .. })), "of another line: {refused:?}");
     assert_eq!(identity().await, None);
     let good = identification(f.proof(&record, ANALYTICS), &contact);
     store.identify_contact(&good, &all).await.unwrap();

@@ -115,6 +115,7 @@ impl Visitor {
                 "let the app's server make a fresh one with `Privet::sign_identity` or the secret of `Privet::identity_secret`",
             ));
         }
+        self.check_grant(contacts).await?;
         let (id, epoch) = self.contact_for(contacts).await?;
         let subject = privet.keys().contact_digest(&scope.tenant, id).await?;
         let key = privet.keys().subject_key(&scope.tenant, subject).await?;

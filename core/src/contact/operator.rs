@@ -19,6 +19,7 @@ impl Privet {
     /// [`Error::Invalid`] for a cursor that is not of this list, or what the store says.
     pub async fn contacts(&self, scope: &Scope, page: &PageRequest) -> Result<ContactPage> {
         let now = self.now();
+        let limit = page.limit.clamp(1, 500);
         let place =
             page.cursor.as_deref().map(|text| self.read_cursor(scope, &page.filter, text)).transpose()?;
         // The first page is of everybody there is, also of whom an instance saw whose clock is ahead.
@@ -26,7 +27,7 @@ impl Privet {
         let (bound, towards) =
             place.as_ref().map_or((everybody, Direction::Older), |p| (p.as_of, p.direction));
         let after = place.map(|p| p.cursor);
-        let query = ContactQuery::first(page.limit + 1)
+        let query = ContactQuery::first(limit + 1)
             .only(page.filter.clone())
             .as_of(bound)
             .after(after)
@@ -35,10 +36,10 @@ impl Privet {
         let mut contacts = self.store().contacts(scope, &query, &horizon).await?;
         let latest = contacts.first().map_or(now, |c| c.last_seen.max(now));
         let as_of = if after.is_some() { bound } else { latest };
-        let more = contacts.len() > page.limit.into();
+        let more = contacts.len() > limit.into();
         if more {
             match towards {
-                Direction::Older => contacts.truncate(page.limit.into()),
+                Direction::Older => contacts.truncate(limit.into()),
                 // The one too many is the most recent.
                 Direction::Newer => drop(contacts.remove(0)),
             }
@@ -113,13 +114,13 @@ impl Privet {
                 .begin_contact_erasure(scope, id, ErasureCause::Request, Self::fence_until(now))
                 .await?,
         );
-        let removed = self.erase(&erasing).await?;
         if let Some(refusals) = refusals {
-            // Cut from its records, the account would have forgotten what it refused.
+            // Cut from its records, the account would have forgotten what it refused. It comes before the erasure, which
+            // somebody else may end: what is cut ends with the revocation.
             let site = self.site(scope)?;
             self.append_to_line(site, refusals, None, None).await?;
         }
-        Ok(removed)
+        self.erase(&erasing).await
     }
 
     /// What an account goes on refusing when its records are cut from its person; a device keeps its refusals itself.

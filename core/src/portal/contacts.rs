@@ -12,7 +12,8 @@ use crate::contact::{
 use crate::error::{Error, Result};
 use crate::privet::Privet;
 use crate::scope::Scope;
-use crate::store::{StoredNote, SubjectDigest};
+use crate::store::{ErasureCause, Horizon, StoredNote, SubjectDigest};
+use crate::visit::{ConsentCategory, Identity};
 
 /// So many conversations of a contact are shown.
 const SHOWN_CONVERSATIONS: u16 = 100;
@@ -84,6 +85,19 @@ impl Privet {
     /// What the app knows a contact as.
     pub(crate) async fn identity_of(&self, scope: &Scope, contact: &Contact) -> Result<Option<String>> {
         let Some(identity) = &contact.identity else { return Ok(None) };
+        // Agreed to for something else than is done today, it is shown to nobody.
+        let site = self.site(scope)?;
+        let Some(code) = site.catalogue.category(<Identity as ConsentCategory>::ID).map(|c| c.code) else {
+            return Ok(None);
+        };
+        let latest = self.store().latest_record(scope, contact.consent).await?;
+        let stands = latest.is_some_and(|r| {
+            r.grants(code, self.now())
+                && r.fingerprint_of(code).is_some_and(|fingerprint| site.stands_for_code(code, fingerprint))
+        });
+        if !stands {
+            return Ok(None);
+        }
         let key = self.keys().existing_subject_key(&scope.tenant, contact.subject).await?;
         let id = contact.id.as_bytes();
         key.map(|key| key.open(scope, id, Field::Identity, &identity.sealed)).transpose()
@@ -106,7 +120,17 @@ impl Portal {
     /// [`Error::NotAllowed`], [`Error::Invalid`] for a cursor that is not of this list, or what the store says.
     pub async fn contacts(&self, page: &PageRequest) -> Result<ContactPage> {
         self.asks(Permission::SeeContacts, Verb::ListContacts, None).await?;
-        self.privet.contacts(&self.scope, page).await
+        let mut found = self.privet.contacts(&self.scope, page).await?;
+        if page.filter.identity.is_some() {
+            let mut known = Vec::new();
+            for contact in found.contacts {
+                if self.privet.identity_of(&self.scope, &contact).await?.is_some() {
+                    known.push(contact);
+                }
+            }
+            found.contacts = known;
+        }
+        Ok(found)
     }
 
     /// How many contacts meet a filter, counted up to a bound. It is asked with a page of the list, and logged with that.
@@ -210,15 +234,21 @@ impl Portal {
     /// [`Error::NotAllowed`], or what the store says; what was erased before that stays erased.
     pub async fn erase_stale(&self, not_seen_since: Timestamp, max: u16) -> Result<Removed> {
         self.asks(Permission::Erase, Verb::EraseStale, None).await?;
+        // Who was seen since is not stale, also while that is still to be written.
+        self.privet.flush().await?;
         let page = PageRequest::first(max).only(stale(not_seen_since));
         let mut removed = Removed::default();
         for contact in self.privet.contacts(&self.scope, &page).await?.contacts {
-            match self.privet.erase_contact(&self.scope, contact.id).await {
-                Ok(gone) => removed += gone,
-                // Somebody else was faster, or it is hidden already.
-                Err(Error::NotFound { .. }) => {}
+            match self.privet.contact(&self.scope, contact.id).await {
+                Ok(there) if there.last_seen < not_seen_since => {}
+                Ok(_) | Err(Error::NotFound { .. }) => continue,
                 Err(error) => return Err(error),
             }
+            let (cause, until) = (ErasureCause::Withdrawal, Privet::fence_until(self.privet.now()));
+            let erasing =
+                self.privet.store().begin_contact_erasure(&self.scope, contact.id, cause, until).await?;
+            self.privet.touches().forget(&self.scope, contact.id);
+            removed += self.privet.erase(erasing.as_slice()).await?;
         }
         Ok(removed)
     }
@@ -261,6 +291,10 @@ impl Portal {
             Ok(()) => Ok(note),
             Err(error @ Error::NotFound { .. }) => {
                 // Erased in between: no key may stay behind.
+                let everything = Horizon::unlimited(now);
+                if privet.store().contact(scope, id, &everything).await?.is_some() {
+                    return Err(error);
+                }
                 privet.keys().destroy_subject_key(&scope.tenant, contact.subject).await?;
                 Err(error)
             }

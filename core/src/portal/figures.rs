@@ -76,7 +76,7 @@ impl Portal {
     pub async fn figures(&self, from: Day, to: Day, smallest_group: u64) -> Result<Figures> {
         let now = self.asks(Permission::SeeFigures, Verb::SeeFigures, None).await?;
         let (privet, scope) = (&self.privet, &self.scope);
-        let from = from.max(Day::from_number(to.number() - MAX_DAYS + 1)).min(to);
+        let from = from.max(Day::from_number(to.number().saturating_sub(MAX_DAYS - 1))).min(to);
         let horizon = privet.horizon(&scope.tenant, now).await?;
         let exact = privet.store().figures(scope, from, to, &horizon).await?;
         let refusals = privet.consent_counts(scope, from, to).await?;

@@ -10,6 +10,9 @@ use crate::store::{MessageToStore, SubjectDigest};
 /// So many open conversations are listed.
 const SHOWN_OPEN: u16 = 200;
 
+/// A conversation may be given to a contact while it is answered.
+const ATTEMPTS: usize = 4;
+
 /// A conversation in which a person was asked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -81,7 +84,12 @@ impl Portal {
         let mut open = Vec::new();
         for conversation in privet.store().open_conversations(scope, SHOWN_OPEN, &horizon).await? {
             let before_last = conversation.messages.saturating_sub(1);
-            let last = privet.read_messages(scope, &conversation, before_last, now).await?.pop();
+            let last = match privet.read_messages(scope, &conversation, before_last, now).await {
+                Ok(mut messages) => messages.pop(),
+                // One that cannot be read keeps nobody from the others.
+                Err(Error::Corrupt { .. }) => None,
+                Err(error) => return Err(error),
+            };
             open.push(OpenConversation { conversation, last });
         }
         Ok(open)
@@ -97,16 +105,47 @@ impl Portal {
         let message = NewMessage::new(Channel::LiveSupport, text)?;
         let (privet, scope) = (&self.privet, &self.scope);
         let horizon = privet.horizon(&scope.tenant, now).await?;
-        let conversation = self.shown_conversation(id).await?;
-        let subject = privet.subject_of(scope, &conversation).await?;
-        // An erasure takes the key first.
-        let key = privet.keys().existing_subject_key(&scope.tenant, subject).await?;
-        let key = key.ok_or(Error::NotFound { what: "conversation" })?;
-        let body = key.seal(scope, id.as_bytes(), Field::Body, &message.text)?;
         let message_id = MessageId::generate()?;
-        let to_store = MessageToStore::new(id, message_id, now, Channel::LiveSupport, Author::Agent, body);
-        privet.store().answer(scope, &to_store, &horizon).await?;
-        Ok(message_id)
+        for _ in 0..ATTEMPTS {
+            let conversation = self.shown_conversation(id).await?;
+            if conversation.closed.is_some() {
+                break;
+            }
+            let subject = privet.subject_of(scope, &conversation).await?;
+            let Some(key) = privet.keys().existing_subject_key(&scope.tenant, subject).await? else {
+                // An erasure takes the key first; an adoption, last.
+                if self.shown_conversation(id).await?.owner != conversation.owner {
+                    continue;
+                }
+                return Err(Error::NotFound { what: "conversation" });
+            };
+            let body = key.seal(scope, id.as_bytes(), Field::Body, &message.text)?;
+            let mut to_store =
+                MessageToStore::new(id, message_id, now, Channel::LiveSupport, Author::Agent, body);
+            to_store.owner = Some(conversation.owner);
+            match privet.store().answer(scope, &to_store, &horizon).await {
+                // Closed, or given to a contact since, under whose key it is sealed anew.
+                Err(Error::Conflict { .. }) => {}
+                stored => return stored.map(|_| message_id),
+            }
+        }
+        Err(Error::Conflict { what: "conversation" })
+    }
+
+    /// What an erasure of a conversation would take away.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
+    pub async fn preview_conversation_erasure(&self, id: ConversationId) -> Result<Removed> {
+        let digest = self.conversation_digest(id).await?;
+        let now = self.asks(Permission::Erase, Verb::PreviewErasure, digest).await?;
+        let conversation = self.shown_conversation(id).await?;
+        let (mut count, mut after) = (0, 0);
+        loop {
+            let page = self.privet.read_messages(&self.scope, &conversation, after, now).await?;
+            let Some(last) = page.last() else { return Ok(Removed::new(0, 1, count, 0)) };
+            (after, count) = (last.number, count + page.len() as u64);
+        }
     }
 
     /// Closes a conversation; the visitor's next message begins another one.

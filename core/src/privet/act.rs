@@ -426,7 +426,8 @@ impl Privet {
     ) -> Result<AppendedRecord> {
         let notify = self.notifications_for(site, &record, follows).await?;
         let identity = site.catalogue.category(<Identity as ConsentCategory>::ID).map(|c| c.code);
-        let forgets = identity.is_some_and(|code| !record.grants(code, record.at));
+        let grants = |code| record.grants(code, record.at);
+        let forgets = identity.is_some_and(|code| !grants(code)) || !grants(contacts_code(site));
         let new = NewRecord::new(record, follows).keeping(keeps).notifying(notify).forgetting(forgets);
         self.store().append_record(&new, contacts_code(site), Self::fence_until(self.now())).await
     }

@@ -100,10 +100,11 @@ impl Held {
         }
     }
 
-    fn of_account(&self, scope: &Scope, line: SubjectDigest) -> Option<(u64, PendingWithdrawal)> {
-        let mut held = self.queue.iter().rev();
-        let (number, found) = held.find(|(_, w)| w.account == Some(line) && w.scope == *scope)?;
-        Some((*number, found.clone()))
+    /// The latest first.
+    fn of_account(&self, scope: &Scope, line: SubjectDigest) -> Vec<(u64, PendingWithdrawal)> {
+        let held = self.queue.iter().rev();
+        let of_line = held.filter(|(_, w)| w.account == Some(line) && w.scope == *scope);
+        of_line.map(|(number, found)| (*number, found.clone())).collect()
     }
 
     fn of_line(&self, follows: RecordId) -> Option<(u64, PendingWithdrawal)> {
@@ -189,17 +190,21 @@ impl Privet {
         scope: &Scope,
         line: SubjectDigest,
     ) -> Option<ConsentState> {
-        let (number, withdrawal) = self.0.pending.locked(|held| held.of_account(scope, line))?;
-        match self.record_withdrawal(&withdrawal).await {
-            Ok(record) => {
-                self.0.pending.locked(|held| held.settle(number, withdrawal.follows, record));
-                None
-            }
-            Err(error) => {
-                tracing::error!("a withdrawal that waits cannot be recorded: {error}");
-                Some(withdrawal.state)
+        let mut left: Option<ConsentState> = None;
+        // Each of the account's devices may have one of its own.
+        for (number, withdrawal) in self.0.pending.locked(|held| held.of_account(scope, line)) {
+            match self.record_withdrawal(&withdrawal).await {
+                Ok(record) => self.0.pending.locked(|held| held.settle(number, withdrawal.follows, record)),
+                Err(error) => {
+                    tracing::error!("a withdrawal that waits cannot be recorded: {error}");
+                    left = Some(match left {
+                        Some(later) => later.refusing_too(&withdrawal.state),
+                        None => withdrawal.state,
+                    });
+                }
             }
         }
+        left
     }
 
     /// How many withdrawals wait to be recorded.

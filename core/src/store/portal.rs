@@ -217,10 +217,11 @@ pub trait PortalStore: fmt::Debug + Send + Sync {
         horizon: &Horizon,
     ) -> Result<bool>;
 
-    /// Keeps what the app knows a contact as. Atomic with the check of both proofs and of the fence.
+    /// Keeps what the app knows a contact as. Atomic with the check of both proofs, which are of one line, so that a record
+    /// of the contact's line that forgets it is the end of either, and of the fence.
     ///
     /// # Errors
-    /// `NotGranted`, `Fenced`, `NotFound`.
+    /// `NotGranted`, `Fenced`, `NotFound`, `Blocked`.
     async fn identify_contact(&self, identification: &Identification, horizon: &Horizon) -> Result<()>;
 
     /// Keeps a note on a contact, which can have [`MAX_NOTES`]. Atomic with the check that the contact is there.

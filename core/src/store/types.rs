@@ -323,6 +323,8 @@ pub struct MessageToStore {
     pub body: Sealed,
     /// The page it was sent from.
     pub page: Option<Sealed>,
+    /// Of an operator's answer: whose the conversation was when it was sealed. Another owner has another key.
+    pub owner: Option<Owner>,
 }
 
 impl MessageToStore {
@@ -336,7 +338,7 @@ impl MessageToStore {
         author: Author,
         body: Sealed,
     ) -> Self {
-        Self { conversation, opens: false, id, at, channel, author, body, page: None }
+        Self { conversation, opens: false, id, at, channel, author, body, page: None, owner: None }
     }
 }
 
@@ -365,7 +367,8 @@ impl StoredMessage {
     /// A message that is being stored under this number.
     #[must_use]
     pub fn new(message: MessageToStore, number: u32) -> Self {
-        let MessageToStore { conversation, id, at, channel, author, body, page, opens: _ } = message;
+        let MessageToStore { conversation, id, at, channel, author, body, page, opens: _, owner: _ } =
+            message;
         Self { conversation, number, id, at, channel, author, body, page }
     }
 }

@@ -289,10 +289,11 @@ impl Visit {
     }
 
     /// The record that a granted category stands on: the account's, where the account grants it. A contact is the
-    /// device's, as long as the device itself grants it.
+    /// device's, as long as the device itself grants it, and so is whom it is known as.
     pub(crate) fn record_of(&self, code: CategoryCode) -> Option<RecordId> {
         let (account, device) = (self.account().map(|a| a.state), self.device_state());
-        let of_device = code == crate::privet::contacts_code(&self.0.site);
+        let identity = self.catalogue().category(<Identity as ConsentCategory>::ID).map(|c| c.code);
+        let of_device = code == crate::privet::contacts_code(&self.0.site) || Some(code) == identity;
         let states = if of_device { [device, account] } else { [account, device] };
         states.into_iter().flatten().find(|s| self.grants_today(s, code)).and_then(|s| s.record)
     }

@@ -107,11 +107,11 @@ pub(super) fn sever(c: &Connection, scope: &Scope, line: SubjectDigest, max: u32
         .prepare_cached(
             "SELECT segment, seq, id, salt FROM consent_records
              WHERE tenant = ?1 AND site = ?2 AND subject = ?3 AND seq <=
-               (SELECT max(seq) FROM consent_records WHERE tenant = ?1 AND site = ?2 AND subject = ?3 AND act <> ?4)
+               (SELECT max(seq) FROM consent_records WHERE tenant = ?1 AND site = ?2 AND subject = ?3 AND act <> ?4 AND act <> ?6)
              ORDER BY seq LIMIT ?5",
         )?
         .query_map(
-            params![tenant, site, line.as_bytes(), Act::Grant.code(), i64::from(max) + 1],
+            params![tenant, site, line.as_bytes(), Act::Grant.code(), i64::from(max) + 1, Act::Refusal.code()],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
         )?
         .collect::<rusqlite::Result<_>>()?;

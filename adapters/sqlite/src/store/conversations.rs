@@ -152,7 +152,8 @@ pub(super) fn stand_on(
     contacts: CategoryCode,
 ) -> UnitResult<()> {
     c.prepare_cached(
-        "UPDATE contacts SET consent = ?4, consent_line = ?5, consent_until = ?6, material = ?7, frozen_until = NULL, kept_on = NULL
+        "UPDATE contacts SET consent = ?4, consent_line = ?5, consent_until = ?6, material = ?7, frozen_until = NULL, kept_on = NULL,
+           identity = NULL, identity_text = NULL
          WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND consent_line <> ?5",
     )?
     .execute(params![

@@ -191,7 +191,8 @@ fn answer(
     horizon: &Horizon,
 ) -> UnitResult<StoredMessage> {
     let found = shown(c, scope, message.conversation, horizon)?;
-    if found.ok_or(Error::NotFound { what: "conversation" })?.closed.is_some() {
+    let found = found.ok_or(Error::NotFound { what: "conversation" })?;
+    if found.closed.is_some() || message.owner.is_some_and(|owner| owner != found.owner) {
         return Err(Error::Conflict { what: "conversation" }.into());
     }
     if let Some(there) = message_by_id(c, scope, message)? {
@@ -218,10 +219,14 @@ fn identify(c: &Connection, identification: &Identification, horizon: &Horizon) 
     let Identification { contacts, identity, id, epoch, subject, known_as, at } = identification;
     let scope = contacts.scope();
     let record = check_proof(c, scope, contacts, *at)?;
-    check_proof(c, scope, identity, *at)?;
+    if check_proof(c, scope, identity, *at)?.subject != record.subject {
+        return Err(identity.refused().into());
+    }
     check_fence(c, &scope.tenant, *subject, *epoch)?;
     let there = shown_contact(c, scope, *id, horizon)?.filter(|found| found.epoch == *epoch);
-    there.ok_or(Error::NotFound { what: "contact" })?;
+    if there.ok_or(Error::NotFound { what: "contact" })?.blocked {
+        return Err(Error::Blocked.into());
+    }
     stand_on(c, scope, *id, &record, contacts.category())?;
     c.prepare_cached(
         "UPDATE contacts SET identity = ?4, identity_text = ?5 WHERE tenant = ?1 AND site = ?2 AND id = ?3",
@@ -642,7 +647,8 @@ impl PortalStore for SqliteStore {
 
     async fn erase_note(&self, scope: &Scope, contact: ContactId, note: NoteId) -> Result<bool> {
         let scope = scope.clone();
-        self.db
+        let gone = self
+            .db
             .write(Priority::Urgent, move |c| {
                 let gone = c
                     .prepare_cached(
@@ -656,7 +662,11 @@ impl PortalStore for SqliteStore {
                     ])?;
                 Ok(gone > 0)
             })
-            .await
+            .await?;
+        if gone {
+            self.db.checkpoint().await?;
+        }
+        Ok(gone)
     }
 
     async fn figures(&self, scope: &Scope, from: Day, to: Day, horizon: &Horizon) -> Result<SiteFigures> {

@@ -15,16 +15,19 @@
 //! whole: something was cut.
 
 use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::stream;
 use privet::contact::{Author, Channel, Message, PageUrl};
-use privet::portal::{Export, ExportedContact, ExportedConversation, Portal};
-use privet::{Error, Result};
+use privet::portal::{Export, ExportedContact, ExportedConversation, Operator, Permission, Portal};
+use privet::{Error, Result, Visit};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::Guard;
 use crate::formula::inert;
 use crate::origin::SameOrigin;
 use crate::reply::{BodyStream, Reply};
@@ -49,8 +52,26 @@ enum Format {
     JsonLines,
 }
 
+/// No export takes longer: what it reads of is kept for it as it was.
+const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// Who let the operator in, and is asked again while data leaves.
+pub(super) struct Door {
+    pub(super) guard: Arc<dyn Guard>,
+    pub(super) visit: Visit,
+    pub(super) request: Request,
+}
+
+impl Door {
+    /// Whether the operator would be let in now, with the same right.
+    async fn is_open(&self, operator: &Operator) -> Result<bool> {
+        let now = self.guard.operator(&self.visit, &self.request).await?;
+        Ok(now.is_some_and(|now| now == *operator && now.may(Permission::Export)))
+    }
+}
+
 /// `GET {base}/portal/{site}/export`
-pub(super) async fn export(portal: Portal, request: &Request) -> Result<Reply> {
+pub(super) async fn export(portal: Portal, request: &Request, door: Option<Door>) -> Result<Reply> {
     // It is written down as what the operator did: no other site does it for them.
     let headers = ["sec-fetch-site", "origin", "sec-fetch-dest"];
     let lines = headers.iter().flat_map(|name| request.all(name).map(move |value| (*name, value)));
@@ -81,7 +102,7 @@ pub(super) async fn export(portal: Portal, request: &Request) -> Result<Reply> {
         (What::Conversations, Format::Csv) => "conversations.csv",
         (What::Conversations, Format::JsonLines) => "conversations.jsonl",
     };
-    let body = Writing::new(&portal, export, what, format)?.into_stream();
+    let body = Writing::new(&portal, export, what, format)?.into_stream(door, portal.operator().clone());
     Ok(Reply::stream(content_type, body)
         .header("content-disposition", format!("attachment; filename=\"{file}\""))
         .personal())
@@ -146,15 +167,29 @@ impl Writing {
         Ok(writing)
     }
 
-    fn into_stream(self) -> BodyStream {
-        Box::pin(stream::unfold(Some(self), async |writing| {
-            let mut writing = writing?;
-            match writing.piece().await {
-                Ok((piece, true)) => Some((Ok(piece), None)),
-                Ok((piece, false)) => Some((Ok(piece), Some(writing))),
-                Err(error) => {
-                    tracing::error!("an export ended before its end: {error}");
-                    Some((Err(io::Error::other("the export was cut")), None))
+    fn into_stream(self, door: Option<Door>, operator: Operator) -> BodyStream {
+        let (door, ends) = (Arc::new((door, operator)), Instant::now() + LONGEST);
+        Box::pin(stream::unfold(Some(self), move |writing| {
+            let door = door.clone();
+            async move {
+                let mut writing = writing?;
+                let open = match &door.0 {
+                    Some(entrance) => entrance.is_open(&door.1).await.unwrap_or(false),
+                    None => true,
+                };
+                if !open || Instant::now() > ends {
+                    tracing::warn!(
+                        "an export ended before its end: the operator's session did, or its time is over"
+                    );
+                    return Some((Err(io::Error::other("the export was cut")), None));
+                }
+                match writing.piece().await {
+                    Ok((piece, true)) => Some((Ok(piece), None)),
+                    Ok((piece, false)) => Some((Ok(piece), Some(writing))),
+                    Err(error) => {
+                        tracing::error!("an export ended before its end: {error}");
+                        Some((Err(io::Error::other("the export was cut")), None))
+                    }
                 }
             }
         }))

@@ -8,7 +8,7 @@ use crate::reply::Body;
 
 fn asked(garden: &Garden, query: &str) -> Reply {
     let request = Request::new("GET", "/privacy/portal/main/export", query);
-    block_on(export(garden.portal(Role::PrivacyOfficer), &request)).unwrap()
+    block_on(export(garden.portal(Role::PrivacyOfficer), &request, None)).unwrap()
 }
 
 /// The body before the manifest, and the manifest's record.
@@ -132,7 +132,7 @@ fn formulas_are_text() {
     let garden = Garden::new();
     let mut visitor = Visitor::known(&garden);
     let formulas =
-        ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "=HYPERLINK(\"https://evil.example\")"];
+        ["=1+1", "+1", "-1", "@SUM(A1)", "\t1", "\r1", "\n1", "=HYPERLINK(\"https://evil.example\")"];
     for formula in formulas {
         visitor.say(&garden, formula);
     }
@@ -160,7 +160,7 @@ fn what_cannot_be_read_cuts_the_body() {
 fn who_goes_away_ends_it() {
     let garden = Garden::new();
     Visitor::known(&garden).say(&garden, "hello");
-    let store = std::sync::Arc::downgrade(&garden.store);
+    let store = Arc::downgrade(&garden.store);
     let reply = asked(&garden, "what=conversations");
     drop(garden);
     assert!(store.upgrade().is_some(), "the export reads on");
@@ -172,7 +172,11 @@ fn who_goes_away_ends_it() {
 fn who_may_not_and_what_is_not_there() {
     let garden = Garden::new();
     let ask = |role, query: &str| {
-        block_on(export(garden.portal(role), &Request::new("GET", "/privacy/portal/main/export", query)))
+        block_on(export(
+            garden.portal(role),
+            &Request::new("GET", "/privacy/portal/main/export", query),
+            None,
+        ))
     };
     assert!(matches!(ask(Role::Agent, "what=contacts"), Err(Error::NotAllowed { .. })));
     for query in ["what=", "what=everything", "what=contacts&format=xlsx"] {
@@ -180,5 +184,33 @@ fn who_may_not_and_what_is_not_there() {
     }
     let foreign = Request::new("GET", "/privacy/portal/main/export", "what=contacts")
         .headers([("sec-fetch-site", b"cross-site".as_slice())]);
-    assert_eq!(block_on(export(garden.portal(Role::PrivacyOfficer), &foreign)).unwrap().status, 403);
+    assert_eq!(block_on(export(garden.portal(Role::PrivacyOfficer), &foreign, None)).unwrap().status, 403);
+}
+
+/// What is leaving stops when whoever asked for it may not any more.
+#[test]
+fn an_export_ends_with_its_session() {
+    struct Leaving(std::sync::atomic::AtomicUsize);
+    #[async_trait::async_trait]
+    impl Guard for Leaving {
+        async fn operator(&self, _: &Visit, _: &Request) -> Result<Option<Operator>> {
+            let left = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0;
+            let role = if left { Role::Agent } else { Role::PrivacyOfficer };
+            Operator::new(privet::Tenant::default(), "ann", role).map(Some)
+        }
+    }
+    let garden = Garden::new();
+    let mut visitor = Visitor::known(&garden);
+    for n in 0..200 {
+        visitor.say(&garden, &format!("{n} {}", "long ".repeat(400)));
+    }
+    let request = Request::new("GET", "/privacy/portal/main/export", "what=conversations");
+    let guard: Arc<dyn Guard> = Arc::new(Leaving(std::sync::atomic::AtomicUsize::new(0)));
+    let visit = visitor.open(&garden.privet);
+    let operator = block_on(guard.operator(&visit, &request)).unwrap().unwrap();
+    let portal = garden.privet.portal(&operator, &privet::Site::default()).unwrap();
+    let door = Door { guard, visit, request: request.clone() };
+    let mut reply = block_on(export(portal, &request, Some(door))).unwrap();
+    let (body, cut) = rest(&mut reply);
+    assert!(cut && !body.contains("#manifest"), "{} bytes", body.len());
 }

@@ -199,7 +199,11 @@ pub(super) async fn answer(ask: &Ask<'_>, page: Page, params: &Params<'_>) -> An
         Page::EraseMessage => acts::erase_message(ask, params).await,
         Page::Overview => overview::overview(ask, params).await,
         Page::Events => conversations::events(ask, params).await,
-        Page::Export => Ok(super::export::export(ask.portal(params.site())?, ask.request).await?),
+        Page::Export => {
+            let (guard, visit, request) = (ask.guard.clone(), ask.visit.clone(), ask.request.clone());
+            let door = super::export::Door { guard, visit, request };
+            Ok(super::export::export(ask.portal(params.site())?, ask.request, Some(door)).await?)
+        }
         Page::Log => log::log(ask, params).await,
     }
 }

@@ -116,6 +116,8 @@ impl Tables {
             && let Some(row) = self.contacts.get_mut(&(scope.clone(), id))
         {
             row.value.stand_on(&record, proof.category);
+            // Who it is known as was agreed to on the line that it leaves.
+            row.value.identity = None;
         }
     }
 
@@ -225,7 +227,8 @@ impl Tables {
         let consent = self.contacts.get(&(scope.clone(), contact)).map(|row| row.value.consent);
         let line = consent.and_then(|id| self.record(scope, id)).map(|r| r.subject);
         let is_of_line = |r: &ConsentRecord| r.scope == *scope && Some(r.subject) == line;
-        let last = self.records.iter().rposition(|r| is_of_line(r) && r.act != Act::Grant);
+        let last =
+            self.records.iter().rposition(|r| is_of_line(r) && !matches!(r.act, Act::Grant | Act::Refusal));
         let before = self.records.iter_mut().take(last.map_or(0, |at| at + 1));
         let due: Vec<_> = before.filter(|r| is_of_line(r)).collect();
         let all = due.len() <= max as usize;

@@ -17,7 +17,7 @@ use crate::store::portal::{
     DayCount, DecisionsByDay, Identification, MAX_NOTES, PortalStore, SiteFigures, Snapshot, StoredNote,
     sorted_figures,
 };
-use crate::store::types::{Horizon, MessageToStore, StoredMessage};
+use crate::store::types::{ConsentProof, Horizon, MessageToStore, StoredMessage};
 
 impl Tables {
     /// The contacts of a site that a filter fits.
@@ -165,7 +165,8 @@ impl PortalStore for MemoryStore {
     ) -> Result<StoredMessage> {
         let mut tables = self.locked();
         let shown = tables.shown_conversation(scope, message.conversation, horizon);
-        if shown.ok_or(Error::NotFound { what: "conversation" })?.closed.is_some() {
+        let shown = shown.ok_or(Error::NotFound { what: "conversation" })?;
+        if shown.closed.is_some() || message.owner.is_some_and(|owner| owner != shown.owner) {
             return Err(Error::Conflict { what: "conversation" });
         }
         let span = (scope.clone(), message.conversation, 0)..=(scope.clone(), message.conversation, u32::MAX);
@@ -212,10 +213,17 @@ impl PortalStore for MemoryStore {
         let scope = &contacts.scope;
         tables.check(contacts, scope, *at)?;
         tables.check(identity, scope, *at)?;
+        let line = |proof: &ConsentProof| tables.record(scope, proof.record).map(|r| r.subject);
+        if line(contacts) != line(identity) {
+            return Err(identity.refused());
+        }
         if tables.is_fenced(&scope.tenant, *subject, *epoch) {
             return Err(Error::Fenced);
         }
-        tables.shown_contact(scope, *id, horizon).filter(|c| c.epoch == *epoch).ok_or(GONE)?;
+        let there = tables.shown_contact(scope, *id, horizon).filter(|c| c.epoch == *epoch).ok_or(GONE)?;
+        if there.blocked {
+            return Err(Error::Blocked);
+        }
         tables.stand_on(scope, *id, contacts);
         if let Some(row) = tables.contacts.get_mut(&(scope.clone(), *id)) {
             row.value.identity = Some(known_as.clone());
