@@ -1,10 +1,11 @@
 //! Heads of `http` as privet reads and writes them.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, OriginalUri};
+use axum::extract::{ConnectInfo, NestedPath};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, VARY};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -24,6 +25,8 @@ pub(crate) struct Head<'r> {
     headers: &'r HeaderMap,
     uri: &'r Uri,
     extensions: &'r Extensions,
+    /// The whole path, below a router that is nested; made when it is asked for.
+    nested: OnceCell<Option<String>>,
 }
 
 impl<'r> Head<'r> {
@@ -33,6 +36,7 @@ impl<'r> Head<'r> {
             headers: request.headers(),
             uri: request.uri(),
             extensions: request.extensions(),
+            nested: OnceCell::new(),
         }
     }
 
@@ -42,6 +46,7 @@ impl<'r> Head<'r> {
             headers: &parts.headers,
             uri: &parts.uri,
             extensions: &parts.extensions,
+            nested: OnceCell::new(),
         }
     }
 }
@@ -57,7 +62,11 @@ impl RequestHead for Head<'_> {
 
     /// As the client asked: a nested router sees only the rest of it.
     fn path(&self) -> &str {
-        self.extensions.get::<OriginalUri>().map_or(self.uri.path(), |OriginalUri(uri)| uri.path())
+        let below = || {
+            let prefix = self.extensions.get::<NestedPath>()?.as_str();
+            Some([prefix.trim_end_matches('/'), self.uri.path()].concat())
+        };
+        self.nested.get_or_init(below).as_deref().unwrap_or_else(|| self.uri.path())
     }
 
     fn host(&self) -> Option<&str> {
