@@ -1,6 +1,10 @@
 //! The contact list in SQLite, beside the same SQL by hand on a connection of its own: pages at every depth, by country, by
 //! the beginning of an id, and the export of all of them with its memory.
 //!
+//! By hand is measured twice: on the thread that asks, which an async app cannot afford, and on a blocking thread, where such
+//! an app has to put it. What the change of threads costs depends on whether both share a core: run it also under
+//! `taskset -c 0`.
+//!
 //! `PRIVET_BENCH_CONTACTS` says how many contacts there are: 1,000,000 if nothing does.
 #![allow(
     clippy::unwrap_used,
@@ -10,12 +14,14 @@
 )]
 
 use std::hint::black_box;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use privet::contact::{ContactFilter, PageRequest};
 use privet::portal::{Operator, Role};
 use privet::{Catalogue, Privet, Scope, Site, Tenant, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params, params_from_iter};
 use serde_json::json;
 
 const CATALOGUE: &str = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"";
@@ -63,15 +69,42 @@ fn reset_peak() {
 
 type Row = (Vec<u8>, Option<String>, i64, i64, u32);
 
-fn rows(c: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Vec<Row> {
+fn rows(c: &Connection, sql: &str, values: &[Value]) -> Vec<Row> {
     let mut statement = c.prepare_cached(sql).unwrap();
-    let rows = statement.query_map(values, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)));
+    let rows = statement
+        .query_map(params_from_iter(values), |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)));
     rows.unwrap().map(Result::unwrap).collect()
 }
 
-fn show(what: &str, ours: Duration, hand: Duration) {
-    let ratio = ours.as_secs_f64() / hand.as_secs_f64();
-    println!("{what:<36} {:>9.1} µs {:>9.1} µs {ratio:>7.2} x", micros(ours), micros(hand));
+/// By hand, on this thread and on a blocking one.
+struct ByHand<'r> {
+    runtime: &'r tokio::runtime::Runtime,
+    here: Connection,
+    there: Arc<Mutex<Connection>>,
+}
+
+impl ByHand<'_> {
+    fn timed(&self, sql: &str, values: &[Value]) -> (Duration, Duration) {
+        let here = timed(|| rows(&self.here, sql, values));
+        let there = timed(|| {
+            let (connection, sql, values) = (self.there.clone(), sql.to_owned(), values.to_vec());
+            let work = move || rows(&connection.lock().unwrap(), &sql, &values);
+            self.runtime.block_on(async { tokio::task::spawn_blocking(work).await.unwrap() })
+        });
+        (here, there)
+    }
+}
+
+fn show(what: &str, ours: Duration, (here, there): (Duration, Duration)) {
+    let ratio = |hand: Duration| ours.as_secs_f64() / hand.as_secs_f64();
+    println!(
+        "{what:<36} {:>9.1} µs {:>9.1} µs {:>6.2} x {:>9.1} µs {:>6.2} x",
+        micros(ours),
+        micros(here),
+        ratio(here),
+        micros(there),
+        ratio(there)
+    );
 }
 
 fn micros(d: Duration) -> f64 {
@@ -96,7 +129,9 @@ fn main() {
         "{contacts} contacts in {:.1} s; p50 of {RUNS} runs, pages of {PAGE}\n",
         from.elapsed().as_secs_f64()
     );
-    println!("{:<36} {:>12} {:>12}", "", "privet", "by hand");
+    println!("{:<36} {:>12} {:>12} {:>21}", "", "privet", "by hand", "on a thread");
+    let connect = || Connection::open(folder.path().join("privet.db")).unwrap();
+    let by_hand = ByHand { runtime: &runtime, here: connect(), there: Arc::new(Mutex::new(connect())) };
 
     let scope = Scope::default();
     let list = "tenant = 'main' AND site = 'main' AND erasing IS NULL AND frozen_until IS NULL AND consent_until > ?3 AND (last_seen, id) < (?1, ?2)";
@@ -118,7 +153,7 @@ fn main() {
             let ours = timed(|| runtime.block_on(store.contacts(&scope, &query, &horizon)).unwrap());
             let by = country.map(|c| format!("AND country = '{c}'")).unwrap_or_default();
             let sql = format!("SELECT {COLUMNS} FROM contacts WHERE {list} {by} {order}");
-            let theirs = timed(|| rows(&hand, &sql, &[&seen, &id, &now]));
+            let theirs = by_hand.timed(&sql, &[seen.into(), id.clone().into(), now.into()]);
             show(&name, ours, theirs);
         }
     }
@@ -131,7 +166,7 @@ fn main() {
          AND erasing IS NULL ORDER BY last_seen DESC, id DESC LIMIT {}",
         PAGE + 1
     );
-    let theirs = timed(|| rows(&hand, &sql, &[low.as_bytes(), high.as_bytes()]));
+    let theirs = by_hand.timed(&sql, &[low.as_bytes().to_vec().into(), high.as_bytes().to_vec().into()]);
     show("search by five digits of an id", ours, theirs);
     let count = runtime.block_on(async {
         let from = Instant::now();

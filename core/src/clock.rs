@@ -95,14 +95,30 @@ impl From<Timestamp> for OffsetDateTime {
     }
 }
 
-/// RFC 3339, in UTC; what is before the year 0, which it has no form for, as its first instant. An export writes two of them
-/// per row, so the digits are written by hand: the general formatter takes as long as the rest of the row.
+/// RFC 3339, in UTC; what is before the year 0, which it has no form for, as its first instant, and what is no date at all
+/// as 1970.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = OffsetDateTime::from(*self);
-        let (date, time) =
-            if at.year() < 0 { (FIRST_DATE, time::Time::MIDNIGHT) } else { (at.date(), at.time()) };
-        let mut text = *b"0000-00-00T00:00:00";
+        f.write_str(Rfc3339::of(*self).as_str())
+    }
+}
+
+/// An instant as text. An export writes two of them per row, so the digits are written by hand: the general formatter takes
+/// as long as the rest of the row.
+struct Rfc3339 {
+    text: [u8; 24],
+    len: usize,
+}
+
+impl Rfc3339 {
+    fn of(at: Timestamp) -> Self {
+        let seconds = OffsetDateTime::from_unix_timestamp(at.0.div_euclid(1000));
+        let (date, time, ms) = match seconds {
+            Ok(seconds) if seconds.year() >= 0 => (seconds.date(), seconds.time(), at.0.rem_euclid(1000)),
+            Ok(_) => (FIRST_DATE, time::Time::MIDNIGHT, 0),
+            Err(_) => (OffsetDateTime::UNIX_EPOCH.date(), time::Time::MIDNIGHT, 0),
+        };
+        let mut text = *b"0000-00-00T00:00:00.000Z";
         let mut put = |place: usize, digits: usize, value: u32| {
             let mut rest = value;
             for slot in text[place..place + digits].iter_mut().rev() {
@@ -116,16 +132,29 @@ impl fmt::Display for Timestamp {
         put(11, 2, time.hour().into());
         put(14, 2, time.minute().into());
         put(17, 2, time.second().into());
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)?;
-        let (mut fraction, mut width) = (time.millisecond(), 3);
-        while fraction > 0 && fraction.is_multiple_of(10) {
-            (fraction, width) = (fraction / 10, width - 1);
+        put(20, 3, u32::try_from(ms).unwrap_or(0));
+        // A fraction without what it does not need, and without its point if there is none.
+        let mut end = 23;
+        while text[end - 1] == b'0' && end > 20 {
+            end -= 1;
         }
-        if fraction > 0 {
-            write!(f, ".{fraction:0width$}")?;
+        if end == 20 {
+            end = 19;
         }
-        f.write_str("Z")
+        text[end] = b'Z';
+        Self { text, len: end + 1 }
     }
+
+    fn as_str(&self) -> &str {
+        // Digits and signs, as they were put there.
+        std::str::from_utf8(&self.text[..self.len]).unwrap_or_default()
+    }
+}
+
+/// As RFC 3339 text, for `serialize_with`.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+pub(crate) fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(Rfc3339::of(*at).as_str())
 }
 
 const FIRST_DATE: time::Date = match time::Date::from_ordinal_date(0, 1) {

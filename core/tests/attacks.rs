@@ -134,7 +134,7 @@ fn erasing_a_contact_keeps_what_its_account_refused() {
     );
 }
 
-/// 5: stale account cookie refuses: recipient is not told
+/// A recipient that keeps what it is told.
 #[derive(Clone, Debug, Default)]
 struct Partner(Arc<Mutex<Vec<String>>>);
 #[async_trait]

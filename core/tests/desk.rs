@@ -125,7 +125,7 @@ fn keep(b: &mut Browser, p: &Privet) -> privet::Result<u32> {
     kept
 }
 
-/// 1: signed in, identity withdrawn from the account.
+/// Whoever is signed in and withdraws the consent to be known is nobody to operators from then on.
 #[test]
 fn identity_withdrawn_while_signed_in_is_forgotten() {
     let l = lab();
@@ -141,7 +141,7 @@ fn identity_withdrawn_while_signed_in_is_forgotten() {
     assert!(!b.granted(p).contains(&"identity".to_owned()));
     assert_eq!(block_on(officer(p).contact(id)).unwrap().identity, None);
 }
-/// device lost its consent cookie; decides anew, without identity
+/// A device that lost its consent cookie decides anew, without being known: the contact speaks on the new line.
 #[test]
 fn identity_on_a_line_that_refuses_it() {
     let l = lab();
@@ -155,8 +155,8 @@ fn identity_on_a_line_that_refuses_it() {
     assert_eq!(c, Some(id), "the same contact");
     assert_eq!(block_on(officer(p).contact(id)).unwrap().identity, None);
 }
-/// the identity's consent lapses/changes: only identity on other line. skip
 
+/// A blocked contact cannot make itself known.
 #[test]
 fn a_blocked_contact_is_not_identified() {
     let l = lab();
@@ -361,7 +361,7 @@ fn refusals_of_an_account_survive_an_erasure_that_is_cut() {
     l.keys.fails.store(false, std::sync::atomic::Ordering::SeqCst);
     block_on(p.sweep(p.now())).unwrap();
     let after = refused(p);
-    // as it is when nothing is cut
+    // The same as when nothing is cut.
     let l2 = lab();
     let p2 = &l2.privet;
     let mut a = Browser::default();

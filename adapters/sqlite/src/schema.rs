@@ -2,8 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
-pub(crate) const STORE: &[&str] =
-    &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_portal.sql")];
+pub(crate) const STORE: &[&str] = &[
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_portal.sql"),
+    include_str!("../migrations/0003_erased.sql"),
+];
 pub(crate) const KEYS: &[&str] = &[include_str!("../migrations/keys_0001_init.sql")];
 
 /// Brings the file up to date, one migration per transaction. Two processes may start at once.

@@ -145,10 +145,16 @@ pub async fn contents_are_what_an_erasure_takes(store: &dyn Store) {
     f.erase_everything_marked(9).await;
     let contents = store.contact_contents(&here, contact.id, &everything(now)).await.unwrap().unwrap();
     assert_eq!(contents, Removed { notes: 2, ..Removed::new(1, 2, 3, 0) });
+    // One that goes over to the line is taken with it.
+    let (other, _) = f.contact(2, start()).await;
+    f.say(&f.by_contact(&other, &proof), &f.message(4, 5, now)).await.unwrap();
+    store.add_note(&here, &note(&other, 9), &everything(now)).await.unwrap();
+    let contents = store.contact_contents(&here, contact.id, &everything(now)).await.unwrap().unwrap();
+    assert_eq!(contents, Removed { notes: 3, ..Removed::new(2, 3, 4, 0) });
     let elsewhere = scope("b", "x");
     assert_eq!(store.contact_contents(&elsewhere, contact.id, &everything(now)).await.unwrap(), None);
-    let marked = store.begin_contact_erasure(&here, contact.id, ErasureCause::Withdrawal, at(9_999)).await;
-    assert!(marked.unwrap().is_some());
+    let (_, marked) = f.append_counting(f.record(&[], now), Some(contact.consent)).await;
+    assert_eq!(marked, 2);
     assert_eq!(store.contact_contents(&here, contact.id, &everything(now)).await.unwrap(), None, "hidden");
     assert_eq!(f.erase_everything_marked(2).await.0, contents);
 }
@@ -314,8 +320,18 @@ pub async fn a_message_is_taken_alone(store: &dyn Store) {
     assert!(!store.erase_message(&here, conversation(1), 2).await.unwrap());
     assert!(!store.erase_message(&here, conversation(9), 1).await.unwrap());
     assert_eq!(f.say(&owner, &f.message(1, 4, at(4))).await.unwrap().number, 4);
+    assert_eq!(
+        f.say(&owner, &f.message(1, 2, at(5))).await.unwrap().number,
+        2,
+        "sent again by who missed the answer"
+    );
+    let answers = MessageToStore { channel: Channel::LiveSupport, ..f.message(1, 2, at(5)) };
+    assert_eq!(store.answer(&here, &answers, &everything(at(9))).await.unwrap().number, 2);
     let left = store.messages(&here, conversation(1), 0, 9, &everything(at(9))).await.unwrap();
-    assert_eq!(left.iter().map(|m| m.number).collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!(left.iter().map(|m| m.number).collect::<Vec<_>>(), [1, 3, 4], "and it does not come back");
+    store.begin_conversation_erasure(&here, conversation(1)).await.unwrap();
+    f.erase_everything_marked(9).await;
+    assert_eq!(f.say(&owner, &f.message(1, 2, at(6))).await.unwrap().number, 1, "nothing is left of either");
 }
 
 /// Figures are about what is shown, of one site and the days asked for.

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 
 /// Two letters that a country file gives for an address: ISO 3166-1 alpha-2, and user-assigned codes such as
 /// `XK` that files use. Never a guess: what stands for "nobody knows" is [`Country::Unknown`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CountryCode([u8; 2]);
 
 /// Codes that files use for something that is no country: reserved, anonymous, satellite, Tor, a continent.
@@ -71,6 +71,12 @@ impl TryFrom<String> for CountryCode {
 impl From<CountryCode> for String {
     fn from(code: CountryCode) -> Self {
         code.as_str().to_owned()
+    }
+}
+
+impl Serialize for CountryCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

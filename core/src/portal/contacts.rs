@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Permission, Portal, Verb};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, as_rfc3339};
 use crate::consent::ConsentRecord;
 use crate::contact::{
     CappedCount, Contact, ContactFilter, ContactId, ContactPage, Conversation, ConversationId, Field, NoteId,
@@ -40,11 +40,6 @@ impl std::fmt::Debug for Note {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Note").field("id", &self.id).field("at", &self.at).finish_non_exhaustive()
     }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, s: S) -> std::result::Result<S::Ok, S::Error> {
-    s.collect_str(at)
 }
 
 /// Everything that the portal shows of a contact.
@@ -122,15 +117,20 @@ impl Portal {
         self.asks(Permission::SeeContacts, Verb::ListContacts, None).await?;
         let mut found = self.privet.contacts(&self.scope, page).await?;
         if page.filter.identity.is_some() {
-            let mut known = Vec::new();
-            for contact in found.contacts {
-                if self.privet.identity_of(&self.scope, &contact).await?.is_some() {
-                    known.push(contact);
-                }
-            }
-            found.contacts = known;
+            found.contacts = self.known(found.contacts).await?;
         }
         Ok(found)
+    }
+
+    /// Those of them that may be known by a name.
+    async fn known(&self, contacts: Vec<Contact>) -> Result<Vec<Contact>> {
+        let mut known = Vec::new();
+        for contact in contacts {
+            if self.privet.identity_of(&self.scope, &contact).await?.is_some() {
+                known.push(contact);
+            }
+        }
+        Ok(known)
     }
 
     /// How many contacts meet a filter, counted up to a bound. It is asked with a page of the list, and logged with that.
@@ -145,6 +145,14 @@ impl Portal {
     ) -> Result<CappedCount> {
         if !self.operator.may(Permission::SeeContacts) {
             self.asks(Permission::SeeContacts, Verb::ListContacts, None).await?;
+        }
+        if filter.identity.is_some() {
+            // One name, few contacts: those that may be shown under it are counted one by one, as the list has them.
+            let page = PageRequest::first(u16::try_from(cap).unwrap_or(u16::MAX)).only(filter.clone());
+            let found = self.privet.contacts(&self.scope, &page).await?;
+            let more = found.next.is_some();
+            let known = self.known(found.contacts).await?;
+            return Ok(CappedCount { count: u32::try_from(known.len()).unwrap_or(cap), more });
         }
         self.privet.count_contacts(&self.scope, filter, as_of, cap).await
     }
@@ -307,9 +315,15 @@ impl Portal {
     /// # Errors
     /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
     pub async fn erase_note(&self, id: ContactId, note: NoteId) -> Result<()> {
-        self.asks(Permission::Annotate, Verb::EraseNote, self.contact_digest(id).await?).await?;
-        let gone = self.privet.store().erase_note(&self.scope, id, note).await?;
-        if gone { Ok(()) } else { Err(Error::NotFound { what: "note" }) }
+        let now = self.asks(Permission::Annotate, Verb::EraseNote, self.contact_digest(id).await?).await?;
+        let (privet, scope, gone) = (&self.privet, &self.scope, Error::NotFound { what: "note" });
+        let horizon = privet.horizon(&scope.tenant, now).await?;
+        if privet.store().notes(scope, id, &horizon).await?.iter().all(|there| there.id != note) {
+            return Err(gone);
+        }
+        let digest = privet.keys().note_digest(&scope.tenant, note).await?;
+        privet.ledger().append(&[privet.erased(scope, digest, ErasureCause::Request)]).await?;
+        if privet.store().erase_note(scope, id, note).await? { Ok(()) } else { Err(gone) }
     }
 }
 

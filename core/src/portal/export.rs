@@ -5,27 +5,32 @@ use std::collections::VecDeque;
 use serde::Serialize;
 
 use super::{Note, Permission, Portal, Verb};
+use crate::clock::{Timestamp, as_rfc3339};
 use crate::contact::{
     Contact, ContactId, Conversation, ConversationId, Message, Owner, SubjectKey, open_message,
 };
 use crate::error::{Error, Result};
+use crate::ip::CountryCode;
 use crate::store::Snapshot;
 
-/// So many rows are held at once.
+/// So many conversations, or messages, are held at once.
 const ROWS: u16 = 500;
+/// So many contacts are.
+const CONTACTS: u16 = 1_000;
 
 /// A contact as it is exported, in the order of its columns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ExportedContact {
     /// Its id.
-    pub id: String,
+    pub id: ContactId,
     /// ISO 3166-1 code of the country it was opened from, an estimate.
-    pub country: Option<String>,
+    pub country: Option<CountryCode>,
     /// When it was opened: RFC 3339, UTC.
-    pub created: String,
+    #[serde(serialize_with = "as_rfc3339")]
+    pub created: Timestamp,
     /// Most recent activity: RFC 3339, UTC.
-    pub last_seen: String,
+    #[serde(serialize_with = "as_rfc3339")]
+    pub last_seen: Timestamp,
     /// How many conversations it has.
     pub conversations: u32,
 }
@@ -33,10 +38,10 @@ pub struct ExportedContact {
 impl From<&Contact> for ExportedContact {
     fn from(c: &Contact) -> Self {
         Self {
-            id: c.id.to_string(),
-            country: c.country.map(|code| code.to_string()),
-            created: c.created.to_string(),
-            last_seen: c.last_seen.to_string(),
+            id: c.id,
+            country: c.country,
+            created: c.created,
+            last_seen: c.last_seen,
             conversations: c.conversations,
         }
     }
@@ -56,6 +61,14 @@ pub struct ExportedConversation {
     pub closed: Option<String>,
     /// A part of its messages, in order.
     pub messages: Vec<Message>,
+    /// How many messages of this part the store has and nobody can open any more: they are damaged.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unreadable: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Without what was said.
@@ -164,6 +177,7 @@ fn exported(c: &Conversation) -> ExportedConversation {
         opened: c.opened.to_string(),
         closed: c.closed.map(|at| at.to_string()),
         messages: Vec::new(),
+        unreadable: 0,
     }
 }
 
@@ -173,9 +187,9 @@ impl Export {
     /// # Errors
     /// What the store says.
     pub async fn next_contacts(&mut self) -> Result<Vec<ExportedContact>> {
-        let page = self.snapshot.contacts(self.after_contact, ROWS).await?;
+        let page = self.snapshot.contacts(self.after_contact, CONTACTS).await?;
         self.after_contact = page.last().map(|c| c.id).or(self.after_contact);
-        Ok(page.iter().map(ExportedContact::from).collect())
+        Ok(page)
     }
 
     /// The next conversation with some of its messages; none at the end. One whose key was destroyed meanwhile, since it is
@@ -205,8 +219,11 @@ impl Export {
         for message in &stored {
             match open_message(&self.portal.scope, &key, message) {
                 Ok(message) => piece.messages.push(message),
-                // Given to a contact since, and sealed anew.
-                Err(Error::Corrupt { .. }) => {}
+                // One that is damaged keeps nobody from the others, and is told of.
+                Err(error @ Error::Corrupt { .. }) => {
+                    tracing::error!("a message is left out of an export: {error}");
+                    piece.unreadable += 1;
+                }
                 Err(error) => return Err(error),
             }
         }

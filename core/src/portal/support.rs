@@ -5,7 +5,7 @@ use crate::contact::{
     Author, Channel, Conversation, ConversationId, Field, Message, MessageId, NewMessage, Removed,
 };
 use crate::error::{Error, Result};
-use crate::store::{MessageToStore, SubjectDigest};
+use crate::store::{ErasureCause, MessageToStore, SubjectDigest};
 
 /// So many open conversations are listed.
 const SHOWN_OPEN: u16 = 200;
@@ -171,8 +171,19 @@ impl Portal {
     /// # Errors
     /// [`Error::NotAllowed`], [`Error::NotFound`], or what the store says.
     pub async fn erase_message(&self, id: ConversationId, number: u32) -> Result<Removed> {
-        self.asks(Permission::Erase, Verb::EraseMessage, self.conversation_digest(id).await?).await?;
-        let gone = self.privet.store().erase_message(&self.scope, id, number).await?;
-        if gone { Ok(Removed::new(0, 0, 1, 0)) } else { Err(Error::NotFound { what: "message" }) }
+        let digest = self.conversation_digest(id).await?;
+        let now = self.asks(Permission::Erase, Verb::EraseMessage, digest).await?;
+        let (privet, scope, gone) = (&self.privet, &self.scope, Error::NotFound { what: "message" });
+        let horizon = privet.horizon(&scope.tenant, now).await?;
+        let before = number.checked_sub(1).ok_or(Error::NotFound { what: "message" })?;
+        let there = privet.store().messages(scope, id, before, 1, &horizon).await?;
+        if there.first().is_none_or(|m| m.number != number) {
+            return Err(gone);
+        }
+        // The ledger first: a restored backup has it again.
+        let digest = privet.keys().message_digest(&scope.tenant, id, number).await?;
+        privet.ledger().append(&[privet.erased(scope, digest, ErasureCause::Request)]).await?;
+        let taken = privet.store().erase_message(scope, id, number).await?;
+        if taken { Ok(Removed::new(0, 0, 1, 0)) } else { Err(gone) }
     }
 }

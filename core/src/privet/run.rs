@@ -13,8 +13,8 @@ use super::Privet;
 use crate::clock::{Day, Timestamp};
 use crate::contact::Removed;
 use crate::error::Result;
-use crate::scope::Tenant;
-use crate::store::{ContactTouch, Erasing, ErasureCause, LedgerEntry};
+use crate::scope::{Scope, Tenant};
+use crate::store::{ContactTouch, Erasing, ErasingKind, ErasureCause, LedgerEntry, SubjectDigest};
 
 /// Buffered activity is written this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -211,20 +211,22 @@ impl Privet {
     /// The ledger first, then the keys, then the rows: from the first to the last there is no step after which
     /// a restored backup or a crash could bring one of them back.
     pub(crate) async fn erase(&self, erasing: &[Erasing]) -> Result<Removed> {
-        let subjects = || erasing.iter().filter_map(|e| Some((e, e.subject?)));
-        let entries: Vec<_> = subjects()
-            .filter(|(e, _)| e.cause != ErasureCause::Retention)
-            .map(|(e, subject)| LedgerEntry::Erased {
-                scope: e.scope.clone(),
-                subject,
-                cause: e.cause,
-                at: self.now(),
-            })
-            .collect();
+        let mut entries = Vec::new();
+        for e in erasing.iter().filter(|e| e.cause != ErasureCause::Retention) {
+            let subject = match (e.subject, e.kind) {
+                (Some(subject), _) => subject,
+                (None, ErasingKind::Contact(id)) => self.keys().contact_digest(&e.scope.tenant, id).await?,
+                (None, ErasingKind::Conversation(id)) => {
+                    self.keys().conversation_digest(&e.scope.tenant, id).await?
+                }
+            };
+            entries.push(self.erased(&e.scope, subject, e.cause));
+        }
         if !entries.is_empty() {
             self.ledger().append(&entries).await?;
         }
-        self.keys().destroy_subject_keys(subjects().map(|(e, s)| (&e.scope.tenant, s))).await?;
+        let subjects = erasing.iter().filter_map(|e| Some((&e.scope.tenant, e.subject?)));
+        self.keys().destroy_subject_keys(subjects).await?;
         let mut removed = Removed::default();
         let mut left = erasing;
         while !left.is_empty() {
@@ -233,5 +235,10 @@ impl Privet {
             left = left.get(step.done..).unwrap_or_default();
         }
         Ok(removed)
+    }
+
+    /// That something is erased at somebody's wish, as the ledger has it.
+    pub(crate) fn erased(&self, scope: &Scope, subject: SubjectDigest, cause: ErasureCause) -> LedgerEntry {
+        LedgerEntry::Erased { scope: scope.clone(), subject, cause, at: self.now() }
     }
 }

@@ -114,7 +114,7 @@ impl DataClass {
                 "GDPR Art. 5(1)(e), 19: no figure; a quarter in which it can be shown (looked up 2026-11-27)"
             }
             Self::AuditEvents => {
-                "CNIL, recommendation 2021-122 on logging: six months to a year (from memory; not looked up)"
+                "CNIL, recommendation 2021-122 on logging: six months to a year (looked up 2026-11-28, in reports on it)"
             }
             Self::ConsentCounts => {
                 "CNIL, guidelines 2020-091: 25 months for what is learnt of an audience (looked up 2026-11-21)"

@@ -26,11 +26,11 @@ use crate::scope::{Scope, Tenant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LedgerEntry {
-    /// That a subject is erased.
+    /// That something is erased: a contact with all that hung on it, a conversation, a single message, or a note.
     Erased {
         /// Tenant and site.
         scope: Scope,
-        /// Whose data.
+        /// Keyed digest of its id. Who replays the ledger holds the digests of what is there against it.
         subject: SubjectDigest,
         /// Why.
         cause: ErasureCause,

@@ -16,7 +16,7 @@
 //! 7. What has passed its [`Horizon`] is not read, whether it is purged yet or not.
 //! 8. Erasure and purge take children before parents, in bounded steps, by id or age, and can be taken up again
 //!    after a crash. Erasing what is erased succeeds.
-//! 9. A message with an id that is there already is not stored twice.
+//! 9. A message with an id that is there already is not stored twice, and one that was erased alone is not stored again.
 //! 10. What a unit acknowledged is durable.
 //! 11. A store that was opened with one installation key refuses another.
 //! 12. Each record gets its [`ChainLink`] in the same transaction; a purge takes records and leaves their links.

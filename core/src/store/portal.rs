@@ -8,11 +8,11 @@ use super::types::{ConsentProof, ContactCursor, Horizon, MessageToStore, StoredM
 use crate::catalogue::CategoryCode;
 use crate::clock::{Day, Timestamp};
 use crate::contact::{
-    Contact, ContactFilter, ContactId, Conversation, ConversationId, FenceEpoch, NoteId, Removed, Sealed,
+    ContactFilter, ContactId, Conversation, ConversationId, FenceEpoch, NoteId, Removed, Sealed,
 };
 use crate::error::Result;
 use crate::ip::CountryCode;
-use crate::portal::{AuditEvent, AuditId};
+use crate::portal::{AuditEvent, AuditId, ExportedContact};
 use crate::scope::{Scope, Tenant};
 
 /// Which way a page goes from its cursor.
@@ -141,7 +141,7 @@ pub struct SiteFigures {
 #[async_trait]
 pub trait Snapshot: fmt::Debug + Send {
     /// Contacts in the order of their ids, after one of them.
-    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<Contact>>;
+    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ExportedContact>>;
 
     /// Conversations in the order of their ids, after one of them.
     async fn conversations(&mut self, after: Option<ConversationId>, limit: u16)
@@ -169,7 +169,8 @@ pub trait PortalStore: fmt::Debug + Send + Sync {
         horizon: &Horizon,
     ) -> Result<u32>;
 
-    /// What an erasure of a contact would take away, but for its records; none when there is no such contact.
+    /// What an erasure of a contact on request would take away, but for its records: with it goes whatever else stands on
+    /// its line of consent. None when there is no such contact.
     async fn contact_contents(
         &self,
         scope: &Scope,
@@ -205,7 +206,8 @@ pub trait PortalStore: fmt::Debug + Send + Sync {
         horizon: &Horizon,
     ) -> Result<StoredMessage>;
 
-    /// Takes one message away; false when there is none. Its number is not given again.
+    /// Takes one message away; false when there is none. Its number is not given again, and whoever sends it once more is
+    /// told that it is there, while nothing is stored.
     async fn erase_message(&self, scope: &Scope, conversation: ConversationId, number: u32) -> Result<bool>;
 
     /// Says whether a contact may write. False when there is no such contact.

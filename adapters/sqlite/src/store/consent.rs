@@ -143,15 +143,16 @@ fn line_until(c: &Connection, scope: &Scope, line: SubjectDigest) -> UnitResult<
     Ok(Timestamp::from_millis(last))
 }
 
+/// What was appended, and whether an identity was forgotten with it.
 fn append(
     c: &Connection,
     new: &NewRecord,
     contacts: CategoryCode,
     fence_until: Timestamp,
-) -> UnitResult<AppendedRecord> {
+) -> UnitResult<(AppendedRecord, bool)> {
     let scope = new.record.scope.clone();
     if let Some(there) = record(c, &scope, new.record.id)? {
-        return Ok(AppendedRecord::new(there, Vec::new()));
+        return Ok((AppendedRecord::new(there, Vec::new()), false));
     }
     let followed = new.follows.map(|id| record(c, &scope, id)).transpose()?.flatten();
     let latest = followed.map(|f| latest_of_line(c, &scope, f.subject)).transpose()?.flatten();
@@ -159,17 +160,19 @@ fn append(
     let before = latest.clone();
     let r = match (joining_line(new.record.clone(), latest.as_ref(), line_until), latest) {
         (Some(record), _) => record,
-        (None, Some(latest)) => return Ok(AppendedRecord::new(latest, Vec::new())),
+        (None, Some(latest)) => return Ok((AppendedRecord::new(latest, Vec::new()), false)),
         (None, None) => new.record.clone(),
     };
     insert(c, &r)?;
     outbox::insert(c, &notifications_of(&new.notify, before.as_ref(), &r))?;
+    let mut forgotten = 0;
     if new.forgets {
-        c.prepare_cached(
-            "UPDATE contacts SET identity = NULL, identity_text = NULL
+        forgotten = c
+            .prepare_cached(
+                "UPDATE contacts SET identity = NULL, identity_text = NULL
              WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND identity IS NOT NULL",
-        )?
-        .execute(params![scope.tenant.as_str(), scope.site.as_str(), r.subject.as_bytes()])?;
+            )?
+            .execute(params![scope.tenant.as_str(), scope.site.as_str(), r.subject.as_bytes()])?;
     }
     let erasing = if r.grants(contacts, r.at) {
         c.prepare_cached(
@@ -203,7 +206,7 @@ fn append(
         let values: [&dyn rusqlite::ToSql; 2] = [&scope.site.as_str(), &r.subject.as_bytes()];
         mark_contacts(c, &scope.tenant, "site = ?1 AND consent_line = ?2", &values, cause, fence_until)?
     };
-    Ok(AppendedRecord::new(r, erasing))
+    Ok((AppendedRecord::new(r, erasing), forgotten > 0))
 }
 
 const VERSION: &str = "number, since, hash, body";
@@ -302,7 +305,13 @@ impl ConsentStore for SqliteStore {
         fence_until: Timestamp,
     ) -> Result<AppendedRecord> {
         let new = new.clone();
-        self.db.write(Priority::Urgent, move |c| append(c, &new, contacts, fence_until)).await
+        let (appended, forgot) =
+            self.db.write(Priority::Urgent, move |c| append(c, &new, contacts, fence_until)).await?;
+        if forgot {
+            // What was forgotten still stands in the log until it is emptied.
+            self.db.checkpoint_soon();
+        }
+        Ok(appended)
     }
 
     async fn record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {

@@ -4,7 +4,7 @@ use privet::store::{ConsentProof, ContactQuery, ContactStore, ContactTouch, Eras
 use privet::{Result, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::portal::page;
+use super::list::page;
 use super::{CONTACT, SqliteStore, check_fence, check_proof, mark_contacts, ms, read_contact, shown_contact};
 use crate::db::{Priority, UnitResult};
 

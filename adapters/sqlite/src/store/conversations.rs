@@ -168,7 +168,7 @@ pub(super) fn stand_on(
     Ok(())
 }
 
-/// The message with the id of one that is to be stored: it came before.
+/// The message with the id of one that is to be stored: it came before. If it was erased since, it is not stored again.
 pub(super) fn message_by_id(
     c: &Connection,
     scope: &Scope,
@@ -179,7 +179,20 @@ pub(super) fn message_by_id(
     );
     let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
     let values = params![tenant, site, message.conversation.as_bytes(), message.id.as_bytes()];
-    Ok(c.prepare_cached(&sql)?.query_row(values, |row| read_message(message.conversation, row)).optional()?)
+    let there = c
+        .prepare_cached(&sql)?
+        .query_row(values, |row| read_message(message.conversation, row))
+        .optional()?;
+    if there.is_some() {
+        return Ok(there);
+    }
+    let erased = c
+        .prepare_cached(
+            "SELECT number FROM erased_messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND id = ?4",
+        )?
+        .query_row(values, |row| row.get(0))
+        .optional()?;
+    Ok(erased.map(|number| StoredMessage::new(message.clone(), number)))
 }
 
 fn record_message(

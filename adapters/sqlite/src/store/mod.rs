@@ -1,12 +1,16 @@
 //! The units of work in SQL.
 
+mod audit;
 mod consent;
 mod contacts;
 mod conversations;
 mod counts;
+mod figures;
+mod list;
 mod outbox;
 mod portal;
 mod retention;
+mod snapshot;
 
 use std::path::PathBuf;
 

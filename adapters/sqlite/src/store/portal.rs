@@ -1,159 +1,46 @@
-use std::collections::BTreeMap;
+//! What operators read and do.
 
 use async_trait::async_trait;
-use privet::consent::Act;
-use privet::contact::{
-    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Removed, Sealed, TimeSpan,
-};
-use privet::ip::CountryCode;
-use privet::portal::{AuditEvent, AuditId, Outcome, Verb};
+use privet::contact::{ContactFilter, ContactId, Conversation, ConversationId, NoteId, Removed, Sealed};
+use privet::portal::{AuditEvent, AuditId};
 use privet::store::{
-    ContactQuery, DayCount, DecisionsByDay, Direction, Horizon, Identification, MAX_NOTES, MessageToStore,
-    PortalStore, SiteFigures, Snapshot, StoredMessage, StoredNote, SubjectDigest, sorted_figures,
+    Horizon, Identification, MAX_NOTES, MessageToStore, PortalStore, SiteFigures, Snapshot, StoredMessage,
+    StoredNote,
 };
-use privet::{Day, Error, Result, Scope, Site, Tenant, Timestamp};
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use privet::{Day, Error, Result, Scope, Tenant, Timestamp};
+use rusqlite::{Connection, params};
 
 use super::conversations::{
-    CONVERSATION, OF_CONTACT, insert_message, message_by_id, messages_of, owner_is_there, read_conversation,
-    shown, stand_on,
+    CONVERSATION, OF_CONTACT, insert_message, message_by_id, owner_is_there, read_conversation, shown,
+    stand_on,
 };
-use super::{
-    CONTACT, SqliteStore, check_fence, check_proof, column, ms, read_contact, read_decisions, shown_contact,
-    time,
-};
-use crate::db::{DbSnapshot, Priority, UnitResult};
-
-/// Conditions with their values.
-struct Conditions {
-    sql: String,
-    values: Vec<Value>,
-}
-
-/// From so many digits on an id's beginning leaves so few contacts that they are sorted, not looked for in the list.
-const FEW_BY_ID: u8 = 4;
-
-impl Conditions {
-    /// Those that a filter puts to contacts that are shown.
-    fn of(scope: &Scope, filter: &ContactFilter, as_of: Timestamp, horizon: &Horizon) -> Self {
-        let mut all = Self {
-            sql: "tenant = ?1 AND site = ?2 AND erasing IS NULL AND frozen_until IS NULL".to_owned(),
-            values: vec![scope.tenant.as_str().to_owned().into(), scope.site.as_str().to_owned().into()],
-        };
-        let few = filter.id.is_some_and(|p| p.digits() >= FEW_BY_ID);
-        // A plus keeps SQLite from choosing an index by the column.
-        let (seen, id) = if few { ("+last_seen", "id") } else { ("last_seen", "+id") };
-        all.add(&format!("{seen} >= ?"), ms(horizon.contacts));
-        all.add("+consent_until > ?", ms(horizon.now));
-        if as_of != Timestamp::from_millis(i64::MAX) {
-            all.add(&format!("{seen} <= ?"), ms(as_of));
-        }
-        if let Some(country) = filter.country {
-            all.add("country = ?", country.to_string());
-        }
-        all.span("created", filter.created);
-        all.span(seen, filter.last_seen);
-        if let Some(prefix) = &filter.id {
-            let (low, high) = prefix.bounds();
-            all.add(&format!("{id} >= ?"), low.as_bytes().to_vec());
-            all.add(&format!("{id} <= ?"), high.as_bytes().to_vec());
-        }
-        if let Some(identity) = &filter.identity {
-            all.add("identity = ?", identity.as_bytes().to_vec());
-        }
-        if filter.open_conversation {
-            let open = format!(
-                "EXISTS (SELECT 1 FROM conversations AS c WHERE c.tenant = contacts.tenant AND c.site = contacts.site
-                 AND c.owner_kind = {OF_CONTACT} AND c.owner = contacts.id AND c.closed IS NULL AND c.erasing IS NULL
-                 AND c.last_message >= ?)"
-            );
-            all.add(&open, ms(horizon.conversations));
-        }
-        all
-    }
-
-    fn span(&mut self, column: &str, span: TimeSpan) {
-        if let Some(from) = span.from {
-            self.add(&format!("{column} >= ?"), ms(from));
-        }
-        if let Some(before) = span.before {
-            self.add(&format!("{column} < ?"), ms(before));
-        }
-    }
-
-    /// One more, whose value stands for its `?`.
-    fn add(&mut self, condition: &str, value: impl Into<Value>) {
-        self.values.push(value.into());
-        let place = format!("?{}", self.values.len());
-        self.sql.push_str(" AND ");
-        self.sql.push_str(&condition.replace('?', &place));
-    }
-}
-
-pub(super) fn page(
-    c: &Connection,
-    scope: &Scope,
-    query: &ContactQuery,
-    horizon: &Horizon,
-) -> UnitResult<Vec<Contact>> {
-    let mut conditions = Conditions::of(scope, &query.filter, query.as_of, horizon);
-    let (than, order) = match query.direction {
-        Direction::Older => ("<", "DESC"),
-        Direction::Newer => (">", "ASC"),
-    };
-    let seen =
-        if query.filter.id.is_some_and(|p| p.digits() >= FEW_BY_ID) { "+last_seen" } else { "last_seen" };
-    if let Some(after) = query.after {
-        conditions.values.push(ms(after.last_seen).into());
-        conditions.values.push(after.id.as_bytes().to_vec().into());
-        let n = conditions.values.len();
-        conditions.sql.push_str(&format!(" AND ({seen}, id) {than} (?{}, ?{n})", n - 1));
-    }
-    let sql = format!(
-        "SELECT {CONTACT} FROM contacts WHERE {} ORDER BY {seen} {order}, id {order} LIMIT {}",
-        conditions.sql, query.limit
-    );
-    let mut statement = c.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(conditions.values), read_contact)?;
-    let mut contacts: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
-    if query.direction == Direction::Newer {
-        contacts.reverse();
-    }
-    Ok(contacts)
-}
-
-fn count(
-    c: &Connection,
-    scope: &Scope,
-    filter: &ContactFilter,
-    as_of: Timestamp,
-    cap: u32,
-    horizon: &Horizon,
-) -> UnitResult<u32> {
-    let conditions = Conditions::of(scope, filter, as_of, horizon);
-    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM contacts WHERE {} LIMIT {cap})", conditions.sql);
-    Ok(c.prepare_cached(&sql)?.query_row(params_from_iter(conditions.values), |row| row.get(0))?)
-}
+use super::figures::{figures, number};
+use super::list::count;
+use super::snapshot::SiteSnapshot;
+use super::{SqliteStore, audit, check_fence, check_proof, ms, shown_contact, time};
+use crate::db::{Priority, UnitResult};
 
 fn contents(c: &Connection, scope: &Scope, id: ContactId, horizon: &Horizon) -> UnitResult<Option<Removed>> {
     if shown_contact(c, scope, id, horizon)?.is_none() {
         return Ok(None);
     }
-    let counted = |sql: &str| -> UnitResult<u64> {
+    let counted = |what: &str| -> UnitResult<u64> {
+        let sql = format!(
+            "WITH whose AS (SELECT id FROM contacts WHERE tenant = ?1 AND site = ?2 AND erasing IS NULL AND consent_line =
+                 (SELECT consent_line FROM contacts WHERE tenant = ?1 AND site = ?2 AND id = ?3)),
+             owned AS (SELECT o.id FROM conversations AS o WHERE o.tenant = ?1 AND o.site = ?2
+                 AND o.owner_kind = {OF_CONTACT} AND o.owner IN (SELECT id FROM whose) AND o.erasing IS NULL)
+             SELECT count(*) FROM {what}"
+        );
         let values = params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes()];
-        Ok(c.prepare_cached(sql)?.query_row(values, |row| number(row, 0))?)
+        Ok(c.prepare_cached(&sql)?.query_row(values, |row| number(row, 0))?)
     };
-    let owned = format!("owner_kind = {OF_CONTACT} AND owner = ?3 AND erasing IS NULL");
-    let conversations =
-        counted(&format!("SELECT count(*) FROM conversations WHERE tenant = ?1 AND site = ?2 AND {owned}"))?;
-    let messages = counted(&format!(
-        "SELECT count(*) FROM conversations AS o JOIN messages AS m
-         ON m.tenant = o.tenant AND m.site = o.site AND m.conversation = o.id
-         WHERE o.tenant = ?1 AND o.site = ?2 AND {owned}"
-    ))?;
-    let mut contents = Removed::new(1, conversations, messages, 0);
-    contents.notes = counted("SELECT count(*) FROM notes WHERE tenant = ?1 AND site = ?2 AND contact = ?3")?;
+    let of = |table: &str, column: &str, list: &str| {
+        format!("{table} WHERE tenant = ?1 AND site = ?2 AND {column} IN (SELECT id FROM {list})")
+    };
+    let messages = counted(&of("messages", "conversation", "owned"))?;
+    let mut contents = Removed::new(counted("whose")?, counted("owned")?, messages, 0);
+    contents.notes = counted(&of("notes", "contact", "whose"))?;
     Ok(Some(contents))
 }
 
@@ -213,6 +100,30 @@ fn answer(
             |row| row.get(0),
         )?;
     insert_message(c, scope, message, number)
+}
+
+fn erase_message(
+    c: &Connection,
+    scope: &Scope,
+    conversation: ConversationId,
+    number: u32,
+) -> UnitResult<bool> {
+    let values = params![scope.tenant.as_str(), scope.site.as_str(), conversation.as_bytes(), number];
+    let kept = c
+        .prepare_cached(
+            "INSERT OR IGNORE INTO erased_messages (tenant, site, conversation, id, number)
+             SELECT tenant, site, conversation, id, number FROM messages
+             WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number = ?4
+               AND EXISTS (SELECT 1 FROM conversations WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NULL)",
+        )?
+        .execute(values)?;
+    if kept > 0 {
+        c.prepare_cached(
+            "DELETE FROM messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number = ?4",
+        )?
+        .execute(values)?;
+    }
+    Ok(kept > 0)
 }
 
 fn identify(c: &Connection, identification: &Identification, horizon: &Horizon) -> UnitResult<()> {
@@ -295,234 +206,6 @@ fn notes(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// A count.
-fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
-    column(row, at, "count", |n: i64| u64::try_from(n).ok())
-}
-
-const DAY_MS: i64 = 86_400_000;
-
-/// How many rows there are per day of a column, of those that a condition over the table keeps.
-fn by_day(
-    c: &Connection,
-    sql: &str,
-    scope: &Scope,
-    (from, before): (i64, i64),
-    rest: &[i64],
-) -> UnitResult<Vec<DayCount>> {
-    let mut values: Vec<Value> = vec![
-        scope.tenant.as_str().to_owned().into(),
-        scope.site.as_str().to_owned().into(),
-        from.into(),
-        before.into(),
-    ];
-    values.extend(rest.iter().copied().map(Value::from));
-    let mut statement = c.prepare_cached(sql)?;
-    let rows = statement.query_map(params_from_iter(values), |row| {
-        Ok(DayCount { day: Day::from_number(row.get(0)?), count: number(row, 1)? })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-fn figures(c: &Connection, scope: &Scope, from: Day, to: Day, horizon: &Horizon) -> UnitResult<SiteFigures> {
-    let (tenant, site) = (scope.tenant.as_str(), scope.site.as_str());
-    let span = (ms(from.start()), ms(to.start()) + DAY_MS);
-    let is_shown = "erasing IS NULL AND frozen_until IS NULL AND last_seen >= ?5 AND consent_until > ?6";
-    let countries = c
-        .prepare_cached(
-            "SELECT country, count(*) FROM contacts WHERE tenant = ?1 AND site = ?2
-             AND erasing IS NULL AND frozen_until IS NULL AND last_seen >= ?3 AND consent_until > ?4 GROUP BY country",
-        )?
-        .query_map(params![tenant, site, ms(horizon.contacts), ms(horizon.now)], |row| {
-            Ok((row.get::<_, Option<String>>(0)?.and_then(|code| CountryCode::new(&code)), number(row, 1)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let contacts = by_day(
-        c,
-        &format!(
-            "SELECT created / {DAY_MS}, count(*) FROM contacts
-             WHERE tenant = ?1 AND site = ?2 AND created >= ?3 AND created < ?4 AND {is_shown} GROUP BY 1"
-        ),
-        scope,
-        span,
-        &[ms(horizon.contacts), ms(horizon.now)],
-    )?;
-    let mut conversations = BTreeMap::<Day, u64>::new();
-    let mut opened = c.prepare_cached(&format!(
-        "SELECT {CONVERSATION} FROM conversations
-         WHERE tenant = ?1 AND site = ?2 AND opened >= ?3 AND opened < ?4 AND erasing IS NULL"
-    ))?;
-    for row in opened.query_map(params![tenant, site, span.0, span.1], read_conversation)? {
-        let conversation = row?;
-        if horizon.shows_conversation(&conversation) && owner_is_there(c, scope, conversation.owner, horizon)?
-        {
-            *conversations.entry(conversation.opened.day()).or_default() += 1;
-        }
-    }
-    let mut decisions = DecisionsByDay::default();
-    let mut records = c.prepare_cached(
-        "SELECT act, at, decisions FROM consent_records WHERE tenant = ?1 AND site = ?2 AND at >= ?3 AND at < ?4",
-    )?;
-    let rows = records.query_map(params![tenant, site, span.0, span.1], |row| {
-        let decided = column(row, 2, "decisions", |bytes: Vec<u8>| read_decisions(&bytes))?;
-        Ok((column(row, 0, "act", Act::from_code)?, time(row, 1)?, decided))
-    })?;
-    for row in rows {
-        let (act, at, decided) = row?;
-        decisions.count(act, at, &decided);
-    }
-    let conversations = conversations.into_iter().map(|(day, count)| DayCount { day, count }).collect();
-    Ok(sorted_figures(SiteFigures { countries, contacts, conversations, decisions: decisions.finish() }))
-}
-
-const EVENT: &str = "id, site, at, operator, verb, subject, outcome";
-
-fn read_event(tenant: &Tenant, row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
-    let site = match row.get::<_, Option<String>>(1)? {
-        Some(_) => Some(column(row, 1, "site", |site: String| Site::new(site).ok())?),
-        None => None,
-    };
-    Ok(AuditEvent::new(
-        AuditId::from_bytes(row.get(0)?),
-        tenant.clone(),
-        site,
-        time(row, 2)?,
-        row.get(3)?,
-        column(row, 4, "verb", Verb::from_code)?,
-        row.get::<_, Option<[u8; 16]>>(5)?.map(SubjectDigest::from_bytes),
-        column(row, 6, "outcome", Outcome::from_code)?,
-    ))
-}
-
-fn append_audit(c: &Connection, event: &AuditEvent) -> UnitResult<()> {
-    c.prepare_cached(
-        "INSERT OR IGNORE INTO audit_events (tenant, id, site, at, operator, verb, subject, outcome)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?
-    .execute(params![
-        event.tenant.as_str(),
-        event.id.as_bytes(),
-        event.site.as_ref().map(Site::as_str),
-        ms(event.at),
-        event.operator,
-        event.verb.code(),
-        event.subject.as_ref().map(SubjectDigest::as_bytes),
-        event.outcome.code(),
-    ])?;
-    Ok(())
-}
-
-fn audit(
-    c: &Connection,
-    tenant: &Tenant,
-    before: Option<(Timestamp, AuditId)>,
-    limit: u16,
-) -> UnitResult<Vec<AuditEvent>> {
-    // A place before every event, where the first page begins.
-    let (at, id) = before.map_or((i64::MAX, [0xff; 16]), |(at, id)| (ms(at), *id.as_bytes()));
-    let sql = format!(
-        "SELECT {EVENT} FROM audit_events WHERE tenant = ?1 AND (at, id) < (?2, ?3) ORDER BY at DESC, id DESC LIMIT ?4"
-    );
-    let mut statement = c.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![tenant.as_str(), at, id, limit], |row| read_event(tenant, row))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-pub(super) fn purge_audit(c: &Connection, tenant: &Tenant, before: Timestamp, max: u32) -> UnitResult<u32> {
-    let due: Vec<[u8; 16]> = c
-        .prepare_cached("SELECT id FROM audit_events WHERE tenant = ?1 AND at < ?2 ORDER BY at LIMIT ?3")?
-        .query_map(params![tenant.as_str(), ms(before), max], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut delete = c.prepare_cached("DELETE FROM audit_events WHERE tenant = ?1 AND id = ?2")?;
-    for id in &due {
-        delete.execute(params![tenant.as_str(), id])?;
-    }
-    Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
-}
-
-/// One moment of a site.
-#[derive(Debug)]
-struct SiteSnapshot {
-    db: DbSnapshot,
-    scope: Scope,
-    horizon: Horizon,
-}
-
-#[async_trait]
-impl Snapshot for SiteSnapshot {
-    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<Contact>> {
-        let (scope, horizon) = (self.scope.clone(), self.horizon);
-        let from = after.map_or_else(|| vec![0_u8; 0], |id| id.as_bytes().to_vec());
-        self.db
-            .read(move |c| {
-                let sql = format!(
-                    "SELECT {CONTACT} FROM contacts WHERE tenant = ?1 AND site = ?2 AND id > ?3
-                     AND +last_seen >= ?4 AND +consent_until > ?5 AND +erasing IS NULL AND +frozen_until IS NULL
-                     ORDER BY id LIMIT ?6"
-                );
-                let mut statement = c.prepare_cached(&sql)?;
-                let rows = statement.query_map(
-                    params![
-                        scope.tenant.as_str(),
-                        scope.site.as_str(),
-                        from,
-                        ms(horizon.contacts),
-                        ms(horizon.now),
-                        limit
-                    ],
-                    read_contact,
-                )?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
-            })
-            .await
-    }
-
-    async fn conversations(
-        &mut self,
-        after: Option<ConversationId>,
-        limit: u16,
-    ) -> Result<Vec<Conversation>> {
-        let (scope, horizon) = (self.scope.clone(), self.horizon);
-        let from = after.map_or_else(|| vec![0_u8; 0], |id| id.as_bytes().to_vec());
-        self.db
-            .read(move |c| {
-                let sql = format!(
-                    "SELECT {CONVERSATION} FROM conversations
-                     WHERE tenant = ?1 AND site = ?2 AND id > ?3 AND +erasing IS NULL ORDER BY id"
-                );
-                let mut statement = c.prepare_cached(&sql)?;
-                let rows = statement.query_map(
-                    params![scope.tenant.as_str(), scope.site.as_str(), from],
-                    read_conversation,
-                )?;
-                let mut all = Vec::new();
-                for row in rows {
-                    let conversation = row?;
-                    if horizon.shows_conversation(&conversation)
-                        && owner_is_there(c, &scope, conversation.owner, &horizon)?
-                    {
-                        all.push(conversation);
-                        if all.len() >= limit.into() {
-                            break;
-                        }
-                    }
-                }
-                Ok(all)
-            })
-            .await
-    }
-
-    async fn messages(
-        &mut self,
-        conversation: ConversationId,
-        after: u32,
-        limit: u16,
-    ) -> Result<Vec<StoredMessage>> {
-        let (scope, horizon) = (self.scope.clone(), self.horizon);
-        self.db.read(move |c| messages_of(c, &scope, conversation, after, limit, &horizon)).await
-    }
-}
-
 #[async_trait]
 impl PortalStore for SqliteStore {
     async fn count_contacts(
@@ -579,23 +262,8 @@ impl PortalStore for SqliteStore {
 
     async fn erase_message(&self, scope: &Scope, conversation: ConversationId, number: u32) -> Result<bool> {
         let scope = scope.clone();
-        let gone = self
-            .db
-            .write(Priority::Urgent, move |c| {
-                let gone = c
-                    .prepare_cached(
-                        "DELETE FROM messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number = ?4
-                         AND EXISTS (SELECT 1 FROM conversations WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NULL)",
-                    )?
-                    .execute(params![
-                        scope.tenant.as_str(),
-                        scope.site.as_str(),
-                        conversation.as_bytes(),
-                        number
-                    ])?;
-                Ok(gone > 0)
-            })
-            .await?;
+        let gone =
+            self.db.write(Priority::Urgent, move |c| erase_message(c, &scope, conversation, number)).await?;
         if gone {
             // What was deleted still stands in the log until it is emptied.
             self.db.checkpoint().await?;
@@ -681,7 +349,7 @@ impl PortalStore for SqliteStore {
 
     async fn append_audit(&self, event: &AuditEvent) -> Result<()> {
         let event = event.clone();
-        self.db.write(Priority::Urgent, move |c| append_audit(c, &event)).await
+        self.db.write(Priority::Urgent, move |c| audit::append(c, &event)).await
     }
 
     async fn audit(
@@ -691,6 +359,6 @@ impl PortalStore for SqliteStore {
         limit: u16,
     ) -> Result<Vec<AuditEvent>> {
         let tenant = tenant.clone();
-        self.db.read(move |c| audit(c, &tenant, before, limit)).await
+        self.db.read(move |c| audit::page(c, &tenant, before, limit)).await
     }
 }

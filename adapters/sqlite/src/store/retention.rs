@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::consent::sever;
 use super::conversations::{OF_CONTACT, OF_SESSION, mark};
-use super::{SqliteStore, column, counts, mark_contacts, ms, outbox, portal, site_scope};
+use super::{SqliteStore, audit, column, counts, mark_contacts, ms, outbox, site_scope};
 use crate::db::{Priority, UnitResult};
 
 /// The distinct values of a leading column, one index look-up each instead of a scan.
@@ -175,6 +175,8 @@ fn erase_conversation(c: &Connection, scope: &Scope, id: &[u8; 16], max: u32) ->
     if messages >= max as usize {
         return Ok((Removed::new(0, 0, messages as u64, 0), false));
     }
+    c.prepare_cached("DELETE FROM erased_messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3")?
+        .execute(params![tenant, site, id])?;
     let gone = c
         .prepare_cached("DELETE FROM conversations WHERE tenant = ?1 AND site = ?2 AND id = ?3")?
         .execute(params![tenant, site, id])?;
@@ -285,7 +287,7 @@ impl RetentionStore for SqliteStore {
                 DataClass::Messages => purge_messages(c, &tenant, max, &horizon),
                 DataClass::ConsentRecords => purge_records(c, &tenant, max, &horizon),
                 DataClass::Notifications => outbox::purge(c, &tenant, horizon.notifications, max),
-                DataClass::AuditEvents => portal::purge_audit(c, &tenant, horizon.audit, max),
+                DataClass::AuditEvents => audit::purge(c, &tenant, horizon.audit, max),
                 DataClass::ConsentCounts => counts::purge(c, &tenant, horizon.counts.day(), max),
                 class => purge_conversations(c, &tenant, class, max, &horizon),
             })

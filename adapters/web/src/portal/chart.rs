@@ -12,9 +12,11 @@ const BAR: u64 = 440;
 /// So many lines are drawn; the table has them all.
 const MOST_LINES: usize = 20;
 
-/// A day of a chart.
+/// A day of a chart, or several.
 pub(super) struct Column {
     pub(super) label: String,
+    /// How wide it is.
+    pub(super) days: u64,
     pub(super) value: u64,
     /// What its row of the table has.
     pub(super) cells: Vec<String>,
@@ -78,7 +80,7 @@ impl Chart {
         }
     }
 
-    /// A column per day, up to a value.
+    /// A column per day or span of days, up to a value.
     pub(super) fn columns(id: String, title: String, said: String, top: u64, top_text: String) -> Self {
         let mut chart = Self::new(id, title, said, top, HEIGHT + 44);
         chart.marks.push(Mark { x: 0, y: 14, end: false, text: top_text });
@@ -92,7 +94,7 @@ impl Chart {
     }
 
     pub(super) fn filled(mut self, columns: Vec<Column>) -> Self {
-        let count = u64::try_from(columns.len()).unwrap_or(1).max(1);
+        let count = columns.iter().map(|c| c.days).sum::<u64>().max(1);
         let bottom = 20 + HEIGHT;
         self.axis = Some(bottom);
         for (mark, end) in [(columns.first(), false), (columns.last(), true)] {
@@ -101,17 +103,21 @@ impl Chart {
                 self.marks.push(Mark { x: if end { WIDTH } else { 0 }, y: bottom + 18, end, text });
             }
         }
-        for (n, column) in (0..).zip(columns) {
+        let mut n = 0;
+        for column in columns {
             let height = (column.value * HEIGHT).checked_div(self.top).unwrap_or_default().min(HEIGHT);
             if column.value > 0 {
                 self.bars.push(Bar {
                     x: tenths(n * WIDTH * 10 / count),
                     y: bottom - height.max(1),
-                    width: tenths((WIDTH * 8 / count).max(5)),
+                    width: tenths(
+                        (column.days * WIDTH * 10 / count).saturating_sub(WIDTH * 2 / count).max(5),
+                    ),
                     height: height.max(1),
                     tip: format!("{}: {}", column.label, column.cells.last().map_or("", String::as_str)),
                 });
             }
+            n += column.days;
             self.rows.push((column.label, column.cells));
         }
         self
@@ -154,8 +160,12 @@ mod tests {
     #[test]
     fn columns_stay_within_the_picture() {
         for (days, top) in [(0_u64, 0), (1, 1), (30, 7), (400, 1_000_000)] {
-            let column =
-                |n: u64| Column { label: n.to_string(), value: n % (top + 1), cells: vec![n.to_string()] };
+            let column = |n: u64| Column {
+                label: n.to_string(),
+                days: 1 + n % 3,
+                value: n % (top + 1),
+                cells: vec![n.to_string()],
+            };
             let chart = Chart::columns("c".to_owned(), String::new(), String::new(), top, String::new());
             let chart = chart.filled((0..days).map(column).collect());
             assert_eq!(chart.rows.len() as u64, days);

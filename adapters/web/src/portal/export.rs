@@ -11,7 +11,7 @@
 //! cells. A cell that begins like a formula has a `'` before it. The last record begins with the cell `#manifest` and is
 //! as wide as the others, so that readers of either kind get along: those that skip comments skip it.
 //!
-//! The manifest says what was counted and the SHA-256 of every byte before it. Without a manifest the export is not
+//! The manifest says what was counted, how many messages nobody can open any more, and the SHA-256 of every byte before it. Without a manifest the export is not
 //! whole: something was cut.
 
 use std::io;
@@ -121,6 +121,8 @@ struct Manifest<'a> {
     conversations: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<u64>,
     sha256: String,
 }
 
@@ -138,6 +140,7 @@ struct Writing {
     contacts: u64,
     conversations: u64,
     messages: u64,
+    unreadable: u64,
     /// The conversation that the last piece was of.
     current: Option<String>,
 }
@@ -157,6 +160,7 @@ impl Writing {
             contacts: 0,
             conversations: 0,
             messages: 0,
+            unreadable: 0,
             current: None,
         };
         match (format, what) {
@@ -228,6 +232,7 @@ impl Writing {
     async fn write_conversation(&mut self) -> Result<bool> {
         let Some(piece) = self.export.next_conversation().await? else { return Ok(false) };
         let goes_on = self.current.as_ref() == Some(&piece.id);
+        self.unreadable += u64::from(piece.unreadable);
         if goes_on && piece.messages.is_empty() {
             return Ok(true);
         }
@@ -259,6 +264,7 @@ impl Writing {
                     contacts,
                     conversations,
                     messages,
+                    unreadable: messages.map(|_| self.unreadable),
                     sha256,
                 };
                 let manifest = serde_json::to_value(manifest).map_err(unwritable)?;
@@ -272,8 +278,20 @@ impl Writing {
             (Format::Csv, What::Conversations) => {
                 let conversations = format!("conversations={}", self.conversations);
                 let messages = format!("messages={}", self.messages);
+                let unreadable = format!("unreadable={}", self.unreadable);
                 let (taken, sha256) = (format!("taken={}", self.taken), format!("sha256={sha256}"));
-                self.row(["#manifest", &conversations, &messages, &taken, &sha256, "", "", "", "", ""])
+                self.row([
+                    "#manifest",
+                    &conversations,
+                    &messages,
+                    &taken,
+                    &sha256,
+                    &unreadable,
+                    "",
+                    "",
+                    "",
+                    "",
+                ])
             }
         }
     }
@@ -285,8 +303,9 @@ impl Writing {
     }
 
     fn contact_row(&mut self, c: &ExportedContact) -> Result<()> {
-        let conversations = c.conversations.to_string();
-        self.row([&c.id, c.country.as_deref().unwrap_or_default(), &c.created, &c.last_seen, &conversations])
+        let (id, country) = (c.id.to_string(), c.country.map(String::from).unwrap_or_default());
+        let (created, last_seen) = (c.created.to_string(), c.last_seen.to_string());
+        self.row([&id, &country, &created, &last_seen, &c.conversations.to_string()])
     }
 
     fn message_row(&mut self, c: &ExportedConversation, message: Option<&Message>) -> Result<()> {

@@ -2,8 +2,7 @@
 
 use askama::Template;
 use privet::Day;
-use privet::portal::{ConsentRate, DEFAULT_SMALLEST_GROUP, Figures};
-use privet::store::DayCount;
+use privet::portal::{ConsentRate, DEFAULT_SMALLEST_GROUP, Figures, SpanCount};
 use serde::Serialize;
 
 use super::ask::{Answer, Ask, Failure, Params};
@@ -11,6 +10,7 @@ use super::chart::{Chart, Column, Line};
 use super::contacts::country;
 use super::frame::{Frame, Nav};
 use super::text::{self, number};
+use super::words::PortalWords;
 
 /// The span that is shown if nothing is asked for.
 const OFFERED_DAYS: i64 = 30;
@@ -39,27 +39,33 @@ struct Told {
 #[derive(Serialize)]
 struct ToldCategory {
     category: String,
-    days: Vec<ToldRate>,
+    spans: Vec<ToldRate>,
 }
 
 #[derive(Serialize)]
 struct ToldRate {
-    day: String,
+    from: String,
+    to: String,
     granted: u64,
     refused: u64,
 }
 
 #[derive(Serialize)]
 struct ToldCount {
-    day: String,
+    from: String,
+    to: String,
     count: u64,
 }
 
 fn told(figures: Figures) -> Told {
-    let counts = |days: &[DayCount]| {
-        days.iter().map(|d| ToldCount { day: text::iso(d.day), count: d.count }).collect()
+    let count = |s: &SpanCount| ToldCount { from: text::iso(s.from), to: text::iso(s.to), count: s.count };
+    let counts = |spans: &[SpanCount]| spans.iter().map(count).collect();
+    let rate = |r: &ConsentRate| ToldRate {
+        from: text::iso(r.from),
+        to: text::iso(r.to),
+        granted: r.granted,
+        refused: r.refused,
     };
-    let rate = |r: &ConsentRate| ToldRate { day: text::iso(r.day), granted: r.granted, refused: r.refused };
     Told {
         from: text::iso(figures.from),
         to: text::iso(figures.to),
@@ -68,26 +74,47 @@ fn told(figures: Figures) -> Told {
         consent: figures
             .consent
             .iter()
-            .map(|(id, days)| ToldCategory { category: id.clone(), days: days.iter().map(rate).collect() })
+            .map(|(id, spans)| ToldCategory { category: id.clone(), spans: spans.iter().map(rate).collect() })
             .collect(),
         countries: figures.countries,
         other_countries: figures.other_countries,
     }
 }
 
-fn per_day(ask: &Ask<'_>, id: &'static str, title: &str, label: &'static str, days: &[DayCount]) -> Chart {
+/// A day, or several.
+fn span(words: &PortalWords, from: Day, to: Day) -> String {
+    let first = text::day(words, from).text;
+    if from == to { first } else { format!("{first} – {}", text::day(words, to).text) }
+}
+
+fn length(from: Day, to: Day) -> u64 {
+    u64::try_from(to.number() - from.number() + 1).unwrap_or(1)
+}
+
+/// What is said where days were put together, beside what is said anyhow.
+fn with_small_days(words: &PortalWords, said: String, mut spans: impl Iterator<Item = (Day, Day)>) -> String {
+    if spans.any(|(from, to)| from != to) { format!("{said}. {}", words.small_days) } else { said }
+}
+
+fn per_day(ask: &Ask<'_>, id: &'static str, title: &str, label: &'static str, spans: &[SpanCount]) -> Chart {
     let w = ask.words;
-    let columns = days.iter().map(|d| Column {
-        label: text::day(w, d.day).text,
-        value: d.count,
-        cells: vec![number(w, d.count)],
-    });
-    let most = days.iter().map(|d| d.count).max().unwrap_or_default();
-    let total = days.iter().map(|d| d.count).sum();
+    let columns: Vec<_> = spans
+        .iter()
+        .map(|s| Column {
+            label: span(w, s.from, s.to),
+            days: length(s.from, s.to),
+            // As high as its days are on average, and as wide as they are many.
+            value: s.count.div_ceil(length(s.from, s.to)),
+            cells: vec![number(w, s.count)],
+        })
+        .collect();
+    let most = columns.iter().map(|c| c.value).max().unwrap_or_default();
+    let total = spans.iter().map(|s| s.count).sum();
     let said = format!("{} {}, {} {}", w.in_all, number(w, total), w.at_most, number(w, most));
+    let said = with_small_days(w, said, spans.iter().map(|s| (s.from, s.to)));
     Chart::columns(id.to_owned(), title.to_owned(), said, most, number(w, most))
         .table(vec![w.day, label])
-        .filled(columns.collect())
+        .filled(columns)
 }
 
 fn rates(ask: &Ask<'_>, id: &str, title: String, days: &[ConsentRate]) -> Chart {
@@ -96,7 +123,8 @@ fn rates(ask: &Ask<'_>, id: &str, title: String, days: &[ConsentRate]) -> Chart 
     let columns = days.iter().map(|d| {
         let asked = d.granted + d.refused;
         Column {
-            label: text::day(w, d.day).text,
+            label: span(w, d.from, d.to),
+            days: length(d.from, d.to),
             value: (d.granted * 100).checked_div(asked).unwrap_or_default(),
             cells: vec![
                 number(w, d.granted),
@@ -116,6 +144,7 @@ fn rates(ask: &Ask<'_>, id: &str, title: String, days: &[ConsentRate]) -> Chart 
         w.refused,
         number(w, refused)
     );
+    let said = with_small_days(w, said, days.iter().map(|d| (d.from, d.to)));
     Chart::columns(format!("rate-{id}"), title, said, 100, format!("100{}", w.percent))
         .table(vec![w.day, w.granted, w.refused, "%"])
         .filled(columns.collect())

@@ -59,11 +59,8 @@ impl ConversationStore for MemoryStore {
         if !fits {
             return Err(Error::Conflict { what: "conversation" });
         }
-        let of_conversation = tables.messages.range(
-            (scope.clone(), message.conversation, 0)..=(scope.clone(), message.conversation, u32::MAX),
-        );
-        if let Some(there) = of_conversation.map(|(_, m)| m).find(|m| m.id == message.id) {
-            return Ok(there.clone());
+        if let Some(there) = tables.came_before(scope, message) {
+            return Ok(there);
         }
         let opens = !tables.conversations.contains_key(&key);
         let row = tables.conversations.entry(key).or_insert_with(|| {

@@ -21,7 +21,9 @@ use super::types::{
 use crate::catalogue::StatementVersion;
 use crate::clock::{Day, Timestamp};
 use crate::consent::{Act, ConsentRecord, CountKind, NoticeId, NoticeSnapshot, RecordId};
-use crate::contact::{Contact, ContactId, Conversation, ConversationId, FenceEpoch, Owner, Removed};
+use crate::contact::{
+    Contact, ContactId, Conversation, ConversationId, FenceEpoch, MessageId, Owner, Removed,
+};
 use crate::error::{Error, Result};
 use crate::key::Fingerprint;
 use crate::portal::AuditEvent;
@@ -51,6 +53,8 @@ struct Tables {
     contacts: BTreeMap<(Scope, ContactId), Row<Contact>>,
     conversations: BTreeMap<(Scope, ConversationId), Row<Conversation>>,
     messages: BTreeMap<(Scope, ConversationId, u32), StoredMessage>,
+    /// The ids of messages that were erased alone, with their numbers.
+    erased: BTreeMap<(Scope, ConversationId, MessageId), u32>,
     fences: BTreeMap<(Tenant, SubjectDigest), (FenceEpoch, Timestamp)>,
     rules: BTreeMap<(Tenant, DataClass), RetentionRule>,
     notes: BTreeMap<(Scope, ContactId), Vec<StoredNote>>,
@@ -217,6 +221,7 @@ impl Tables {
         if messages >= u64::from(max) {
             return (Removed::new(0, 0, messages, 0), false);
         }
+        self.erased.retain(|(s, conversation, _), _| s != scope || *conversation != id);
         let gone = u64::from(self.conversations.remove(&(scope.clone(), id)).is_some());
         (Removed::new(0, gone, messages, 0), true)
     }

@@ -1,6 +1,6 @@
 //! What operators read and do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use crate::contact::{
     Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed,
 };
 use crate::error::{Error, Result};
-use crate::portal::{AuditEvent, AuditId};
+use crate::portal::{AuditEvent, AuditId, ExportedContact};
 use crate::scope::{Scope, Tenant};
 use crate::store::portal::{
     DayCount, DecisionsByDay, Identification, MAX_NOTES, PortalStore, SiteFigures, Snapshot, StoredNote,
@@ -51,6 +51,15 @@ impl Tables {
         all.filter_map(move |(_, id)| self.shown_conversation(scope, *id, horizon))
     }
 
+    /// The message with the id of one that is to be stored: it came before. If it was erased since, it is not stored again.
+    pub(super) fn came_before(&self, scope: &Scope, message: &MessageToStore) -> Option<StoredMessage> {
+        let (conversation, id) = (message.conversation, message.id);
+        let span = (scope.clone(), conversation, 0)..=(scope.clone(), conversation, u32::MAX);
+        let there = self.messages.range(span).map(|(_, m)| m).find(|m| m.id == id).cloned();
+        let erased = || self.erased.get(&(scope.clone(), conversation, id)).copied();
+        there.or_else(|| erased().map(|number| StoredMessage::new(message.clone(), number)))
+    }
+
     fn has_open_conversation(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> bool {
         self.of_owner(scope, Owner::Contact(id), horizon).iter().any(|c| c.closed.is_none())
     }
@@ -65,16 +74,16 @@ impl Tables {
 /// A copy.
 #[derive(Debug)]
 struct Copied {
-    contacts: BTreeMap<ContactId, Contact>,
+    contacts: BTreeMap<ContactId, ExportedContact>,
     conversations: BTreeMap<ConversationId, Conversation>,
     messages: BTreeMap<(ConversationId, u32), StoredMessage>,
 }
 
 #[async_trait]
 impl Snapshot for Copied {
-    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<Contact>> {
+    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ExportedContact>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(self.contacts.range((from, Bound::Unbounded)).take(limit.into()).map(|(_, c)| c.clone()).collect())
+        Ok(self.contacts.range((from, Bound::Unbounded)).take(limit.into()).map(|(_, c)| *c).collect())
     }
 
     async fn conversations(
@@ -120,16 +129,23 @@ impl PortalStore for MemoryStore {
         horizon: &Horizon,
     ) -> Result<Option<Removed>> {
         let tables = self.locked();
-        if tables.shown_contact(scope, id, horizon).is_none() {
-            return Ok(None);
-        }
-        let owned = tables.conversations.iter().filter(|((s, _), row)| {
-            s == scope && row.value.owner == Owner::Contact(id) && row.erasing.is_none()
-        });
-        let owned: Vec<_> = owned.map(|((_, conversation), _)| *conversation).collect();
+        let Some(contact) = tables.shown_contact(scope, id, horizon) else { return Ok(None) };
+        let line = |consent| tables.record(scope, consent).map(|r| r.subject);
+        let of_line = line(contact.consent);
+        let all = tables.contacts.iter().filter(|((s, _), row)| s == scope && row.erasing.is_none());
+        let whose: BTreeSet<_> = all
+            .map(|(_, row)| &row.value)
+            .filter(|c| c.id == id || (of_line.is_some() && line(c.consent) == of_line))
+            .map(|c| c.id)
+            .collect();
+        let is_owned = |owner| matches!(owner, Owner::Contact(id) if whose.contains(&id));
+        let all = tables.conversations.iter().filter(|((s, _), row)| s == scope && row.erasing.is_none());
+        let owned: BTreeSet<_> =
+            all.filter(|(_, row)| is_owned(row.value.owner)).map(|((_, id), _)| *id).collect();
         let messages = tables.messages.keys().filter(|(s, c, _)| s == scope && owned.contains(c)).count();
-        let notes = tables.notes.get(&(scope.clone(), id)).map_or(0, Vec::len);
-        let contents = Removed::new(1, owned.len() as u64, messages as u64, 0);
+        let notes: usize =
+            whose.iter().filter_map(|id| tables.notes.get(&(scope.clone(), *id))).map(Vec::len).sum();
+        let contents = Removed::new(whose.len() as u64, owned.len() as u64, messages as u64, 0);
         Ok(Some(Removed { notes: notes as u64, ..contents }))
     }
 
@@ -169,9 +185,8 @@ impl PortalStore for MemoryStore {
         if shown.closed.is_some() || message.owner.is_some_and(|owner| owner != shown.owner) {
             return Err(Error::Conflict { what: "conversation" });
         }
-        let span = (scope.clone(), message.conversation, 0)..=(scope.clone(), message.conversation, u32::MAX);
-        if let Some((_, there)) = tables.messages.range(span).find(|(_, m)| m.id == message.id) {
-            return Ok(there.clone());
+        if let Some(there) = tables.came_before(scope, message) {
+            return Ok(there);
         }
         let row = tables.conversations.get_mut(&(scope.clone(), message.conversation));
         let conversation = &mut row.ok_or(Error::NotFound { what: "conversation" })?.value;
@@ -187,7 +202,12 @@ impl PortalStore for MemoryStore {
         let mut tables = self.locked();
         let marked =
             tables.conversations.get(&(scope.clone(), conversation)).is_none_or(|r| r.erasing.is_some());
-        Ok(!marked && tables.messages.remove(&(scope.clone(), conversation, number)).is_some())
+        if marked {
+            return Ok(false);
+        }
+        let gone = tables.messages.remove(&(scope.clone(), conversation, number));
+        let kept = gone.map(|m| tables.erased.insert((scope.clone(), conversation, m.id), m.number));
+        Ok(kept.is_some())
     }
 
     async fn set_blocked(
@@ -290,7 +310,7 @@ impl PortalStore for MemoryStore {
             s == scope && conversations.contains_key(conversation) && m.at >= horizon.messages
         });
         Ok(Box::new(Copied {
-            contacts: tables.shown_contacts(scope, horizon).map(|c| (c.id, c.clone())).collect(),
+            contacts: tables.shown_contacts(scope, horizon).map(|c| (c.id, c.into())).collect(),
             messages: messages.map(|((_, c, number), m)| ((*c, *number), m.clone())).collect(),
             conversations,
         }))

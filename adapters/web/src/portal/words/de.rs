@@ -150,6 +150,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     new_conversations: "Neue Unterhaltungen pro Tag",
     other_countries: "Andere Länder",
     small_groups: "Länder mit sehr wenigen Kontakten werden zusammengefasst oder gar nicht gezeigt, damit niemand erkennbar wird.",
+    small_days: "Tage mit sehr wenigen sind zusammengefasst.",
     as_table: "Als Tabelle anzeigen",
     at_most: "höchstens",
     in_all: "Gesamt",

@@ -144,6 +144,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     new_conversations: "New conversations per day",
     other_countries: "Other countries",
     small_groups: "Countries with very few contacts are shown together, or not at all, so that nobody can be singled out.",
+    small_days: "Days with very few are put together.",
     as_table: "Show as table",
     at_most: "at most",
     in_all: "Total",

@@ -155,6 +155,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     new_conversations: "Nouvelles conversations par jour",
     other_countries: "Autres pays",
     small_groups: "Les pays comptant très peu de contacts sont regroupés ou omis, afin que personne ne soit reconnaissable.",
+    small_days: "Les jours qui en comptent très peu sont regroupés.",
     as_table: "Afficher en tableau",
     at_most: "au plus",
     in_all: "Total",

@@ -150,6 +150,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     new_conversations: "Nieuwe gesprekken per dag",
     other_countries: "Andere landen",
     small_groups: "Landen met heel weinig contacten worden samengevoegd of weggelaten, zodat niemand herkenbaar is.",
+    small_days: "Dagen met heel weinig zijn samengevoegd.",
     as_table: "Als tabel tonen",
     at_most: "hoogstens",
     in_all: "Totaal",

@@ -1,10 +1,12 @@
 //! One database file: a thread that writes, threads that read, and futures that they wake.
 
+mod snapshot;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -78,6 +80,9 @@ where
     }
 }
 
+pub(crate) use snapshot::DbSnapshot;
+use snapshot::Held;
+
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 #[derive(Default)]
@@ -88,6 +93,8 @@ struct Queues {
     checkpoints: Vec<oneshot::Sender<()>>,
     /// A reader was in the way of the last one.
     owed: bool,
+    /// Connections that each see one moment, and keep the log from being emptied as long as they do.
+    snapshots: Vec<Weak<Mutex<Held>>>,
     closed: bool,
 }
 
@@ -226,6 +233,13 @@ impl Db {
         replied.await.map_err(|_| Error::unavailable(self.store, "its writing thread is gone"))
     }
 
+    /// As [`checkpoint`](Self::checkpoint), for whom nobody waits.
+    pub(crate) fn checkpoint_soon(&self) {
+        let (reply, _) = oneshot::channel();
+        self.shared.queues().checkpoints.push(reply);
+        self.shared.write.notify_one();
+    }
+
     /// Reads in one snapshot.
     pub(crate) async fn read<T, F>(&self, work: F) -> Result<T>
     where
@@ -239,64 +253,6 @@ impl Db {
         }));
         self.shared.read.notify_one();
         replied.await.map_err(|_| Error::unavailable(store, "a read panicked"))?
-    }
-}
-
-impl Db {
-    /// Opens one moment of the file to read from for longer than one unit, on a connection of its own.
-    pub(crate) async fn snapshot(&self) -> Result<DbSnapshot> {
-        let path = self.path.clone();
-        let connection = self
-            .read(move |_| {
-                let connection = connect_reader(&path)?;
-                connection.execute_batch("BEGIN")?;
-                // The moment is that of the first look.
-                connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
-                Ok(connection)
-            })
-            .await?;
-        Ok(DbSnapshot { shared: self.shared.clone(), store: self.store, connection: Some(connection) })
-    }
-}
-
-/// A connection that sees one moment.
-pub(crate) struct DbSnapshot {
-    shared: Arc<Shared>,
-    store: &'static str,
-    connection: Option<Connection>,
-}
-
-impl fmt::Debug for DbSnapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DbSnapshot").finish_non_exhaustive()
-    }
-}
-
-impl DbSnapshot {
-    /// Reads of this moment, on a reading thread.
-    pub(crate) async fn read<T, F>(&mut self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> UnitResult<T> + Send + 'static,
-    {
-        let store = self.store;
-        let gone = || Error::unavailable(store, "the snapshot is closed");
-        let connection = self.connection.take().ok_or_else(gone)?;
-        let (reply, replied) = oneshot::channel();
-        {
-            let mut queues = self.shared.queues();
-            if queues.closed {
-                return Err(gone());
-            }
-            queues.reads.push_back(Box::new(move |_| {
-                let read = work(&connection).map_err(|e| e.into_error(store));
-                let _ = reply.send((connection, read));
-            }));
-        }
-        self.shared.read.notify_one();
-        let (connection, read) = replied.await.map_err(|_| Error::unavailable(store, "a read panicked"))?;
-        self.connection = Some(connection);
-        read
     }
 }
 
@@ -387,7 +343,8 @@ fn write_loop(connection: &Connection, shared: &Shared) {
             Work::Checkpoint(waiting) => {
                 // While a reader is known to be in the way, nobody's commit waits for it.
                 let wait = if shared.queues().owed { Duration::ZERO } else { BUSY_CHECKPOINT };
-                let emptied = checkpoint(connection, wait);
+                let emptied = checkpoint(connection, wait)
+                    || (snapshot::close_idle(shared) && checkpoint(connection, Duration::ZERO));
                 shared.queues().owed = !emptied;
                 for reply in waiting {
                     let _ = reply.send(());

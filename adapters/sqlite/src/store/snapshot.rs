@@ -1,0 +1,104 @@
+//! One moment of a site, to be read in pieces.
+
+use async_trait::async_trait;
+use privet::contact::{ContactId, Conversation, ConversationId};
+use privet::ip::CountryCode;
+use privet::portal::ExportedContact;
+use privet::store::{Horizon, Snapshot, StoredMessage};
+use privet::{Result, Scope};
+use rusqlite::{Row, params};
+
+use super::conversations::{CONVERSATION, messages_of, owner_is_there, read_conversation};
+use super::{ms, time};
+use crate::db::DbSnapshot;
+
+fn read_exported(row: &Row<'_>) -> rusqlite::Result<ExportedContact> {
+    Ok(ExportedContact {
+        id: ContactId::from_bytes(row.get(0)?),
+        country: row.get_ref(1)?.as_str_or_null().ok().flatten().and_then(CountryCode::new),
+        created: time(row, 2)?,
+        last_seen: time(row, 3)?,
+        conversations: row.get(4)?,
+    })
+}
+
+/// One moment of a site.
+#[derive(Debug)]
+pub(super) struct SiteSnapshot {
+    pub(super) db: DbSnapshot,
+    pub(super) scope: Scope,
+    pub(super) horizon: Horizon,
+}
+
+#[async_trait]
+impl Snapshot for SiteSnapshot {
+    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ExportedContact>> {
+        let (scope, horizon) = (self.scope.clone(), self.horizon);
+        let from = after.map_or_else(|| vec![0_u8; 0], |id| id.as_bytes().to_vec());
+        self.db
+            .read(move |c| {
+                let sql = "SELECT id, country, created, last_seen, conversations FROM contacts WHERE tenant = ?1 AND site = ?2 AND id > ?3
+                     AND +last_seen >= ?4 AND +consent_until > ?5 AND +erasing IS NULL AND +frozen_until IS NULL
+                     ORDER BY id LIMIT ?6";
+                let mut statement = c.prepare_cached(sql)?;
+                let rows = statement.query_map(
+                    params![
+                        scope.tenant.as_str(),
+                        scope.site.as_str(),
+                        from,
+                        ms(horizon.contacts),
+                        ms(horizon.now),
+                        limit
+                    ],
+                    read_exported,
+                )?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+    }
+
+    async fn conversations(
+        &mut self,
+        after: Option<ConversationId>,
+        limit: u16,
+    ) -> Result<Vec<Conversation>> {
+        let (scope, horizon) = (self.scope.clone(), self.horizon);
+        let from = after.map_or_else(|| vec![0_u8; 0], |id| id.as_bytes().to_vec());
+        self.db
+            .read(move |c| {
+                let sql = format!(
+                    "SELECT {CONVERSATION} FROM conversations
+                     WHERE tenant = ?1 AND site = ?2 AND id > ?3 AND +erasing IS NULL ORDER BY id"
+                );
+                let mut statement = c.prepare_cached(&sql)?;
+                let rows = statement.query_map(
+                    params![scope.tenant.as_str(), scope.site.as_str(), from],
+                    read_conversation,
+                )?;
+                let mut all = Vec::new();
+                for row in rows {
+                    let conversation = row?;
+                    if horizon.shows_conversation(&conversation)
+                        && owner_is_there(c, &scope, conversation.owner, &horizon)?
+                    {
+                        all.push(conversation);
+                        if all.len() >= limit.into() {
+                            break;
+                        }
+                    }
+                }
+                Ok(all)
+            })
+            .await
+    }
+
+    async fn messages(
+        &mut self,
+        conversation: ConversationId,
+        after: u32,
+        limit: u16,
+    ) -> Result<Vec<StoredMessage>> {
+        let (scope, horizon) = (self.scope.clone(), self.horizon);
+        self.db.read(move |c| messages_of(c, &scope, conversation, after, limit, &horizon)).await
+    }
+}
