@@ -38,7 +38,7 @@ fn post(browser: &mut Browser, privet: &Privet, text: &str) -> privet::Result<Po
     posted
 }
 
-fn contacts(privet: &Privet) -> Vec<privet::contact::Contact> {
+fn contacts(privet: &Privet) -> Vec<privet::contact::ContactSummary> {
     block_on(privet.contacts(&Scope::default(), &PageRequest::first(100))).unwrap().contacts
 }
 

@@ -41,7 +41,8 @@ fn post(browser: &mut Browser, privet: &Privet, text: &str) {
 }
 
 fn listed(privet: &Privet) -> Vec<privet::contact::Contact> {
-    block_on(privet.contacts(&Scope::default(), &PageRequest::first(50))).unwrap().contacts
+    let page = block_on(privet.contacts(&Scope::default(), &PageRequest::first(50))).unwrap();
+    page.contacts.iter().map(|c| block_on(privet.contact(&Scope::default(), c.id)).unwrap()).collect()
 }
 
 /// WDR-03: kept on the basis that was declared, which is recorded and which the visitor read before they agreed; nothing is

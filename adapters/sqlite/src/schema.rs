@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 pub(crate) const STORE: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_portal.sql"),
-    include_str!("../migrations/0003_erased.sql"),
+    include_str!("../migrations/0003_summaries.sql"),
 ];
 pub(crate) const KEYS: &[&str] = &[include_str!("../migrations/keys_0001_init.sql")];
 

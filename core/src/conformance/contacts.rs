@@ -4,7 +4,7 @@ use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything,
 use crate::catalogue::LegalBasis;
 use crate::clock::Timestamp;
 use crate::consent::Act;
-use crate::contact::{Contact, ContactId, FenceEpoch, Owner, Removed};
+use crate::contact::{Contact, ContactId, ContactSummary, FenceEpoch, Owner, Removed};
 use crate::error::Error;
 use crate::ip::CountryCode;
 use crate::retention::DataClass;
@@ -126,7 +126,7 @@ pub async fn pages_are_complete_and_in_order(store: &dyn Store) {
         Fixture::new(store, &elsewhere).contact(n, at(1)).await;
     }
     for limit in [1, 4, 7, 25, 100] {
-        let mut all: Vec<Contact> = Vec::new();
+        let mut all: Vec<ContactSummary> = Vec::new();
         loop {
             let after = all.last().map(|c| ContactCursor { last_seen: c.last_seen, id: c.id });
             let page = store
@@ -346,7 +346,7 @@ pub async fn contacts_may_be_kept_on_another_basis(store: &dyn Store) {
     let later = everything(at(10) + 2 * LIFE);
     let kept = store.contact(&scope, contact.id, &later).await.unwrap().unwrap();
     assert_eq!(kept.kept_on, Some(LegalBasis::LegalObligation));
-    assert_eq!(store.contacts(&scope, &ContactQuery::first(9), &later).await.unwrap(), [kept]);
+    assert_eq!(store.contacts(&scope, &ContactQuery::first(9), &later).await.unwrap(), [(&kept).into()]);
     assert_eq!(store.freeze_contacts(&scope, &[[9; 3]], at(30), None, 9).await.unwrap(), Some(contact.id));
     assert!(store.contact(&scope, contact.id, &later).await.unwrap().is_some(), "it stands on no consent");
     let owner = f.by_contact(&contact, &proof);

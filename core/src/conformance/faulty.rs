@@ -8,7 +8,7 @@ use crate::catalogue::{NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{
-    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed,
+    Contact, ContactFilter, ContactId, ContactSummary, Conversation, ConversationId, NoteId, Owner, Removed,
 };
 use crate::error::{Error, Result};
 use crate::portal::{AuditEvent, AuditId};

@@ -16,7 +16,9 @@ mod touches;
 mod visitor;
 
 pub use id::{ContactId, ConversationId, FenceEpoch, MessageId, NoteId, SessionId};
-pub use model::{Author, Channel, Contact, Conversation, Message, NewMessage, Owner, Posted, Removed};
+pub use model::{
+    Author, Channel, Contact, ContactSummary, Conversation, Message, NewMessage, Owner, Posted, Removed,
+};
 pub use page_url::{PageUrl, PageUrlPolicy};
 pub use query::{CappedCount, ContactFilter, ContactPage, IdPrefix, PageRequest, TimeSpan};
 pub use seal::Sealed;

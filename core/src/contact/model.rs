@@ -3,7 +3,7 @@ use serde::Serialize;
 use super::id::{ContactId, ConversationId, FenceEpoch, MessageId};
 use super::page_url::PageUrl;
 use crate::catalogue::{CategoryCode, LegalBasis};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, as_rfc3339};
 use crate::consent::{ConsentRecord, RecordId};
 use crate::error::{Error, Result};
 use crate::ip::CountryCode;
@@ -111,6 +111,35 @@ pub struct Contact {
     pub blocked: bool,
     /// What the app knows it as, if the app has said so.
     pub identity: Option<ContactIdentity>,
+}
+
+/// A contact as lists and exports have it, in the order of their columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ContactSummary {
+    /// Its id.
+    pub id: ContactId,
+    /// ISO 3166-1 code of the country it was opened from, an estimate.
+    pub country: Option<CountryCode>,
+    /// When it was opened: RFC 3339, UTC.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub created: Timestamp,
+    /// Most recent activity: RFC 3339, UTC.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub last_seen: Timestamp,
+    /// How many conversations it has.
+    pub conversations: u32,
+}
+
+impl From<&Contact> for ContactSummary {
+    fn from(c: &Contact) -> Self {
+        Self {
+            id: c.id,
+            country: c.country,
+            created: c.created,
+            last_seen: c.last_seen,
+            conversations: c.conversations,
+        }
+    }
 }
 
 impl Contact {
@@ -221,11 +250,6 @@ pub struct Message {
     /// The page it was sent from; only under a contact.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
     pub page: Option<PageUrl>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, s: S) -> std::result::Result<S::Ok, S::Error> {
-    s.collect_str(at)
 }
 
 fn as_text<S: serde::Serializer>(page: &Option<PageUrl>, s: S) -> std::result::Result<S::Ok, S::Error> {

@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use super::id::{ContactId, ConversationId};
-use super::model::{Contact, Removed};
+use super::model::{Contact, ContactSummary, Removed};
 use super::query::{CappedCount, ContactFilter, ContactPage, PageRequest};
 use crate::clock::Timestamp;
 use crate::consent::{Act, ConsentRecord, Decision, Method};
@@ -48,7 +48,7 @@ impl Privet {
             Direction::Older => (after.is_some(), more),
             Direction::Newer => (more, true),
         };
-        let cursor = |contact: Option<&Contact>, direction| {
+        let cursor = |contact: Option<&ContactSummary>, direction| {
             contact.map(|c| {
                 let cursor = ContactCursor { last_seen: c.last_seen, id: c.id };
                 self.write_cursor(scope, &page.filter, &Place { cursor, as_of, direction })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::id::ContactId;
-use super::model::Contact;
+use super::model::{Contact, ContactSummary};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ip::CountryCode;
@@ -221,7 +221,7 @@ impl PageRequest {
 #[non_exhaustive]
 pub struct ContactPage {
     /// The contacts.
-    pub contacts: Vec<Contact>,
+    pub contacts: Vec<ContactSummary>,
     /// Leads to the next page; none on the last one.
     pub next: Option<String>,
     /// Leads to the page before; none on the first one.

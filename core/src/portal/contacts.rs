@@ -6,8 +6,8 @@ use super::{Permission, Portal, Verb};
 use crate::clock::{Timestamp, as_rfc3339};
 use crate::consent::ConsentRecord;
 use crate::contact::{
-    CappedCount, Contact, ContactFilter, ContactId, ContactPage, Conversation, ConversationId, Field, NoteId,
-    Owner, PageRequest, PageUrl, Removed, SubjectKey, TimeSpan,
+    CappedCount, Contact, ContactFilter, ContactId, ContactPage, ContactSummary, Conversation,
+    ConversationId, Field, NoteId, Owner, PageRequest, PageUrl, Removed, SubjectKey, TimeSpan,
 };
 use crate::error::{Error, Result};
 use crate::privet::Privet;
@@ -123,11 +123,15 @@ impl Portal {
     }
 
     /// Those of them that may be known by a name.
-    async fn known(&self, contacts: Vec<Contact>) -> Result<Vec<Contact>> {
+    async fn known(&self, contacts: Vec<ContactSummary>) -> Result<Vec<ContactSummary>> {
+        let horizon = self.privet.horizon(&self.scope.tenant, self.privet.now()).await?;
         let mut known = Vec::new();
-        for contact in contacts {
-            if self.privet.identity_of(&self.scope, &contact).await?.is_some() {
-                known.push(contact);
+        for listed in contacts {
+            let there = self.privet.store().contact(&self.scope, listed.id, &horizon).await?;
+            if let Some(contact) = there
+                && self.privet.identity_of(&self.scope, &contact).await?.is_some()
+            {
+                known.push(listed);
             }
         }
         Ok(known)

@@ -5,47 +5,16 @@ use std::collections::VecDeque;
 use serde::Serialize;
 
 use super::{Note, Permission, Portal, Verb};
-use crate::clock::{Timestamp, as_rfc3339};
 use crate::contact::{
-    Contact, ContactId, Conversation, ConversationId, Message, Owner, SubjectKey, open_message,
+    ContactId, ContactSummary, Conversation, ConversationId, Message, Owner, SubjectKey, open_message,
 };
 use crate::error::{Error, Result};
-use crate::ip::CountryCode;
 use crate::store::Snapshot;
 
 /// So many conversations, or messages, are held at once.
 const ROWS: u16 = 500;
 /// So many contacts are.
 const CONTACTS: u16 = 1_000;
-
-/// A contact as it is exported, in the order of its columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ExportedContact {
-    /// Its id.
-    pub id: ContactId,
-    /// ISO 3166-1 code of the country it was opened from, an estimate.
-    pub country: Option<CountryCode>,
-    /// When it was opened: RFC 3339, UTC.
-    #[serde(serialize_with = "as_rfc3339")]
-    pub created: Timestamp,
-    /// Most recent activity: RFC 3339, UTC.
-    #[serde(serialize_with = "as_rfc3339")]
-    pub last_seen: Timestamp,
-    /// How many conversations it has.
-    pub conversations: u32,
-}
-
-impl From<&Contact> for ExportedContact {
-    fn from(c: &Contact) -> Self {
-        Self {
-            id: c.id,
-            country: c.country,
-            created: c.created,
-            last_seen: c.last_seen,
-            conversations: c.conversations,
-        }
-    }
-}
 
 /// A conversation as it is exported, with a part of its messages: a long one comes in several pieces.
 #[derive(Clone, Serialize)]
@@ -95,7 +64,7 @@ pub struct Export {
 #[non_exhaustive]
 pub struct WholeContact {
     /// The contact.
-    pub contact: ExportedContact,
+    pub contact: ContactSummary,
     /// What the app knows it as.
     pub identity: Option<String>,
     /// Notes of operators.
@@ -186,7 +155,7 @@ impl Export {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn next_contacts(&mut self) -> Result<Vec<ExportedContact>> {
+    pub async fn next_contacts(&mut self) -> Result<Vec<ContactSummary>> {
         let page = self.snapshot.contacts(self.after_contact, CONTACTS).await?;
         self.after_contact = page.last().map(|c| c.id).or(self.after_contact);
         Ok(page)

@@ -28,7 +28,7 @@ mod support;
 
 pub use contacts::{ContactDetails, Note};
 pub use event::{AuditEvent, AuditId, Outcome, Verb};
-pub use export::{Export, ExportedContact, ExportedConversation, WholeContact};
+pub use export::{Export, ExportedConversation, WholeContact};
 pub use figures::{ConsentRate, CountryShare, DEFAULT_SMALLEST_GROUP, Figures, SpanCount};
 pub use operator::{Operator, Permission, Role};
 pub use support::OpenConversation;

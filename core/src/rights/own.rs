@@ -4,19 +4,15 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use serde::{Serialize, Serializer};
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, as_rfc3339};
 use crate::consent::{Act, ConsentRecord, Decision, Method, RecordId};
 use crate::contact::{Message, Visitor};
 use crate::error::Result;
 use crate::visit::Visit;
 
-fn as_rfc3339<S: Serializer>(at: &Timestamp, s: S) -> std::result::Result<S::Ok, S::Error> {
-    s.collect_str(at)
-}
-
 fn as_rfc3339_or_none<S: Serializer>(at: &Option<Timestamp>, s: S) -> std::result::Result<S::Ok, S::Error> {
     match at {
-        Some(at) => s.collect_str(at),
+        Some(at) => as_rfc3339(at, s),
         None => s.serialize_none(),
     }
 }

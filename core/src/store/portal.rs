@@ -8,11 +8,12 @@ use super::types::{ConsentProof, ContactCursor, Horizon, MessageToStore, StoredM
 use crate::catalogue::CategoryCode;
 use crate::clock::{Day, Timestamp};
 use crate::contact::{
-    ContactFilter, ContactId, Conversation, ConversationId, FenceEpoch, NoteId, Removed, Sealed,
+    ContactFilter, ContactId, ContactSummary, Conversation, ConversationId, FenceEpoch, NoteId, Removed,
+    Sealed,
 };
 use crate::error::Result;
 use crate::ip::CountryCode;
-use crate::portal::{AuditEvent, AuditId, ExportedContact};
+use crate::portal::{AuditEvent, AuditId};
 use crate::scope::{Scope, Tenant};
 
 /// Which way a page goes from its cursor.
@@ -141,7 +142,7 @@ pub struct SiteFigures {
 #[async_trait]
 pub trait Snapshot: fmt::Debug + Send {
     /// Contacts in the order of their ids, after one of them.
-    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ExportedContact>>;
+    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ContactSummary>>;
 
     /// Conversations in the order of their ids, after one of them.
     async fn conversations(&mut self, after: Option<ConversationId>, limit: u16)

@@ -14,7 +14,7 @@ use crate::catalogue::{NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use crate::contact::{
-    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed,
+    Contact, ContactFilter, ContactId, ContactSummary, Conversation, ConversationId, NoteId, Owner, Removed,
 };
 use crate::error::Result;
 use crate::portal::{AuditEvent, AuditId};
@@ -99,7 +99,12 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
     async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>>;
 
     /// Part of the list of contacts, always by most recent activity first, whichever way it is asked for.
-    async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<Contact>>;
+    async fn contacts(
+        &self,
+        scope: &Scope,
+        query: &ContactQuery,
+        horizon: &Horizon,
+    ) -> Result<Vec<ContactSummary>>;
 
     /// Freezes contacts of a site whose consent was about something else than what these fingerprints stand for, until
     /// `until`, and thaws those that are frozen and whose consent is about it; those kept on another basis stay as they
@@ -354,7 +359,7 @@ macro_rules! forward {
                 let $this = self;
                 $store.contact(scope, id, horizon).await
             }
-            async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<Contact>> {
+            async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<ContactSummary>> {
                 let $this = self;
                 $store.contacts(scope, query, horizon).await
             }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use askama::Template;
 use data_encoding::BASE64URL_NOPAD;
-use privet::contact::{Contact, ContactId, PageRequest};
+use privet::contact::{ContactId, ContactSummary, PageRequest};
 use privet::portal::{Operator, Portal, Role};
 use privet::{Site, Tenant};
 use serde::{Deserialize, Serialize};
@@ -47,28 +47,6 @@ impl OperatorToken {
     }
 }
 
-/// A contact as the list shows it, in this order.
-#[derive(Debug, Serialize)]
-struct Row {
-    id: String,
-    country: Option<String>,
-    created: String,
-    last_seen: String,
-    conversations: u32,
-}
-
-impl From<&Contact> for Row {
-    fn from(c: &Contact) -> Self {
-        Self {
-            id: c.id.to_string(),
-            country: c.country.map(|code| code.to_string()),
-            created: c.created.to_string(),
-            last_seen: c.last_seen.to_string(),
-            conversations: c.conversations,
-        }
-    }
-}
-
 /// `GET /contacts`: the query.
 #[derive(Debug, Default, Deserialize)]
 pub struct ListRequest {
@@ -85,7 +63,7 @@ impl ListRequest {
 #[derive(Debug, Serialize, Template)]
 #[template(path = "contacts.html")]
 pub struct ContactList {
-    contacts: Vec<Row>,
+    contacts: Vec<ContactSummary>,
     next: Option<String>,
 }
 
@@ -101,7 +79,7 @@ impl ContactList {
 
 impl Shop {
     /// What programs with the token do is written down like what people do in the portal.
-    fn desk(&self) -> privet::Result<Portal> {
+    fn portal(&self) -> privet::Result<Portal> {
         let operator = Operator::new(Tenant::default(), "a program with the token", Role::PrivacyOfficer)?;
         self.privet.portal(&operator, &Site::default())
     }
@@ -115,8 +93,8 @@ impl Shop {
         if let Some(after) = asked.after {
             request = request.after(after);
         }
-        let page = self.desk()?.contacts(&request).await?;
-        Ok(ContactList { contacts: page.contacts.iter().map(Row::from).collect(), next: page.next })
+        let page = self.portal()?.contacts(&request).await?;
+        Ok(ContactList { contacts: page.contacts, next: page.next })
     }
 
     /// `DELETE /contacts/{id}`: what was removed.
@@ -124,7 +102,7 @@ impl Shop {
     /// # Errors
     /// An id of nobody, or what the store says.
     pub async fn erase(&self, id: &str) -> privet::Result<serde_json::Value> {
-        let removed = self.desk()?.erase_contact(id.parse::<ContactId>()?).await?;
+        let removed = self.portal()?.erase_contact(id.parse::<ContactId>()?).await?;
         Ok(serde_json::json!({ "removed": removed }))
     }
 }

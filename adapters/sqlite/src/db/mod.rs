@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use privet::{Error, Result};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::error::{UnitError, opening};
 
@@ -130,6 +131,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "foreign_keys", true)?;
+    // A plan does not depend on what is bound: else a statement with a range is prepared anew each time it runs.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
@@ -275,9 +278,9 @@ fn in_snapshot<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Uni
         // A read before this one did not get to its end.
         connection.execute_batch("ROLLBACK")?;
     }
-    connection.execute_batch("BEGIN")?;
+    connection.prepare_cached("BEGIN")?.execute([])?;
     let result = work(connection);
-    connection.execute_batch("COMMIT")?;
+    connection.prepare_cached("COMMIT")?.execute([])?;
     result
 }
 

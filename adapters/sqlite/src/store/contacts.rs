@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use privet::contact::{Contact, ContactId};
+use privet::contact::{Contact, ContactId, ContactSummary};
 use privet::store::{ConsentProof, ContactQuery, ContactStore, ContactTouch, Erasing, ErasureCause, Horizon};
 use privet::{Result, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -121,7 +121,12 @@ impl ContactStore for SqliteStore {
         self.db.read(move |c| shown_contact(c, &scope, id, &horizon)).await
     }
 
-    async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<Contact>> {
+    async fn contacts(
+        &self,
+        scope: &Scope,
+        query: &ContactQuery,
+        horizon: &Horizon,
+    ) -> Result<Vec<ContactSummary>> {
         let (scope, query, horizon) = (scope.clone(), query.clone(), *horizon);
         self.db.read(move |c| page(c, &scope, &query, &horizon)).await
     }

@@ -1,14 +1,28 @@
 //! The list of contacts: its filters, its pages, its count.
 
-use privet::contact::{Contact, ContactFilter, TimeSpan};
+use privet::contact::{ContactFilter, ContactId, ContactSummary, TimeSpan};
+use privet::ip::CountryCode;
 use privet::store::{ContactQuery, Direction, Horizon};
 use privet::{Scope, Timestamp};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use super::conversations::OF_CONTACT;
-use super::{CONTACT, ms, read_contact};
+use super::{ms, time};
 use crate::db::UnitResult;
+
+/// What a list shows; its indexes have all of it, so that a page is read from them alone.
+pub(super) const SUMMARY: &str = "id, country, created, last_seen, conversations";
+
+pub(super) fn read_summary(row: &Row<'_>) -> rusqlite::Result<ContactSummary> {
+    Ok(ContactSummary {
+        id: ContactId::from_bytes(row.get(0)?),
+        country: row.get_ref(1)?.as_str_or_null().ok().flatten().and_then(CountryCode::new),
+        created: time(row, 2)?,
+        last_seen: time(row, 3)?,
+        conversations: row.get(4)?,
+    })
+}
 
 /// Conditions with their values.
 struct Conditions {
@@ -81,7 +95,7 @@ pub(super) fn page(
     scope: &Scope,
     query: &ContactQuery,
     horizon: &Horizon,
-) -> UnitResult<Vec<Contact>> {
+) -> UnitResult<Vec<ContactSummary>> {
     let mut conditions = Conditions::of(scope, &query.filter, query.as_of, horizon);
     let (than, order) = match query.direction {
         Direction::Older => ("<", "DESC"),
@@ -96,11 +110,11 @@ pub(super) fn page(
         conditions.sql.push_str(&format!(" AND ({seen}, id) {than} (?{}, ?{n})", n - 1));
     }
     let sql = format!(
-        "SELECT {CONTACT} FROM contacts WHERE {} ORDER BY {seen} {order}, id {order} LIMIT {}",
+        "SELECT {SUMMARY} FROM contacts WHERE {} ORDER BY {seen} {order}, id {order} LIMIT {}",
         conditions.sql, query.limit
     );
     let mut statement = c.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(conditions.values), read_contact)?;
+    let rows = statement.query_map(params_from_iter(conditions.values), read_summary)?;
     let mut contacts: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
     if query.direction == Direction::Newer {
         contacts.reverse();

@@ -1,26 +1,15 @@
 //! One moment of a site, to be read in pieces.
 
 use async_trait::async_trait;
-use privet::contact::{ContactId, Conversation, ConversationId};
-use privet::ip::CountryCode;
-use privet::portal::ExportedContact;
+use privet::contact::{ContactId, ContactSummary, Conversation, ConversationId};
 use privet::store::{Horizon, Snapshot, StoredMessage};
 use privet::{Result, Scope};
-use rusqlite::{Row, params};
+use rusqlite::params;
 
 use super::conversations::{CONVERSATION, messages_of, owner_is_there, read_conversation};
-use super::{ms, time};
+use super::list::{SUMMARY, read_summary};
+use super::ms;
 use crate::db::DbSnapshot;
-
-fn read_exported(row: &Row<'_>) -> rusqlite::Result<ExportedContact> {
-    Ok(ExportedContact {
-        id: ContactId::from_bytes(row.get(0)?),
-        country: row.get_ref(1)?.as_str_or_null().ok().flatten().and_then(CountryCode::new),
-        created: time(row, 2)?,
-        last_seen: time(row, 3)?,
-        conversations: row.get(4)?,
-    })
-}
 
 /// One moment of a site.
 #[derive(Debug)]
@@ -32,15 +21,15 @@ pub(super) struct SiteSnapshot {
 
 #[async_trait]
 impl Snapshot for SiteSnapshot {
-    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ExportedContact>> {
+    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ContactSummary>> {
         let (scope, horizon) = (self.scope.clone(), self.horizon);
         let from = after.map_or_else(|| vec![0_u8; 0], |id| id.as_bytes().to_vec());
         self.db
             .read(move |c| {
-                let sql = "SELECT id, country, created, last_seen, conversations FROM contacts WHERE tenant = ?1 AND site = ?2 AND id > ?3
+                let sql = format!("SELECT {SUMMARY} FROM contacts WHERE tenant = ?1 AND site = ?2 AND id > ?3
                      AND +last_seen >= ?4 AND +consent_until > ?5 AND +erasing IS NULL AND +frozen_until IS NULL
-                     ORDER BY id LIMIT ?6";
-                let mut statement = c.prepare_cached(sql)?;
+                     ORDER BY id LIMIT ?6");
+                let mut statement = c.prepare_cached(&sql)?;
                 let rows = statement.query_map(
                     params![
                         scope.tenant.as_str(),
@@ -50,7 +39,7 @@ impl Snapshot for SiteSnapshot {
                         ms(horizon.now),
                         limit
                     ],
-                    read_exported,
+                    read_summary,
                 )?;
                 Ok(rows.collect::<rusqlite::Result<_>>()?)
             })

@@ -4,8 +4,8 @@ use askama::Template;
 use privet::Timestamp;
 use privet::catalogue::{CategoryCode, LegalBasis};
 use privet::consent::{Act, ConsentRecord, Decision, Method};
-use privet::contact::{ContactId, Conversation, PageUrl};
-use privet::portal::{ContactDetails, ExportedContact, Note, Permission, Portal};
+use privet::contact::{ContactId, ContactSummary, Conversation, PageUrl};
+use privet::portal::{ContactDetails, Note, Permission, Portal};
 use serde::Serialize;
 
 use super::ask::{Answer, Ask, Params};
@@ -92,7 +92,7 @@ struct NoteRow {
 #[derive(Serialize)]
 struct Told<'a> {
     #[serde(flatten)]
-    contact: ExportedContact,
+    contact: ContactSummary,
     blocked: bool,
     identity: &'a Option<String>,
     consent_until: String,

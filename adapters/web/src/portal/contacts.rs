@@ -2,9 +2,11 @@
 
 use askama::Template;
 use privet::Day;
-use privet::contact::{CappedCount, Contact, ContactFilter, ContactPage, IdPrefix, PageRequest, TimeSpan};
+use privet::contact::{
+    CappedCount, ContactFilter, ContactPage, ContactSummary, IdPrefix, PageRequest, TimeSpan,
+};
 use privet::ip::CountryCode;
-use privet::portal::{ExportedContact, Permission, Portal};
+use privet::portal::{Permission, Portal};
 use serde::Serialize;
 use serde_json::json;
 
@@ -165,7 +167,7 @@ pub(super) fn country(ask: &Ask<'_>, code: Option<CountryCode>) -> String {
 }
 
 impl Row {
-    fn new(ask: &Ask<'_>, portal: &Portal, contact: &Contact) -> Self {
+    fn new(ask: &Ask<'_>, portal: &Portal, contact: &ContactSummary) -> Self {
         let id = contact.id.to_string();
         Self {
             href: ask.link(&format!("/{}/contacts/{id}", portal.scope().site), &[]),
@@ -180,7 +182,7 @@ impl Row {
 
 #[derive(Serialize)]
 struct Listed {
-    contacts: Vec<ExportedContact>,
+    contacts: Vec<ContactSummary>,
     next: Option<String>,
     previous: Option<String>,
     as_of: String,
@@ -206,7 +208,6 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     let total = portal.count_contacts(&filter, page.as_of, CAP).await?;
     let ContactPage { contacts, next, previous, as_of, .. } = page;
     if !ask.wants_html() {
-        let contacts = contacts.iter().map(ExportedContact::from).collect();
         let total = Total { count: total.count, more: total.more };
         return Ok(ask.json(200, &Listed { contacts, next, previous, as_of: as_of.to_string(), total }));
     }

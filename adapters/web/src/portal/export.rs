@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::stream;
-use privet::contact::{Author, Channel, Message, PageUrl};
-use privet::portal::{Export, ExportedContact, ExportedConversation, Operator, Permission, Portal};
+use privet::contact::{Author, Channel, ContactSummary, Message, PageUrl};
+use privet::portal::{Export, ExportedConversation, Operator, Permission, Portal};
 use privet::{Error, Result, Visit};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -302,7 +302,7 @@ impl Writing {
         Ok(())
     }
 
-    fn contact_row(&mut self, c: &ExportedContact) -> Result<()> {
+    fn contact_row(&mut self, c: &ContactSummary) -> Result<()> {
         let (id, country) = (c.id.to_string(), c.country.map(String::from).unwrap_or_default());
         let (created, last_seen) = (c.created.to_string(), c.last_seen.to_string());
         self.row([&id, &country, &created, &last_seen, &c.conversations.to_string()])

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Row};
 use crate::clock::Timestamp;
-use crate::contact::{Contact, ContactId};
+use crate::contact::{Contact, ContactId, ContactSummary};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
 use crate::store::portal::{ContactQuery, Direction};
@@ -58,7 +58,12 @@ impl ContactStore for MemoryStore {
         Ok(self.locked().shown_contact(scope, id, horizon).cloned())
     }
 
-    async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<Contact>> {
+    async fn contacts(
+        &self,
+        scope: &Scope,
+        query: &ContactQuery,
+        horizon: &Horizon,
+    ) -> Result<Vec<ContactSummary>> {
         let tables = self.locked();
         let beyond = |c: &Contact| {
             query.after.is_none_or(|a| match query.direction {
@@ -69,7 +74,7 @@ impl ContactStore for MemoryStore {
         let mut all: Vec<_> = tables
             .listed(scope, &query.filter, query.as_of, horizon)
             .filter(|c| beyond(c))
-            .cloned()
+            .map(ContactSummary::from)
             .collect();
         all.sort_by_key(|c| std::cmp::Reverse((c.last_seen, c.id)));
         let limit = usize::from(query.limit);

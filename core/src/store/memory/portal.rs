@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use super::{GONE, MemoryStore, Tables};
 use crate::clock::{Day, Timestamp};
 use crate::contact::{
-    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed,
+    Contact, ContactFilter, ContactId, ContactSummary, Conversation, ConversationId, NoteId, Owner, Removed,
 };
 use crate::error::{Error, Result};
-use crate::portal::{AuditEvent, AuditId, ExportedContact};
+use crate::portal::{AuditEvent, AuditId};
 use crate::scope::{Scope, Tenant};
 use crate::store::portal::{
     DayCount, DecisionsByDay, Identification, MAX_NOTES, PortalStore, SiteFigures, Snapshot, StoredNote,
@@ -74,14 +74,14 @@ impl Tables {
 /// A copy.
 #[derive(Debug)]
 struct Copied {
-    contacts: BTreeMap<ContactId, ExportedContact>,
+    contacts: BTreeMap<ContactId, ContactSummary>,
     conversations: BTreeMap<ConversationId, Conversation>,
     messages: BTreeMap<(ConversationId, u32), StoredMessage>,
 }
 
 #[async_trait]
 impl Snapshot for Copied {
-    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ExportedContact>> {
+    async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ContactSummary>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         Ok(self.contacts.range((from, Bound::Unbounded)).take(limit.into()).map(|(_, c)| *c).collect())
     }

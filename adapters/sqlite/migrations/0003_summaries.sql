@@ -8,3 +8,11 @@ CREATE TABLE erased_messages (
     number       INTEGER NOT NULL,
     PRIMARY KEY (tenant, site, conversation, id)
 ) WITHOUT ROWID;
+
+-- A page of the list is read from an index alone.
+DROP INDEX contacts_recent;
+CREATE INDEX contacts_recent ON contacts
+    (tenant, site, last_seen DESC, id DESC, consent_until, erasing, frozen_until, country, created, conversations);
+DROP INDEX contacts_country;
+CREATE INDEX contacts_country ON contacts
+    (tenant, site, country, last_seen DESC, id DESC, consent_until, erasing, frozen_until, created, conversations);
