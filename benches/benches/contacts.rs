@@ -37,7 +37,8 @@ const FILL: &str = "
            ?2 + 15552000000, x'000000'
     FROM n";
 
-/// What somebody would write who needs this list alone: its columns, what hides a contact, and an index per order.
+/// What somebody would write who needs this list alone: its columns, what hides a contact, and an index per order that has
+/// all of them.
 const BY_HAND: &str = "
     CREATE TABLE contacts (
         tenant TEXT NOT NULL, site TEXT NOT NULL, id BLOB NOT NULL, country TEXT, created INTEGER NOT NULL,
@@ -46,8 +47,10 @@ const BY_HAND: &str = "
     ATTACH ?1 AS filled;
     INSERT INTO contacts SELECT tenant, site, id, country, created, last_seen, conversations, consent_until, erasing, frozen_until
         FROM filled.contacts;
-    CREATE INDEX recent ON contacts (tenant, site, last_seen DESC, id DESC);
-    CREATE INDEX by_country ON contacts (tenant, site, country, last_seen DESC, id DESC);";
+    CREATE INDEX recent ON contacts
+        (tenant, site, last_seen DESC, id DESC, consent_until, erasing, frozen_until, country, created, conversations);
+    CREATE INDEX by_country ON contacts
+        (tenant, site, country, last_seen DESC, id DESC, consent_until, erasing, frozen_until, created, conversations);";
 
 const COLUMNS: &str = "id, country, created, last_seen, conversations";
 

@@ -13,7 +13,7 @@ use privet::contact::{
     Author, Channel, ContactFilter, ContactId, ConversationId, MessageId, NewMessage, NoteId, PageRequest,
     TimeSpan,
 };
-use privet::portal::{Operator, Outcome, Permission, Portal, Role, Verb};
+use privet::portal::{Figures, Operator, Outcome, Permission, Portal, Role, Verb};
 use privet::store::{ErasureCause, LedgerEntry, MemoryStore, Storage};
 use privet::{Catalogue, Error, FakeClock, Privet, Scope, Site, SiteDecl, Tenant, Timestamp};
 
@@ -358,6 +358,8 @@ fn what_is_erased_alone_is_in_the_ledger() {
     assert_eq!(entries().count(), 0, "nothing was erased yet");
     block_on(officer.erase_message(conversation, 2)).unwrap();
     assert_eq!(sends(&message), ["hello"]);
+    block_on(officer.close_conversation(conversation)).unwrap();
+    assert_eq!(sends(&message), ["hello"], "nor into another conversation");
     block_on(agent.erase_note(contact, note.id)).unwrap();
     block_on(officer.erase_conversation(conversation)).unwrap();
     let erased: std::collections::BTreeSet<_> = entries()
@@ -393,10 +395,14 @@ fn geo_06_small_groups_are_put_together() {
     let figures_of_six = block_on(viewer.figures(today, today, 6)).unwrap();
     assert_eq!(figures_of_six.other_countries, None, "even together they are few");
     assert_eq!((figures.contacts[0].count, figures.conversations[0].count), (11, 11));
-    let contacts = &figures.consent.iter().find(|(category, _)| category == "contacts").unwrap().1[0];
-    assert_eq!((contacts.granted, contacts.refused), (11, 1));
-    let analytics = &figures.consent.iter().find(|(category, _)| category == "analytics").unwrap().1[0];
-    assert_eq!((analytics.granted, analytics.refused), (0, 12));
+    let of = |figures: &Figures, category: &str| -> Vec<(u64, u64)> {
+        let (_, spans) = figures.consent.iter().find(|(id, _)| id == category).unwrap();
+        spans.iter().map(|s| (s.granted, s.refused)).collect()
+    };
+    assert_eq!(of(&figures, "analytics"), [(0, 12)]);
+    assert_eq!(of(&figures, "contacts"), [], "one who refused");
+    let exact = block_on(viewer.figures(today, today, 1)).unwrap();
+    assert_eq!(of(&exact, "contacts"), [(11, 1)]);
 }
 
 /// An export is of one moment, whole, whatever happens meanwhile.
@@ -531,6 +537,12 @@ fn ctc_10_a_contact_is_known_by_the_apps_word_only() {
         found
     };
     assert_eq!((found("customer 7"), found("customer"), found("customer 8")), (1, 0, 0));
+    let before = clock_now(&privet);
+    clock.advance(Duration::from_secs(120));
+    browser.say(&privet, "hello again");
+    let filter = block_on(agent.known_as(ContactFilter::default(), "customer 7")).unwrap();
+    let count = block_on(agent.count_contacts(&filter, before, 9)).unwrap();
+    assert_eq!(count.count, 0, "the list as of then shows nobody who was seen since");
     let viewer = at(&privet, "main", "main", Role::Viewer);
     assert_eq!(block_on(viewer.contact(id)).unwrap().identity, None);
     let data = serde_json::to_value(block_on(browser.open(&privet).0.visitor().data()).unwrap()).unwrap();

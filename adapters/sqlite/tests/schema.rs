@@ -42,7 +42,7 @@ fn ip_07_there_is_no_place_for_an_address() {
             "conversations",
             "tenant site id owner_kind owner subject opened closed last_message messages live_support erasing awaits_answer",
         ),
-        ("erased_messages", "tenant site conversation id number"),
+        ("erased_messages", "tenant site id conversation number"),
         ("fences", "tenant subject epoch until"),
         ("messages", "tenant site conversation number id at channel author body page"),
         ("meta", "key value"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
-use crate::catalogue::CategoryCode;
+use crate::catalogue::{CategoryCode, LegalBasis};
 use crate::clock::Timestamp;
 use crate::consent::Act;
 use crate::contact::{
@@ -160,6 +160,17 @@ pub async fn contents_are_what_an_erasure_takes(store: &dyn Store) {
     assert_eq!(marked, 2);
     assert_eq!(store.contact_contents(&here, contact.id, &everything(now)).await.unwrap(), None, "hidden");
     assert_eq!(f.erase_everything_marked(2).await.0, contents);
+    // What is kept on another basis goes one by one.
+    let kept = scope("c", "x");
+    let f = Fixture::new(store, &kept);
+    let (contact, proof) = f.contact(1, start()).await;
+    let (other, _) = f.contact(2, start()).await;
+    f.say(&f.by_contact(&other, &proof), &f.message(1, 1, at(1))).await.unwrap();
+    let withdrawal = NewRecord::new(f.record(&[], at(2)), Some(proof.record));
+    let withdrawal = withdrawal.keeping(Some(LegalBasis::LegalObligation));
+    assert_eq!(store.append_record(&withdrawal, CONTACTS, at(9_999)).await.unwrap().erasing, []);
+    let contents = store.contact_contents(&kept, contact.id, &everything(at(3))).await.unwrap();
+    assert_eq!(contents, Some(Removed::new(1, 0, 0, 0)));
 }
 
 /// An answer changes neither the contact's activity nor its counter, and reaches nobody who is closed, erased or elsewhere.
@@ -332,9 +343,17 @@ pub async fn a_message_is_taken_alone(store: &dyn Store) {
     assert_eq!(store.answer(&here, &answers, &everything(at(9))).await.unwrap().number, 2);
     let left = store.messages(&here, conversation(1), 0, 9, &everything(at(9))).await.unwrap();
     assert_eq!(left.iter().map(|m| m.number).collect::<Vec<_>>(), [1, 3, 4], "and it does not come back");
+    assert!(store.close_conversation(&here, conversation(1), at(6), &everything(at(6))).await.unwrap());
+    let elsewhere = f.say(&owner, &f.message(2, 2, at(7))).await.unwrap();
+    assert_eq!(
+        (elsewhere.conversation, elsewhere.number),
+        (conversation(1), 2),
+        "nor into another conversation"
+    );
+    assert_eq!(store.conversation(&here, conversation(2), &everything(at(9))).await.unwrap(), None);
     store.begin_conversation_erasure(&here, conversation(1)).await.unwrap();
     f.erase_everything_marked(9).await;
-    assert_eq!(f.say(&owner, &f.message(1, 2, at(6))).await.unwrap().number, 1, "nothing is left of either");
+    assert_eq!(f.say(&owner, &f.message(3, 2, at(8))).await.unwrap().number, 1, "nothing is left of either");
 }
 
 /// Figures are about what is shown, of one site and the days asked for.

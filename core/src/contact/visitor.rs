@@ -251,7 +251,14 @@ impl Visitor {
         to_store.page = message.page.as_ref().map(|p| seal(Field::Page, p.as_str())).transpose()?;
         let since = visit.now() - privet.conversation_gap();
         let horizon = privet.horizon(&scope.tenant, visit.now()).await?;
-        privet.store().record_message(scope, &speaker.proof, &to_store, since, &horizon).await?;
+        let stored = privet.store().record_message(scope, &speaker.proof, &to_store, since, &horizon).await?;
+        if let (OwnerProof::Session { subject, .. }, true) =
+            (&speaker.proof, speaker.opens && stored.conversation != conversation)
+        {
+            // It came before, and was erased: the conversation that it was to open is not there, and needs no key.
+            privet.keys().destroy_subject_key(&scope.tenant, *subject).await?;
+        }
+        let conversation = stored.conversation;
         let pseudonym_key =
             Mac::from_key(&speaker.key.secret().derive("pseudonym/conversation", &[conversation.as_bytes()]));
         Ok(Posted { conversation, message: id, contact: speaker.contact, pseudonym_key })

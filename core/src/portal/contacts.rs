@@ -12,11 +12,13 @@ use crate::contact::{
 use crate::error::{Error, Result};
 use crate::privet::Privet;
 use crate::scope::Scope;
-use crate::store::{ErasureCause, Horizon, StoredNote, SubjectDigest};
+use crate::store::{ContactCursor, ContactQuery, ErasureCause, Horizon, StoredNote, SubjectDigest};
 use crate::visit::{ConsentCategory, Identity};
 
 /// So many conversations of a contact are shown.
 const SHOWN_CONVERSATIONS: u16 = 100;
+/// So many of those with a name are looked at in a row.
+const COUNTED: u16 = 100;
 /// The longest note, in bytes.
 const MAX_NOTE: usize = 4 * 1024;
 
@@ -122,6 +124,20 @@ impl Portal {
         Ok(found)
     }
 
+    /// One name, few contacts: those that may be shown under it are counted one by one.
+    async fn count_known(&self, filter: &ContactFilter, as_of: Timestamp, cap: u32) -> Result<CappedCount> {
+        let horizon = self.privet.horizon(&self.scope.tenant, self.privet.now()).await?;
+        let (mut count, mut after) = (0, None);
+        while count <= cap {
+            let query = ContactQuery::first(COUNTED).only(filter.clone()).as_of(as_of).after(after);
+            let page = self.privet.store().contacts(&self.scope, &query, &horizon).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(ContactCursor { last_seen: last.last_seen, id: last.id });
+            count += u32::try_from(self.known(page).await?.len()).unwrap_or(0);
+        }
+        Ok(CappedCount { count: count.min(cap), more: count > cap })
+    }
+
     /// Those of them that may be known by a name.
     async fn known(&self, contacts: Vec<ContactSummary>) -> Result<Vec<ContactSummary>> {
         let horizon = self.privet.horizon(&self.scope.tenant, self.privet.now()).await?;
@@ -151,12 +167,7 @@ impl Portal {
             self.asks(Permission::SeeContacts, Verb::ListContacts, None).await?;
         }
         if filter.identity.is_some() {
-            // One name, few contacts: those that may be shown under it are counted one by one, as the list has them.
-            let page = PageRequest::first(u16::try_from(cap).unwrap_or(u16::MAX)).only(filter.clone());
-            let found = self.privet.contacts(&self.scope, &page).await?;
-            let more = found.next.is_some();
-            let known = self.known(found.contacts).await?;
-            return Ok(CappedCount { count: u32::try_from(known.len()).unwrap_or(cap), more });
+            return self.count_known(filter, as_of, cap).await;
         }
         self.privet.count_contacts(&self.scope, filter, as_of, cap).await
     }

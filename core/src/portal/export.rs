@@ -30,7 +30,8 @@ pub struct ExportedConversation {
     pub closed: Option<String>,
     /// A part of its messages, in order.
     pub messages: Vec<Message>,
-    /// How many messages of this part the store has and nobody can open any more: they are damaged.
+    /// How many messages of this part the store has and nobody can open any more: they are damaged, or their key is gone,
+    /// since they are being erased or were given to a contact while the export ran.
     #[serde(skip_serializing_if = "is_none")]
     pub unreadable: u32,
 }
@@ -161,8 +162,8 @@ impl Export {
         Ok(page)
     }
 
-    /// The next conversation with some of its messages; none at the end. One whose key was destroyed meanwhile, since it is
-    /// being erased, comes without messages.
+    /// The next conversation with some of its messages; none at the end. One whose key was destroyed meanwhile comes without
+    /// messages, and with their number.
     ///
     /// # Errors
     /// What the store says.
@@ -183,10 +184,13 @@ impl Export {
             }
         };
         let mut piece = exported(&conversation);
-        let Some(key) = key else { return Ok(Some(piece)) };
         let stored = self.snapshot.messages(conversation.id, after, ROWS).await?;
         for message in &stored {
-            match open_message(&self.portal.scope, &key, message) {
+            let Some(key) = &key else {
+                piece.unreadable += 1;
+                continue;
+            };
+            match open_message(&self.portal.scope, key, message) {
                 Ok(message) => piece.messages.push(message),
                 // One that is damaged keeps nobody from the others, and is told of.
                 Err(error @ Error::Corrupt { .. }) => {
@@ -198,7 +202,7 @@ impl Export {
         }
         if stored.len() == usize::from(ROWS) {
             let last = stored.last().map_or(after, |m| m.number);
-            self.current = Some((conversation, Some(key), last));
+            self.current = Some((conversation, key, last));
         }
         Ok(Some(piece))
     }

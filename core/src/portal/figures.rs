@@ -64,7 +64,7 @@ pub struct Figures {
     pub contacts: Vec<SpanCount>,
     /// Conversations by the day they were opened on, in such spans.
     pub conversations: Vec<SpanCount>,
-    /// Per category, by its id, in such spans.
+    /// Per category, by its id, in such spans: each has nobody who granted, or enough, and the same of those who refused.
     pub consent: Vec<(String, Vec<ConsentRate>)>,
 }
 
@@ -89,15 +89,20 @@ impl Span {
         self.counts.iter().sum()
     }
 
+    /// Whether it singles nobody out: of each kind there is nobody, or enough.
+    fn is_safe(&self, smallest: u64) -> bool {
+        self.counts.iter().all(|count| *count == 0 || *count >= smallest)
+    }
+
     fn take(&mut self, later: Self) {
         self.to = later.to;
         self.counts.iter_mut().zip(later.counts).for_each(|(count, more)| *count += more);
     }
 }
 
-/// Days, put together until nobody stands out: a span is a day of nobody, or has at least `smallest`.
+/// Days, put together until nobody stands out: of each kind a span has nobody, or at least `smallest`.
 fn merged(days: impl Iterator<Item = (Day, [u64; 2])>, smallest: u64) -> Vec<Span> {
-    let enough = |span: &Span| span.size() == 0 || span.size() >= smallest;
+    let enough = |span: &Span| span.is_safe(smallest);
     let mut spans: Vec<Span> = Vec::new();
     for (day, counts) in days {
         let next = Span { from: day, to: day, counts };
@@ -128,7 +133,9 @@ fn spans(counts: &[DayCount], from: Day, to: Day, smallest: u64) -> Vec<SpanCoun
 
 impl Portal {
     /// Figures from a day to a day, both included, at most 400 of them; groups of fewer than `smallest_group`, countries and
-    /// days alike, are put together.
+    /// days alike, are put together. That keeps an answer from singling anybody out, not two of them: spans begin where they
+    /// are asked for, and whoever compares answers for different days sees the difference. Whoever sees figures sees the
+    /// list of contacts, too.
     ///
     /// # Errors
     /// [`Error::NotAllowed`](crate::Error::NotAllowed), or what the store says.
@@ -199,6 +206,14 @@ mod tests {
         assert_eq!(told(&[0, 0], 5), [(0, 0, 0), (1, 1, 0)]);
         assert_eq!(told(&[], 5), []);
         assert_eq!(told(&[1, 2], 0), [(0, 0, 1), (1, 1, 2)], "nothing is too small");
+    }
+
+    #[test]
+    fn few_of_one_kind_are_few() {
+        let days = [[9, 0], [9, 2], [9, 0], [9, 4], [9, 0]];
+        let spans = merged((0..).map(Day::from_number).zip(days), 5);
+        let told: Vec<_> = spans.iter().map(|s| (s.from.number(), s.to.number(), s.counts)).collect();
+        assert_eq!(told, [(0, 0, [9, 0]), (1, 3, [27, 6]), (4, 4, [9, 0])]);
     }
 
     #[test]

@@ -177,11 +177,9 @@ impl Portal {
         let horizon = privet.horizon(&scope.tenant, now).await?;
         let before = number.checked_sub(1).ok_or(Error::NotFound { what: "message" })?;
         let there = privet.store().messages(scope, id, before, 1, &horizon).await?;
-        if there.first().is_none_or(|m| m.number != number) {
-            return Err(gone);
-        }
-        // The ledger first: a restored backup has it again.
-        let digest = privet.keys().message_digest(&scope.tenant, id, number).await?;
+        let Some(message) = there.first().filter(|m| m.number == number) else { return Err(gone) };
+        // The ledger first: a restored backup has the message again.
+        let digest = privet.keys().message_digest(&scope.tenant, message.id).await?;
         privet.ledger().append(&[privet.erased(scope, digest, ErasureCause::Request)]).await?;
         let taken = privet.store().erase_message(scope, id, number).await?;
         if taken { Ok(Removed::new(0, 0, 1, 0)) } else { Err(gone) }

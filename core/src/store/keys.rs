@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::types::SubjectDigest;
 use crate::clock::Day;
-use crate::contact::{ContactId, ConversationId, NoteId, SessionId, SubjectKey};
+use crate::contact::{ContactId, ConversationId, MessageId, NoteId, SessionId, SubjectKey};
 use crate::error::{Error, Result};
 use crate::key::{Derived, KeyRing, Mac, Secret, random_bytes};
 use crate::scope::{Scope, Tenant};
@@ -202,15 +202,9 @@ impl Keys {
         self.digest(tenant, "conversation", id.as_bytes()).await
     }
 
-    /// A single message, by its place.
-    pub(crate) async fn message_digest(
-        &self,
-        tenant: &Tenant,
-        conversation: ConversationId,
-        number: u32,
-    ) -> Result<SubjectDigest> {
-        let place = [conversation.as_bytes().as_slice(), &number.to_be_bytes()].concat();
-        self.digest(tenant, "message", &place).await
+    /// A single message. Not by its number: a restored backup may give that to another one.
+    pub(crate) async fn message_digest(&self, tenant: &Tenant, id: MessageId) -> Result<SubjectDigest> {
+        self.digest(tenant, "message", id.as_bytes()).await
     }
 
     pub(crate) async fn note_digest(&self, tenant: &Tenant, id: NoteId) -> Result<SubjectDigest> {

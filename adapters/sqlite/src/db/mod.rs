@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use privet::{Error, Result};
@@ -309,10 +309,13 @@ enum Work {
 }
 
 /// What goes into the next commit: everything that somebody waits for, or else a checkpoint, or else one step of
-/// housekeeping.
-fn next_work(shared: &Shared) -> Option<Work> {
+/// housekeeping. A checkpoint that a reader is or may be in the way of is tried now and then, however much there is to do.
+fn next_work(shared: &Shared, tried: Instant) -> Option<Work> {
     let mut queues = shared.queues();
     loop {
+        if (queues.owed || !queues.snapshots.is_empty()) && tried.elapsed() >= AGAIN {
+            return Some(Work::Checkpoint(std::mem::take(&mut queues.checkpoints)));
+        }
         if !queues.urgent.is_empty() {
             let n = queues.urgent.len().min(MAX_GROUP);
             return Some(Work::Group(queues.urgent.drain(..n).collect()));
@@ -340,12 +343,15 @@ fn next_work(shared: &Shared) -> Option<Work> {
 }
 
 fn write_loop(connection: &Connection, shared: &Shared) {
-    while let Some(work) = next_work(shared) {
+    let mut tried = Instant::now();
+    while let Some(work) = next_work(shared, tried) {
         let mut group = match work {
             Work::Group(group) => group,
             Work::Checkpoint(waiting) => {
-                // While a reader is known to be in the way, nobody's commit waits for it.
-                let wait = if shared.queues().owed { Duration::ZERO } else { BUSY_CHECKPOINT };
+                tried = Instant::now();
+                // While a reader is known to be in the way, or nobody waits, nobody's commit waits for it.
+                let now = waiting.is_empty() || shared.queues().owed;
+                let wait = if now { Duration::ZERO } else { BUSY_CHECKPOINT };
                 let emptied = checkpoint(connection, wait)
                     || (snapshot::close_idle(shared) && checkpoint(connection, Duration::ZERO));
                 shared.queues().owed = !emptied;

@@ -56,9 +56,7 @@ impl Db {
             })
             .await?;
         let held = Arc::new(Mutex::new(Held { connection: Some(connection), since: Instant::now() }));
-        let snapshots = &mut self.shared.queues().snapshots;
-        snapshots.retain(|snapshot| snapshot.strong_count() > 0);
-        snapshots.push(Arc::downgrade(&held));
+        self.shared.queues().snapshots.push(Arc::downgrade(&held));
         Ok(DbSnapshot { shared: self.shared.clone(), store: self.store, held })
     }
 }
@@ -76,6 +74,13 @@ impl fmt::Debug for DbSnapshot {
     }
 }
 
+impl Drop for DbSnapshot {
+    fn drop(&mut self) {
+        let own = Arc::as_ptr(&self.held);
+        self.shared.queues().snapshots.retain(|snapshot| snapshot.as_ptr() != own);
+    }
+}
+
 impl DbSnapshot {
     /// Reads of this moment, on a reading thread.
     pub(crate) async fn read<T, F>(&mut self, work: F) -> Result<T>
@@ -87,7 +92,7 @@ impl DbSnapshot {
         let gone = || {
             Error::unavailable(
                 store,
-                "the moment that was read from is closed: nobody read on for a minute; begin anew",
+                "the moment that was read from is closed: nobody read on for a minute, a read broke off, or the store was closed; begin anew",
             )
         };
         let connection = held(&self.held).connection.take().ok_or_else(gone)?;
@@ -128,17 +133,23 @@ mod tests {
             let insert = async || {
                 let insert = |c: &Connection| Ok(c.execute("INSERT INTO meta VALUES (1)", [])?);
                 db.write(Priority::Urgent, insert).await.unwrap();
-                db.checkpoint().await.unwrap();
             };
             let count = |c: &Connection| {
                 Ok(c.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0))?)
             };
             let mut snapshot = db.snapshot().await.unwrap();
             insert().await;
+            db.checkpoint().await.unwrap();
             assert_eq!(snapshot.read(count).await.unwrap(), 0, "who reads on is not disturbed");
             assert!(!log_is_empty(folder.path()));
             held(&snapshot.held).since = Instant::now().checked_sub(IDLE).unwrap();
-            insert().await;
+            // Nobody asks for a checkpoint; whoever writes is enough.
+            let until = Instant::now() + 10 * super::super::AGAIN;
+            while held(&snapshot.held).connection.is_some() {
+                assert!(Instant::now() < until, "it is not let go");
+                insert().await;
+            }
+            db.checkpoint().await.unwrap();
             assert!(log_is_empty(folder.path()));
             let error = snapshot.read(count).await.unwrap_err();
             assert!(error.to_string().contains("begin anew"), "{error}");

@@ -168,6 +168,26 @@ pub(super) fn stand_on(
     Ok(())
 }
 
+/// A message with the id of one that is to be stored, which was erased alone: it is not stored again, wherever it goes now.
+fn erased_before(
+    c: &Connection,
+    scope: &Scope,
+    message: &MessageToStore,
+) -> UnitResult<Option<StoredMessage>> {
+    let erased = c
+        .prepare_cached(
+            "SELECT conversation, number FROM erased_messages WHERE tenant = ?1 AND site = ?2 AND id = ?3",
+        )?
+        .query_row(params![scope.tenant.as_str(), scope.site.as_str(), message.id.as_bytes()], |row| {
+            Ok((ConversationId::from_bytes(row.get(0)?), row.get(1)?))
+        })
+        .optional()?;
+    Ok(erased.map(|(conversation, number)| StoredMessage {
+        conversation,
+        ..StoredMessage::new(message.clone(), number)
+    }))
+}
+
 /// The message with the id of one that is to be stored: it came before. If it was erased since, it is not stored again.
 pub(super) fn message_by_id(
     c: &Connection,
@@ -186,13 +206,7 @@ pub(super) fn message_by_id(
     if there.is_some() {
         return Ok(there);
     }
-    let erased = c
-        .prepare_cached(
-            "SELECT number FROM erased_messages WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND id = ?4",
-        )?
-        .query_row(values, |row| row.get(0))
-        .optional()?;
-    Ok(erased.map(|number| StoredMessage::new(message.clone(), number)))
+    erased_before(c, scope, message)
 }
 
 fn record_message(
@@ -228,6 +242,9 @@ fn record_message(
     } else {
         if !message.opens || running(c, scope, whose, since, horizon)?.is_some() {
             return Err(Error::Conflict { what: "conversation" }.into());
+        }
+        if let Some(erased) = erased_before(c, scope, message)? {
+            return Ok(erased);
         }
         let (kind, key) = owner_key(&whose);
         c.prepare_cached(

@@ -26,8 +26,10 @@ fn contents(c: &Connection, scope: &Scope, id: ContactId, horizon: &Horizon) -> 
     }
     let counted = |what: &str| -> UnitResult<u64> {
         let sql = format!(
-            "WITH whose AS (SELECT id FROM contacts WHERE tenant = ?1 AND site = ?2 AND erasing IS NULL AND consent_line =
-                 (SELECT consent_line FROM contacts WHERE tenant = ?1 AND site = ?2 AND id = ?3)),
+            "WITH ends AS (SELECT consent_line FROM contacts AS c WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND kept_on IS NULL
+                 AND EXISTS (SELECT 1 FROM consent_records AS r WHERE r.tenant = ?1 AND r.site = ?2 AND r.id = c.consent)),
+             whose AS (SELECT ?3 AS id UNION SELECT id FROM contacts WHERE tenant = ?1 AND site = ?2 AND erasing IS NULL
+                 AND consent_line = (SELECT consent_line FROM ends)),
              owned AS (SELECT o.id FROM conversations AS o WHERE o.tenant = ?1 AND o.site = ?2
                  AND o.owner_kind = {OF_CONTACT} AND o.owner IN (SELECT id FROM whose) AND o.erasing IS NULL)
              SELECT count(*) FROM {what}"
@@ -111,8 +113,8 @@ fn erase_message(
     let values = params![scope.tenant.as_str(), scope.site.as_str(), conversation.as_bytes(), number];
     let kept = c
         .prepare_cached(
-            "INSERT OR IGNORE INTO erased_messages (tenant, site, conversation, id, number)
-             SELECT tenant, site, conversation, id, number FROM messages
+            "INSERT OR IGNORE INTO erased_messages (tenant, site, id, conversation, number)
+             SELECT tenant, site, id, conversation, number FROM messages
              WHERE tenant = ?1 AND site = ?2 AND conversation = ?3 AND number = ?4
                AND EXISTS (SELECT 1 FROM conversations WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NULL)",
         )?

@@ -83,20 +83,20 @@ fn purge_conversations(
     horizon: &Horizon,
 ) -> UnitResult<u32> {
     let (kind, live, age, boundary) = match class {
-        DataClass::SessionConversations => (OF_SESSION, 0, "last_message", horizon.sessions),
-        DataClass::SupportConversations => (OF_SESSION, 1, "coalesce(closed, last_message)", horizon.support),
+        DataClass::SessionConversations => (OF_SESSION, "0", "last_message", horizon.sessions),
+        DataClass::SupportConversations => {
+            (OF_SESSION, "1", "coalesce(closed, last_message)", horizon.support)
+        }
         // A contact's counts from its last message, whoever was asked.
-        _ => (OF_CONTACT, 2, "last_message", horizon.conversations),
+        _ => (OF_CONTACT, "0, 1", "last_message", horizon.conversations),
     };
     let sql = format!(
         "SELECT site, id FROM conversations
-         WHERE tenant = ?1 AND owner_kind = ?2 AND (?3 = 2 OR live_support = ?3) AND {age} < ?4 AND erasing IS NULL LIMIT ?5"
+         WHERE tenant = ?1 AND owner_kind = ?2 AND live_support IN ({live}) AND {age} < ?3 AND erasing IS NULL LIMIT ?4"
     );
     let due: Vec<(String, [u8; 16])> = c
         .prepare_cached(&sql)?
-        .query_map(params![tenant.as_str(), kind, live, ms(boundary), max], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
+        .query_map(params![tenant.as_str(), kind, ms(boundary), max], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut taken = 0;
     for (site, id) in due {

@@ -1,5 +1,7 @@
 //! Figures of a site as charts, each with its table.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 use privet::Day;
 use privet::portal::{ConsentRate, DEFAULT_SMALLEST_GROUP, Figures, SpanCount};
@@ -91,9 +93,15 @@ fn length(from: Day, to: Day) -> u64 {
     u64::try_from(to.number() - from.number() + 1).unwrap_or(1)
 }
 
-/// What is said where days were put together, beside what is said anyhow.
-fn with_small_days(words: &PortalWords, said: String, mut spans: impl Iterator<Item = (Day, Day)>) -> String {
-    if spans.any(|(from, to)| from != to) { format!("{said}. {}", words.small_days) } else { said }
+/// What is said of spans: that there are too few to be shown, or else `said`, and that days were put together, if they were.
+fn about_spans(words: &PortalWords, said: String, spans: &[(Day, Day)]) -> String {
+    if spans.is_empty() {
+        words.too_few.to_owned()
+    } else if spans.iter().any(|(from, to)| from != to) {
+        format!("{said}. {}", words.small_days)
+    } else {
+        said
+    }
 }
 
 fn per_day(ask: &Ask<'_>, id: &'static str, title: &str, label: &'static str, spans: &[SpanCount]) -> Chart {
@@ -110,8 +118,11 @@ fn per_day(ask: &Ask<'_>, id: &'static str, title: &str, label: &'static str, sp
         .collect();
     let most = columns.iter().map(|c| c.value).max().unwrap_or_default();
     let total = spans.iter().map(|s| s.count).sum();
-    let said = format!("{} {}, {} {}", w.in_all, number(w, total), w.at_most, number(w, most));
-    let said = with_small_days(w, said, spans.iter().map(|s| (s.from, s.to)));
+    let mut said = format!("{} {}", w.in_all, number(w, total));
+    if spans.iter().all(|s| s.from == s.to) {
+        let _ = write!(said, ", {} {}", w.at_most, number(w, most));
+    }
+    let said = about_spans(w, said, &spans.iter().map(|s| (s.from, s.to)).collect::<Vec<_>>());
     Chart::columns(id.to_owned(), title.to_owned(), said, most, number(w, most))
         .table(vec![w.day, label])
         .filled(columns)
@@ -144,7 +155,7 @@ fn rates(ask: &Ask<'_>, id: &str, title: String, days: &[ConsentRate]) -> Chart 
         w.refused,
         number(w, refused)
     );
-    let said = with_small_days(w, said, days.iter().map(|d| (d.from, d.to)));
+    let said = about_spans(w, said, &days.iter().map(|d| (d.from, d.to)).collect::<Vec<_>>());
     Chart::columns(format!("rate-{id}"), title, said, 100, format!("100{}", w.percent))
         .table(vec![w.day, w.granted, w.refused, "%"])
         .filled(columns.collect())

@@ -63,6 +63,9 @@ impl ConversationStore for MemoryStore {
             return Ok(there);
         }
         let opens = !tables.conversations.contains_key(&key);
+        if let Some(erased) = tables.erased_before(scope, message).filter(|_| opens) {
+            return Ok(erased);
+        }
         let row = tables.conversations.entry(key).or_insert_with(|| {
             Row::new(Conversation::opened(message.conversation, whose, message.at), subject)
         });

@@ -53,8 +53,8 @@ struct Tables {
     contacts: BTreeMap<(Scope, ContactId), Row<Contact>>,
     conversations: BTreeMap<(Scope, ConversationId), Row<Conversation>>,
     messages: BTreeMap<(Scope, ConversationId, u32), StoredMessage>,
-    /// The ids of messages that were erased alone, with their numbers.
-    erased: BTreeMap<(Scope, ConversationId, MessageId), u32>,
+    /// The ids of messages that were erased alone, with what they were of and their numbers.
+    erased: BTreeMap<(Scope, MessageId), (ConversationId, u32)>,
     fences: BTreeMap<(Tenant, SubjectDigest), (FenceEpoch, Timestamp)>,
     rules: BTreeMap<(Tenant, DataClass), RetentionRule>,
     notes: BTreeMap<(Scope, ContactId), Vec<StoredNote>>,
@@ -221,7 +221,7 @@ impl Tables {
         if messages >= u64::from(max) {
             return (Removed::new(0, 0, messages, 0), false);
         }
-        self.erased.retain(|(s, conversation, _), _| s != scope || *conversation != id);
+        self.erased.retain(|(s, _), (conversation, _)| s != scope || *conversation != id);
         let gone = u64::from(self.conversations.remove(&(scope.clone(), id)).is_some());
         (Removed::new(0, gone, messages, 0), true)
     }

@@ -56,8 +56,14 @@ impl Tables {
         let (conversation, id) = (message.conversation, message.id);
         let span = (scope.clone(), conversation, 0)..=(scope.clone(), conversation, u32::MAX);
         let there = self.messages.range(span).map(|(_, m)| m).find(|m| m.id == id).cloned();
-        let erased = || self.erased.get(&(scope.clone(), conversation, id)).copied();
-        there.or_else(|| erased().map(|number| StoredMessage::new(message.clone(), number)))
+        there.or_else(|| self.erased_before(scope, message))
+    }
+
+    /// A message with the id of one that is to be stored, which was erased alone: it is not stored again, wherever it goes
+    /// now.
+    pub(super) fn erased_before(&self, scope: &Scope, message: &MessageToStore) -> Option<StoredMessage> {
+        let (conversation, number) = self.erased.get(&(scope.clone(), message.id)).copied()?;
+        Some(StoredMessage { conversation, ..StoredMessage::new(message.clone(), number) })
     }
 
     fn has_open_conversation(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> bool {
@@ -131,7 +137,8 @@ impl PortalStore for MemoryStore {
         let tables = self.locked();
         let Some(contact) = tables.shown_contact(scope, id, horizon) else { return Ok(None) };
         let line = |consent| tables.record(scope, consent).map(|r| r.subject);
-        let of_line = line(contact.consent);
+        // What is kept on another basis stands on no consent that ends with it.
+        let of_line = line(contact.consent).filter(|_| contact.kept_on.is_none());
         let all = tables.contacts.iter().filter(|((s, _), row)| s == scope && row.erasing.is_none());
         let whose: BTreeSet<_> = all
             .map(|(_, row)| &row.value)
@@ -206,7 +213,7 @@ impl PortalStore for MemoryStore {
             return Ok(false);
         }
         let gone = tables.messages.remove(&(scope.clone(), conversation, number));
-        let kept = gone.map(|m| tables.erased.insert((scope.clone(), conversation, m.id), m.number));
+        let kept = gone.map(|m| tables.erased.insert((scope.clone(), m.id), (conversation, m.number)));
         Ok(kept.is_some())
     }
 

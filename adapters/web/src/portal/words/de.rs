@@ -151,6 +151,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     other_countries: "Andere Länder",
     small_groups: "Länder mit sehr wenigen Kontakten werden zusammengefasst oder gar nicht gezeigt, damit niemand erkennbar wird.",
     small_days: "Tage mit sehr wenigen sind zusammengefasst.",
+    too_few: "Zu wenige, um sie zu zeigen.",
     as_table: "Als Tabelle anzeigen",
     at_most: "höchstens",
     in_all: "Gesamt",

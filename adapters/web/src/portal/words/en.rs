@@ -145,6 +145,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     other_countries: "Other countries",
     small_groups: "Countries with very few contacts are shown together, or not at all, so that nobody can be singled out.",
     small_days: "Days with very few are put together.",
+    too_few: "Too few to be shown.",
     as_table: "Show as table",
     at_most: "at most",
     in_all: "Total",

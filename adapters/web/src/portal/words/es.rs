@@ -151,6 +151,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     other_countries: "Otros países",
     small_groups: "Los países con muy pocos contactos se agrupan o se omiten, para que nadie sea reconocible.",
     small_days: "Los días con muy pocos van agrupados.",
+    too_few: "Demasiado pocos para mostrarlos.",
     as_table: "Mostrar como tabla",
     at_most: "como máximo",
     in_all: "Total",

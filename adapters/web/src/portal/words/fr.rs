@@ -156,6 +156,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     other_countries: "Autres pays",
     small_groups: "Les pays comptant très peu de contacts sont regroupés ou omis, afin que personne ne soit reconnaissable.",
     small_days: "Les jours qui en comptent très peu sont regroupés.",
+    too_few: "Trop peu pour être affichés.",
     as_table: "Afficher en tableau",
     at_most: "au plus",
     in_all: "Total",

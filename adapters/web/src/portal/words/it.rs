@@ -151,6 +151,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     other_countries: "Altri Paesi",
     small_groups: "I Paesi con pochissimi contatti sono raggruppati o omessi, affinché nessuno sia riconoscibile.",
     small_days: "I giorni con pochissimi sono raggruppati.",
+    too_few: "Troppo pochi per essere mostrati.",
     as_table: "Mostra come tabella",
     at_most: "al massimo",
     in_all: "Totale",

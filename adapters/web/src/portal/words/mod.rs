@@ -158,6 +158,7 @@ pub(super) struct PortalWords {
     pub(super) other_countries: &'static str,
     pub(super) small_groups: &'static str,
     pub(super) small_days: &'static str,
+    pub(super) too_few: &'static str,
     pub(super) as_table: &'static str,
     pub(super) at_most: &'static str,
     pub(super) in_all: &'static str,

@@ -151,6 +151,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     other_countries: "Andere landen",
     small_groups: "Landen met heel weinig contacten worden samengevoegd of weggelaten, zodat niemand herkenbaar is.",
     small_days: "Dagen met heel weinig zijn samengevoegd.",
+    too_few: "Te weinig om te tonen.",
     as_table: "Als tabel tonen",
     at_most: "hoogstens",
     in_all: "Totaal",
