@@ -121,17 +121,8 @@ fn read_record(scope: &Scope, row: &Row<'_>) -> rusqlite::Result<ConsentRecord> 
         method: column(row, 8, "method", Method::from_code)?,
         gesture: row.get(9)?,
         gpc: row.get(10)?,
-        decisions: column(row, 11, "decisions", |bytes: Vec<u8>| read_decisions(&bytes))?,
+        decisions: column(row, 11, "decisions", |bytes: Vec<u8>| RecordedDecision::all_from_bytes(&bytes))?,
     })
-}
-
-fn write_decisions(decisions: &[RecordedDecision]) -> Vec<u8> {
-    decisions.iter().flat_map(|d| d.to_bytes()).collect()
-}
-
-fn read_decisions(bytes: &[u8]) -> Option<Vec<RecordedDecision>> {
-    let (decisions, rest) = bytes.as_chunks::<5>();
-    if rest.is_empty() { decisions.iter().copied().map(RecordedDecision::from_bytes).collect() } else { None }
 }
 
 fn record(c: &Connection, scope: &Scope, id: RecordId) -> UnitResult<Option<ConsentRecord>> {

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use privet::consent::Act;
+use privet::consent::{Act, RecordedDecision};
 use privet::contact::{
-    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Removed, Sealed, TimeSpan,
+    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed, Sealed, TimeSpan,
 };
 use privet::ip::CountryCode;
 use privet::portal::{AuditEvent, AuditId, Outcome, Verb};
@@ -16,13 +16,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::conversations::{
-    CONVERSATION, OF_CONTACT, insert_message, message_by_id, messages_of, owner_is_there, read_conversation,
-    shown, stand_on,
+    CONVERSATION, insert_message, message_by_id, messages_of, owner_is_there, read_conversation, shown,
+    stand_on,
 };
-use super::{
-    CONTACT, SqliteStore, check_fence, check_proof, column, ms, read_contact, read_decisions, shown_contact,
-    time,
-};
+use super::{CONTACT, SqliteStore, check_fence, check_proof, column, ms, read_contact, shown_contact, time};
 use crate::db::{DbSnapshot, Priority, UnitResult};
 
 /// Conditions with their values.
@@ -63,9 +60,10 @@ impl Conditions {
             all.add("identity = ?", identity.as_bytes().to_vec());
         }
         if filter.open_conversation {
+            let contacts = Owner::CONTACT;
             let open = format!(
                 "EXISTS (SELECT 1 FROM conversations AS c WHERE c.tenant = contacts.tenant AND c.site = contacts.site
-                 AND c.owner_kind = {OF_CONTACT} AND c.owner = contacts.id AND c.closed IS NULL AND c.erasing IS NULL
+                 AND c.owner_kind = {contacts} AND c.owner = contacts.id AND c.closed IS NULL AND c.erasing IS NULL
                  AND c.last_message >= ?)"
             );
             all.add(&open, ms(horizon.conversations));
@@ -144,7 +142,7 @@ fn contents(c: &Connection, scope: &Scope, id: ContactId, horizon: &Horizon) -> 
         let values = params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes()];
         Ok(c.prepare_cached(sql)?.query_row(values, |row| number(row, 0))?)
     };
-    let owned = format!("owner_kind = {OF_CONTACT} AND owner = ?3 AND erasing IS NULL");
+    let owned = format!("owner_kind = {} AND owner = ?3 AND erasing IS NULL", Owner::CONTACT);
     let conversations =
         counted(&format!("SELECT count(*) FROM conversations WHERE tenant = ?1 AND site = ?2 AND {owned}"))?;
     let messages = counted(&format!(
@@ -364,7 +362,7 @@ fn figures(c: &Connection, scope: &Scope, from: Day, to: Day, horizon: &Horizon)
         "SELECT act, at, decisions FROM consent_records WHERE tenant = ?1 AND site = ?2 AND at >= ?3 AND at < ?4",
     )?;
     let rows = records.query_map(params![tenant, site, span.0, span.1], |row| {
-        let decided = column(row, 2, "decisions", |bytes: Vec<u8>| read_decisions(&bytes))?;
+        let decided = column(row, 2, "decisions", |bytes: Vec<u8>| RecordedDecision::all_from_bytes(&bytes))?;
         Ok((column(row, 0, "act", Act::from_code)?, time(row, 1)?, decided))
     })?;
     for row in rows {
