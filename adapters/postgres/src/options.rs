@@ -45,8 +45,10 @@ impl PostgresOptions {
     /// # Errors
     /// [`Error::Config`] when it is none.
     pub fn new(url: &str) -> Result<Self> {
-        // What it says about the URL may be a part of it.
-        let options = PgConnectOptions::from_str(url).map_err(|_| {
+        let named = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        // What is said about the URL may be a part of it.
+        let read = if named { PgConnectOptions::from_str(url).ok() } else { None };
+        let options = read.ok_or_else(|| {
             Error::config(
                 "the database URL cannot be read",
                 "write it as `postgres://user:password@host:5432/database`, with special characters percent-encoded",
