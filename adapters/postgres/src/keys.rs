@@ -33,7 +33,8 @@ impl PostgresKeyStore {
     /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database is not reached, or the table is not there and the role may not make it.
+    /// [`Error::Unavailable`] when the database is not reached, [`Error::Config`] when the table is not there and the role may
+    /// not make it.
     pub async fn from_pool(pool: PgPool) -> Result<Self> {
         Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false)).await
     }

@@ -79,8 +79,8 @@ use privet::{KeyRing, Result, Storage};
 /// ```
 ///
 /// # Errors
-/// [`Error::Config`](privet::Error::Config) when the URL cannot be read; [`Error::Unavailable`](privet::Error::Unavailable)
-/// when the database is not reached, or the tables are not up to date and the role may not make them.
+/// [`Error::Config`](privet::Error::Config) when the URL cannot be read, or the tables are not up to date and the role may
+/// not make them; [`Error::Unavailable`](privet::Error::Unavailable) when the database is not reached.
 pub async fn connect(url: &str) -> Result<PostgresStore> {
     PostgresOptions::new(url)?.store().await
 }

@@ -101,8 +101,8 @@ impl PostgresOptions {
     /// Connects the store, and brings its tables up to date.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database is not reached, or the tables are not up to date and the role may not make
-    /// them; [`Error::Config`] for a schema's name that is none.
+    /// [`Error::Unavailable`] when the database is not reached; [`Error::Config`] when the tables are not up to date and the
+    /// role may not make them, and for a schema's name that is none.
     pub async fn store(&self) -> Result<PostgresStore> {
         PostgresStore::on(self.connect(store::NAME).await?).await
     }

@@ -2,6 +2,7 @@
 //! nothing that needs more rights than running does.
 
 use privet::{Error, Result};
+use sqlx::Row as _;
 
 use crate::db::{Db, On, Twice, UnitResult, write};
 
@@ -25,34 +26,40 @@ const LOCK: i64 = 0x7072_6976_6574; // "privet"
 const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
 
 async fn version(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<usize> {
-    let (there,): (bool,) = {
-        use sqlx::Row as _;
-        let table = format!("\"{schema}\"._privet_migrations");
-        let row = on.q("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(&mut *on.c).await?;
-        (row.try_get(0)?,)
-    };
-    if !there {
+    let table = format!("\"{schema}\"._privet_migrations");
+    let row = on.q("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(&mut *on.c).await?;
+    if !row.try_get::<bool, _>(0)? {
         return Ok(0);
     }
-    use sqlx::Row as _;
     let sql = "SELECT coalesce(max(version), 0) FROM privet._privet_migrations WHERE part = $1";
     let row = on.q(sql).bind(part.name).fetch_one(&mut *on.c).await?;
     Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
 }
 
 async fn change(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> {
-    use sqlx::Row as _;
     on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
     on.script(PATIENCE).await?;
-    let sql = "SELECT to_regnamespace($1) IS NOT NULL";
-    let row = on.q(sql).bind(format!("\"{schema}\"")).fetch_one(&mut *on.c).await?;
-    if !row.try_get::<bool, _>(0)? {
-        on.script(format!("CREATE SCHEMA \"{schema}\"")).await?;
-    }
-    // Asked for first: whoever may not create anything gets an error from `IF NOT EXISTS` as well.
+    let row = on
+        .q("SELECT to_regnamespace($1) IS NOT NULL, CASE WHEN to_regnamespace($1) IS NULL
+              THEN has_database_privilege(current_database(), 'CREATE') ELSE has_schema_privilege(to_regnamespace($1), 'CREATE') END")
+        .bind(format!("\"{schema}\""))
+        .fetch_one(&mut *on.c)
+        .await?;
+    let (there, may): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    // Somebody else may have done it while this one waited.
     let done = version(on, schema, part).await?;
     if done >= part.migrations.len() {
         return Ok(());
+    }
+    if !may {
+        return Err(Error::config(
+            format!("schema `{schema}`: the tables of the {} are not there or not up to date, and this role may not make them", part.name),
+            "start once with a role that may, and grant the role that runs USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on its tables",
+        )
+        .into());
+    }
+    if !there {
+        on.script(format!("CREATE SCHEMA \"{schema}\"")).await?;
     }
     on.script(
         "CREATE TABLE IF NOT EXISTS privet._privet_migrations
@@ -75,14 +82,7 @@ pub(crate) async fn migrate(db: &Db, part: Part) -> Result<()> {
     if done >= part.migrations.len() {
         return Ok(());
     }
-    write!(db, Twice::Harmless, on => change(on, schema, part)).map_err(|error| {
-        let what = format!(
-            "schema `{schema}`: the tables of the {} are not there or not up to date, and cannot be made: {error}; start once with a role that may, \
-             and grant the role that runs USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on its tables",
-            part.name
-        );
-        Error::unavailable(db.store, what)
-    })
+    write!(db, Twice::Harmless, on => change(on, schema, part))
 }
 
 /// How many months ahead, this one included, have a partition for their messages.
@@ -102,7 +102,6 @@ const MISSING: &str = "
       AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass($3 || '.messages')), 'USAGE')";
 
 async fn missing(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<Vec<(String, i64, i64)>> {
-    use sqlx::Row as _;
     let query = on.q(MISSING).bind(now).bind(MONTHS).bind(format!("\"{schema}\""));
     let rows = query.fetch_all(&mut *on.c).await?;
     let read = |row: &sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -223,4 +223,86 @@ fn keeper(programs: &Path, root: bool, folder: &Path) -> Result<(), String> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     keeper.spawn().map(drop).map_err(|e| format!("setsid: {e}"))
+}
+
+/// PgBouncer in transaction mode before our own server, for as long as this is held. None when there is no PgBouncer on this
+/// machine or the server is not ours, after saying so.
+#[derive(Debug)]
+pub struct Pooler {
+    process: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Pooler {
+    /// The URL of the database for tests, through the pooler.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Starts a pooler with so many connections to the server: fewer than its clients have, so that they change servers.
+///
+/// # Panics
+/// When there is none and `CI` is `true`, or when it does not start.
+#[must_use]
+#[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
+pub fn pooler(servers: u32) -> Option<Pooler> {
+    let (cluster, port) = server()?.socket()?;
+    let program =
+        ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().map(Path::new).find(|p| p.exists());
+    let Some(program) = program else {
+        let missing = "PgBouncer is not installed: run `apt-get install pgbouncer`";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
+        eprintln!("not run: {missing}");
+        return None;
+    };
+    match start_pooler(program, servers, cluster, port) {
+        Ok(pooler) => Some(pooler),
+        Err(why) => panic!("the tests' PgBouncer does not start: {why}"),
+    }
+}
+
+fn start_pooler(program: &Path, servers: u32, cluster: &Path, server: u16) -> Result<Pooler, String> {
+    let text = |e: std::io::Error| e.to_string();
+    let folder = std::env::temp_dir().join(format!("privet-pgbouncer-{}", fresh_name()));
+    std::fs::create_dir_all(&folder).map_err(text)?;
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(text)?.port();
+    let settings = format!(
+        "[databases]\npostgres = host={} port={server} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+         unix_socket_dir =\nauth_type = any\npool_mode = transaction\nmax_client_conn = 500\ndefault_pool_size = {servers}\n",
+        cluster.display()
+    );
+    let file = folder.join("pgbouncer.ini");
+    std::fs::write(&file, settings).map_err(text)?;
+    let root = is_root();
+    let log = File::create(folder.join("log")).map_err(text)?;
+    let mut command = if root {
+        // It does not run as root either, and is to die with the process that is killed here.
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let process = command.spawn().map_err(text)?;
+    let pooler = Pooler { process, folder, port };
+    for _ in 0..200 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Ok(pooler);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(25));
+    }
+    let log = std::fs::read_to_string(pooler.folder.join("log")).unwrap_or_default();
+    Err(format!("nobody listens; it said: {log}"))
 }

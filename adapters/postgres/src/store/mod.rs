@@ -19,6 +19,7 @@ mod rows;
 mod snapshot;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use privet::catalogue::CategoryCode;
@@ -46,13 +47,27 @@ pub(crate) const NAME: &str = "postgres";
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     db: Db,
+    /// When it was last looked whether the months to come have their partitions.
+    months: Arc<AtomicI64>,
 }
 
 impl PostgresStore {
     pub(crate) async fn on(db: Db) -> Result<Self> {
         schema::migrate(&db, schema::STORE).await?;
-        schema::make_months(&db, now()).await?;
-        Ok(Self { db })
+        let store = Self { db, months: Arc::new(AtomicI64::new(i64::MIN)) };
+        store.make_months().await?;
+        Ok(store)
+    }
+
+    /// Looks once an hour, which is ahead enough of months.
+    async fn make_months(&self) -> Result<()> {
+        const HOUR: i64 = 3_600_000;
+        let (now, last) = (now(), self.months.load(Ordering::Relaxed));
+        if now.saturating_sub(last) < HOUR {
+            return Ok(());
+        }
+        self.months.store(now, Ordering::Relaxed);
+        schema::make_months(&self.db, now).await
     }
 
     /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date.
@@ -69,8 +84,8 @@ impl PostgresStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database is not reached, or the tables are not up to date and the role may not make
-    /// them.
+    /// [`Error::Unavailable`] when the database is not reached, [`Error::Config`] when the tables are not up to date and the
+    /// role may not make them.
     pub async fn from_pool(pool: PgPool) -> Result<Self> {
         Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false)).await
     }

@@ -8,9 +8,8 @@ use privet::{Result, Tenant, Timestamp};
 use sqlx::Row as _;
 
 use super::rows::{self, column, ms};
-use super::{PostgresStore, audit, counts, erase, mark_contacts, now, outbox};
+use super::{PostgresStore, audit, counts, erase, mark_contacts, outbox};
 use crate::db::{Db, On, Twice, UnitResult, read, read_moment, write};
-use crate::schema;
 
 const TENANTS: [&str; 6] = [
     "SELECT min(tenant) FROM privet.contacts WHERE tenant > $1",
@@ -271,7 +270,7 @@ impl RetentionStore for PostgresStore {
     ) -> Result<u32> {
         if class == DataClass::Messages {
             // Sweeps come by often enough to be ahead of the month.
-            schema::make_months(&self.db, now()).await?;
+            self.make_months().await?;
         }
         // What is taken twice is what is due.
         write!(self.db, Twice::Harmless, on => purge(on, tenant, class, max, horizon, fence_until))
