@@ -87,6 +87,7 @@ macro_rules! store_tests {
             contacts_open_once
             a_line_has_one_contact
             a_contact_goes_with_the_line_it_speaks_on
+            a_contact_stands_on_the_latest_of_its_line
             last_seen_never_moves_back
             touches_reach_only_who_is_there
             pages_are_complete_and_in_order

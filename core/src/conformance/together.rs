@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures_util::future::join_all;
 
 use super::fixture::{ANALYTICS, CONTACTS, Dice, Fixture, at, digest, everything, scope, start};
-use crate::consent::{Act, ConsentRecord};
+use crate::consent::{Act, ConsentRecord, Method};
 use crate::contact::{Contact, ContactId, ConversationId, FenceEpoch, MessageId, Owner, Sealed};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
 use crate::store::{
-    Adoption, ConsentProof, ContactQuery, ContactTouch, ErasureCause, KeptRecord, MessageToStore, OwnerProof,
+    Adoption, ConsentProof, ContactQuery, ContactTouch, KeptRecord, MessageToStore, NewRecord, OwnerProof,
     Resealed, Store, StoredMessage, SubjectDigest, record_digest,
 };
 
@@ -76,7 +76,7 @@ impl Crowd<'_> {
         let ((record, _), _) = self.device(n);
         let mut new = self.f().record(if granted { &[CONTACTS, ANALYTICS] } else { &[ANALYTICS] }, at(100));
         new.act = if granted { Act::Grant } else { Act::Withdrawal };
-        let new = crate::store::NewRecord::new(new, Some(record.id));
+        let new = NewRecord::new(new, Some(record.id));
         let until = at(400 * 86_400);
         // The same record twice at once is one.
         let both = (0..2).map(|_| self.store.append_record(&new, CONTACTS, until));
@@ -151,10 +151,15 @@ impl Crowd<'_> {
             }
             (13..=14, _) => self.append(n, true).await,
             (15, _) => self.append(n, false).await,
-            (16, Some(contact)) => {
-                let until = at(400 * 86_400);
-                let cause = ErasureCause::Request;
-                self.store.begin_contact_erasure(self.scope, contact.id, cause, until).await.unwrap();
+            (16, _) => {
+                let latest = self.store.latest_record(self.scope, record.id).await.unwrap();
+                let revocation =
+                    latest.map(|l| l.refusing(CONTACTS.bit(), Act::Revocation, Method::Server, at(100)));
+                if let Some(revocation) = revocation {
+                    let new = NewRecord::new(revocation.unwrap(), Some(record.id));
+                    let until = at(400 * 86_400);
+                    self.store.append_record(&new, CONTACTS, until).await.unwrap();
+                }
             }
             (17..=18, _) => self.erase(1 + u32::try_from(dice.roll(9)).unwrap()).await,
             (19, Some(contact)) => {

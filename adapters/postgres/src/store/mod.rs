@@ -163,7 +163,7 @@ async fn latest_of_line(
     Ok(found.map(|row| read_record(scope, &row)).transpose()?)
 }
 
-/// The record of a proof, if the proof holds: rule 3.
+/// The latest record of a proof's line, if the proof holds: rule 3. What stands on the proof stands on that record.
 async fn held(on: &mut On<'_>, proof: &ConsentProof, now: Timestamp) -> UnitResult<Option<ConsentRecord>> {
     let scope = proof.scope();
     let rows = on
@@ -174,7 +174,7 @@ async fn held(on: &mut On<'_>, proof: &ConsentProof, now: Timestamp) -> UnitResu
                ON r.tenant = own.tenant AND r.site = own.site AND r.subject = own.subject
               AND (r.id = own.id OR r.seq = (SELECT max(l.seq) FROM privet.consent_records l
                    WHERE l.tenant = $1 AND l.site = $2 AND l.subject = own.subject))
-             WHERE own.tenant = $1 AND own.site = $2 AND own.id = $3"
+             WHERE own.tenant = $1 AND own.site = $2 AND own.id = $3 ORDER BY r.seq"
         ))
         .bind(scope.tenant.as_str())
         .bind(scope.site.as_str())
@@ -182,9 +182,8 @@ async fn held(on: &mut On<'_>, proof: &ConsentProof, now: Timestamp) -> UnitResu
         .fetch_all(&mut *on.c)
         .await?;
     // The record itself, and the latest of its line, which may be the same one.
-    let found = rows::all(&rows, |row| read_record(scope, row))?;
-    let holds = found.iter().all(|r| r.grants(proof.category(), now));
-    Ok(found.into_iter().find(|r| holds && r.id == proof.record()))
+    let mut found = rows::all(&rows, |row| read_record(scope, row))?;
+    Ok(found.iter().all(|r| r.grants(proof.category(), now)).then(|| found.pop()).flatten())
 }
 
 /// How a unit holds the line of its proof.

@@ -153,12 +153,11 @@ fn const_format_record(condition: &str) -> String {
     format!("SELECT {RECORD} FROM consent_records {condition}")
 }
 
-/// The record of a proof, if the proof holds: rule 3.
+/// The latest record of a proof's line, if the proof holds: rule 3. What stands on the proof stands on that record.
 fn held(c: &Connection, proof: &ConsentProof, now: Timestamp) -> UnitResult<Option<ConsentRecord>> {
     let grants = |r: &ConsentRecord| r.grants(proof.category(), now);
     let Some(own) = record(c, proof.scope(), proof.record())?.filter(grants) else { return Ok(None) };
-    let latest = latest_of_line(c, proof.scope(), own.subject)?;
-    Ok(latest.is_some_and(|r| grants(&r)).then_some(own))
+    Ok(latest_of_line(c, proof.scope(), own.subject)?.filter(grants))
 }
 
 fn check_proof(
