@@ -240,7 +240,7 @@ fn part_of_one() -> f64 {
 }
 
 /// Runs a unit of work in a transaction that is durable when it is through, and again where that is safe.
-macro_rules! write {
+macro_rules! unit {
     ($db:expr, $twice:expr, $on:ident => $work:expr) => {{
         let db: &$crate::db::Db = &$db;
         let mut tries = db.tries($twice);
@@ -309,7 +309,7 @@ macro_rules! read_moment {
     }};
 }
 
-pub(crate) use {read, read_moment, write};
+pub(crate) use {read, read_moment, unit};
 
 /// Whether a schema may have this name: it is written into statements as it is.
 pub(crate) fn check_schema(name: &str) -> Result<()> {

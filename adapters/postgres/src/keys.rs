@@ -8,7 +8,7 @@ use privet::{Day, Error, Result};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read, write};
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read, unit};
 use crate::schema;
 
 pub(crate) const NAME: &str = "postgres-keys";
@@ -113,14 +113,14 @@ impl KeyStore for PostgresKeyStore {
     }
 
     async fn insert(&self, name: &KeyName, wrapped: &[u8]) -> Result<Vec<u8>> {
-        write!(self.db, Twice::Harmless, on => insert(on, name, wrapped))
+        unit!(self.db, Twice::Harmless, on => insert(on, name, wrapped))
     }
 
     async fn destroy(&self, names: &[KeyName]) -> Result<()> {
-        write!(self.db, Twice::Harmless, on => destroy(on, names))
+        unit!(self.db, Twice::Harmless, on => destroy(on, names))
     }
 
     async fn destroy_epochs_before(&self, day: Day) -> Result<()> {
-        write!(self.db, Twice::Harmless, on => destroy_before(on, day))
+        unit!(self.db, Twice::Harmless, on => destroy_before(on, day))
     }
 }

@@ -8,7 +8,7 @@ use privet::{Error, Result};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read_moment, write};
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read_moment, unit};
 use crate::schema;
 
 pub(crate) const NAME: &str = "postgres-ledger";
@@ -103,7 +103,7 @@ impl Ledger for PostgresLedger {
             return Ok(());
         }
         // An entry that stands twice says nothing else, and one that is missing would be forgotten.
-        write!(self.db, Twice::Harmless, on => append(on, entries))
+        unit!(self.db, Twice::Harmless, on => append(on, entries))
     }
 
     async fn entries(&self) -> Result<Vec<LedgerEntry>> {

@@ -4,7 +4,7 @@
 use privet::{Error, Result};
 use sqlx::Row as _;
 
-use crate::db::{Db, On, Twice, UnitResult, write};
+use crate::db::{Db, On, Twice, UnitResult, unit};
 
 /// What has tables: each may be in a schema, or a database, of its own.
 #[derive(Clone, Copy, Debug)]
@@ -78,11 +78,11 @@ async fn change(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> {
 pub(crate) async fn migrate(db: &Db, part: Part) -> Result<()> {
     let schema = db.schema();
     // In a transaction, so that it holds behind a pooler as well.
-    let done = write!(db, Twice::Harmless, on => version(on, schema, part))?;
+    let done = unit!(db, Twice::Harmless, on => version(on, schema, part))?;
     if done >= part.migrations.len() {
         return Ok(());
     }
-    write!(db, Twice::Harmless, on => change(on, schema, part))
+    unit!(db, Twice::Harmless, on => change(on, schema, part))
 }
 
 /// How many months ahead, this one included, have a partition for their messages.
@@ -126,10 +126,10 @@ async fn make(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<()> {
 /// of such a month, they go on to the default one: it is no failure.
 pub(crate) async fn make_months(db: &Db, now: i64) -> Result<()> {
     let schema = db.schema();
-    if write!(db, Twice::Harmless, on => missing(on, schema, now))?.is_empty() {
+    if unit!(db, Twice::Harmless, on => missing(on, schema, now))?.is_empty() {
         return Ok(());
     }
-    if let Err(error) = write!(db, Twice::Harmless, on => make(on, schema, now)) {
+    if let Err(error) = unit!(db, Twice::Harmless, on => make(on, schema, now)) {
         tracing::warn!(
             "the partitions of the months to come were not made, and messages go to the default one: {error}"
         );

@@ -14,7 +14,7 @@ use super::{
     PostgresStore, chain, contact_kind, counts, held, latest_of_line, mark_contacts, outbox, read_erasing,
     record,
 };
-use crate::db::{On, Twice, UnitResult, read, read_moment, write};
+use crate::db::{On, Twice, UnitResult, read, read_moment, unit};
 
 /// The latest record of the line that a record joins, locked, and when the last one of the line lapses.
 async fn line_to_join(on: &mut On<'_>, new: &NewRecord) -> UnitResult<Option<(ConsentRecord, Timestamp)>> {
@@ -236,7 +236,7 @@ async fn notice(on: &mut On<'_>, scope: &Scope, id: NoticeId) -> UnitResult<Opti
 #[async_trait]
 impl ConsentStore for PostgresStore {
     async fn publish_notice(&self, scope: &Scope, notice: &NoticeSnapshot) -> Result<()> {
-        write!(self.db, Twice::Harmless, on => publish_notice(on, scope, notice))
+        unit!(self.db, Twice::Harmless, on => publish_notice(on, scope, notice))
     }
 
     async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>> {
@@ -249,7 +249,7 @@ impl ConsentStore for PostgresStore {
         statement: &NewStatement,
         at: Timestamp,
     ) -> Result<StatementVersion> {
-        write!(self.db, Twice::Harmless, on => publish_statement(on, scope, statement, at))
+        unit!(self.db, Twice::Harmless, on => publish_statement(on, scope, statement, at))
     }
 
     async fn statements(&self, scope: &Scope) -> Result<Vec<StatementVersion>> {
@@ -262,7 +262,7 @@ impl ConsentStore for PostgresStore {
         contacts: CategoryCode,
         fence_until: Timestamp,
     ) -> Result<AppendedRecord> {
-        write!(self.db, Twice::Harmless, on => append(on, new, contacts, fence_until))
+        unit!(self.db, Twice::Harmless, on => append(on, new, contacts, fence_until))
     }
 
     async fn record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
@@ -305,7 +305,7 @@ impl ConsentStore for PostgresStore {
 
     async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
         // What may have been counted is not counted again: the app's own buffer decides.
-        write!(self.db, Twice::Never, on => counts::add(on, counts))
+        unit!(self.db, Twice::Never, on => counts::add(on, counts))
     }
 
     async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {

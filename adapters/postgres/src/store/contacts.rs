@@ -10,7 +10,7 @@ use super::{
     Line, PostgresStore, check_fence, check_proof, contact_kind, list, locks, mark_contacts, read_erasing,
     shown_contact,
 };
-use crate::db::{On, Twice, UnitResult, read, write};
+use crate::db::{On, Twice, UnitResult, read, unit};
 
 async fn open(on: &mut On<'_>, proof: &ConsentProof, contact: &Contact) -> UnitResult<Contact> {
     let scope = proof.scope();
@@ -148,13 +148,13 @@ fn batches(touches: &[ContactTouch]) -> Vec<(&Tenant, Vec<&ContactTouch>)> {
 #[async_trait]
 impl ContactStore for PostgresStore {
     async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact> {
-        write!(self.db, Twice::Harmless, on => open(on, proof, contact))
+        unit!(self.db, Twice::Harmless, on => open(on, proof, contact))
     }
 
     async fn touch_contacts(&self, touches: &[ContactTouch]) -> Result<u64> {
         let mut moved = 0;
         for (tenant, batch) in batches(touches) {
-            moved += write!(self.db, Twice::Harmless, on => touch(on, tenant, &batch))?;
+            moved += unit!(self.db, Twice::Harmless, on => touch(on, tenant, &batch))?;
         }
         Ok(moved)
     }
@@ -175,7 +175,7 @@ impl ContactStore for PostgresStore {
         after: Option<ContactId>,
         max: u32,
     ) -> Result<Option<ContactId>> {
-        write!(self.db, Twice::Harmless, on => freeze(on, scope, current, until, after, max))
+        unit!(self.db, Twice::Harmless, on => freeze(on, scope, current, until, after, max))
     }
 
     async fn begin_contact_erasure(
@@ -186,6 +186,6 @@ impl ContactStore for PostgresStore {
         fence_until: Timestamp,
     ) -> Result<Option<Erasing>> {
         // The second time it would say that there is no such contact.
-        write!(self.db, Twice::Never, on => begin_erasure(on, scope, id, cause, fence_until))
+        unit!(self.db, Twice::Never, on => begin_erasure(on, scope, id, cause, fence_until))
     }
 }

@@ -12,7 +12,7 @@ use sqlx::{Postgres, Row as _};
 use super::locks::{self, Named};
 use super::rows::{self, bytes, conversation_columns, digest_if_any, ms, number, read_conversation};
 use super::{Line, PostgresStore, check_proof, messages, shown_contact, stand_on, writing_contact};
-use crate::db::{On, Twice, UnitResult, read, write};
+use crate::db::{On, Twice, UnitResult, read, unit};
 
 /// Rule 7 for a conversation `c`, and for the contact whose it is: [`Horizon::shows_conversation`] and
 /// [`Horizon::shows_contact`] in SQL, so that a list is one statement. What [`bind_shown`] binds is `$1` to `$7`.
@@ -215,8 +215,8 @@ async fn record_message(
     let (whose, subject) = match owner {
         OwnerProof::Contact { proof, id, epoch, subject } => {
             let record = check_proof(on, scope, proof, message.at, Line::Together).await?;
-            writing_contact(on, scope, (*id, *epoch, *subject), horizon).await?;
-            stand_on(on, scope, *id, &record, proof.category()).await?;
+            let line = writing_contact(on, scope, (*id, *epoch, *subject), horizon).await?;
+            stand_on(on, scope, (*id, line), &record, proof.category()).await?;
             (Owner::Contact(*id), None)
         }
         OwnerProof::Session { session, subject } => (Owner::Session(*session), Some(*subject)),
@@ -304,7 +304,7 @@ async fn adopt(on: &mut On<'_>, adoption: &Adoption, horizon: &Horizon) -> UnitR
         // Both at once, in their order.
         locks::contacts(on, scope, &[*contact, *from]).await?;
     }
-    writing_contact(on, scope, (*contact, *epoch, *subject), horizon).await?;
+    let line = writing_contact(on, scope, (*contact, *epoch, *subject), horizon).await?;
     let gives = *from != Owner::Contact(*contact);
     let found = lock(on, scope, *conversation).await?;
     let mut found = found.filter(|(found, marked)| {
@@ -316,7 +316,7 @@ async fn adopt(on: &mut On<'_>, adoption: &Adoption, horizon: &Horizon) -> UnitR
         found = None;
     }
     found.ok_or(Error::NotFound { what: "conversation" })?;
-    stand_on(on, scope, *contact, &record, proof.category()).await?;
+    stand_on(on, scope, (*contact, line), &record, proof.category()).await?;
     exchange_texts(on, adoption).await?;
     on.q("UPDATE privet.conversations SET owner_kind = $4, owner = $5, subject = NULL WHERE tenant = $1 AND site = $2 AND id = $3")
         .bind(scope.tenant.as_str())
@@ -409,7 +409,7 @@ impl ConversationStore for PostgresStore {
         since: Timestamp,
         horizon: &Horizon,
     ) -> Result<StoredMessage> {
-        write!(self.db, Twice::Harmless, on => record_message(on, scope, owner, message, since, horizon))
+        unit!(self.db, Twice::Harmless, on => record_message(on, scope, owner, message, since, horizon))
     }
 
     async fn conversations(
@@ -440,15 +440,15 @@ impl ConversationStore for PostgresStore {
         at: Timestamp,
         horizon: &Horizon,
     ) -> Result<bool> {
-        write!(self.db, Twice::Harmless, on => close(on, scope, id, at, horizon))
+        unit!(self.db, Twice::Harmless, on => close(on, scope, id, at, horizon))
     }
 
     async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()> {
         // The second time it is not the giver's any more.
-        write!(self.db, Twice::Never, on => adopt(on, adoption, horizon))
+        unit!(self.db, Twice::Never, on => adopt(on, adoption, horizon))
     }
 
     async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<Option<Erasing>> {
-        write!(self.db, Twice::Never, on => mark(on, scope, id, ErasureCause::Request))
+        unit!(self.db, Twice::Never, on => mark(on, scope, id, ErasureCause::Request))
     }
 }

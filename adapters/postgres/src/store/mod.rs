@@ -36,7 +36,7 @@ use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
     tenant,
 };
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, write};
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, unit};
 use crate::schema;
 
 pub(crate) const NAME: &str = "postgres";
@@ -124,7 +124,7 @@ impl Store for PostgresStore {
     }
 
     async fn open(&self, info: &OpenInfo) -> Result<()> {
-        write!(self.db, Twice::Harmless, on => open(on, info))
+        unit!(self.db, Twice::Harmless, on => open(on, info))
     }
 }
 
@@ -253,18 +253,31 @@ async fn shown_contact(
     Ok(found.filter(|contact| horizon.shows_contact(contact)))
 }
 
-/// A contact that writes on its own: locked, not fenced, there, and not blocked.
+/// A contact that writes on its own: locked, not fenced, there, and not blocked. And the line of consent that it is on.
 async fn writing_contact(
     on: &mut On<'_>,
     scope: &Scope,
     (id, epoch, subject): (ContactId, FenceEpoch, SubjectDigest),
     horizon: &Horizon,
-) -> UnitResult<Contact> {
-    locks::contacts(on, scope, &[id]).await?;
+) -> UnitResult<SubjectDigest> {
+    let found = on
+        .q(concat!(
+            "SELECT ",
+            contact_columns!(),
+            ", erasing IS NULL, consent_line FROM privet.contacts WHERE tenant = $1 AND site = $2 AND id = $3 FOR UPDATE"
+        ))
+        .bind(scope.tenant.as_str())
+        .bind(scope.site.as_str())
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(&mut *on.c)
+        .await?;
     check_fence(on, &scope.tenant, subject, epoch).await?;
-    let there = shown_contact(on, scope, id, horizon).await?.filter(|found| found.epoch == epoch);
-    let there = there.ok_or(Error::NotFound { what: "contact" })?;
-    if there.blocked { Err(Error::Blocked.into()) } else { Ok(there) }
+    let row = found.ok_or(Error::NotFound { what: "contact" })?;
+    let contact = read_contact(&row)?;
+    if !row.try_get::<bool, _>(15)? || !horizon.shows_contact(&contact) || contact.epoch != epoch {
+        return Err(Error::NotFound { what: "contact" }.into());
+    }
+    if contact.blocked { Err(Error::Blocked.into()) } else { Ok(SubjectDigest::from_bytes(bytes(&row, 16)?)) }
 }
 
 /// A contact that speaks on another line of consent than before goes over to it: a withdrawal of that line has to
@@ -272,13 +285,16 @@ async fn writing_contact(
 async fn stand_on(
     on: &mut On<'_>,
     scope: &Scope,
-    contact: ContactId,
+    (contact, line): (ContactId, SubjectDigest),
     record: &ConsentRecord,
     contacts: CategoryCode,
 ) -> UnitResult<()> {
+    if line == record.subject {
+        return Ok(());
+    }
     on.q("UPDATE privet.contacts SET consent = $4, consent_line = $5, consent_until = $6, material = $7,
             frozen_until = NULL, kept_on = NULL, identity = NULL, identity_text = NULL
-          WHERE tenant = $1 AND site = $2 AND id = $3 AND consent_line <> $5")
+          WHERE tenant = $1 AND site = $2 AND id = $3")
         .bind(scope.tenant.as_str())
         .bind(scope.site.as_str())
         .bind(contact.as_bytes().as_slice())

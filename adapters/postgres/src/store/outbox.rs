@@ -11,7 +11,7 @@ use super::PostgresStore;
 use super::rows::{
     self, RowResult, bytes, code, ms, number, site_scope, tenant, time, time_if_any, unreadable,
 };
-use crate::db::{On, Twice, UnitResult, read, write};
+use crate::db::{On, Twice, UnitResult, read, unit};
 
 macro_rules! notification_columns {
     () => {
@@ -183,7 +183,7 @@ impl OutboxStore for PostgresStore {
         // One transaction per tenant. What another instance takes at this moment is passed over.
         let mut claimed = Vec::new();
         for (tenant, share) in shares {
-            match write!(self.db, Twice::Never, on => lease(on, &tenant, now, until, share)) {
+            match unit!(self.db, Twice::Never, on => lease(on, &tenant, now, until, share)) {
                 Ok(leased) => claimed.extend(leased),
                 // What was leased before is to be sent.
                 Err(error) if claimed.is_empty() => return Err(error),
@@ -200,7 +200,7 @@ impl OutboxStore for PostgresStore {
         outcome: &Attempted,
         at: Timestamp,
     ) -> Result<bool> {
-        write!(self.db, Twice::Never, on => settle(on, claimed, outcome, at))
+        unit!(self.db, Twice::Never, on => settle(on, claimed, outcome, at))
     }
 
     async fn notifications(

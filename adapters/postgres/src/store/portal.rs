@@ -1,9 +1,7 @@
 //! What operators read and do.
 
 use async_trait::async_trait;
-use privet::contact::{
-    Contact, ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed,
-};
+use privet::contact::{ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed};
 use privet::portal::{AuditEvent, AuditId};
 use privet::store::{
     Horizon, Identification, MessageToStore, PortalStore, SiteFigures, Snapshot, StoredMessage, StoredNote,
@@ -16,7 +14,7 @@ use super::{
     Line, PostgresStore, audit, check_proof, figures, list, messages, notes, shown_contact, snapshot,
     stand_on, writing_contact,
 };
-use crate::db::{On, Twice, UnitResult, read, read_moment, write};
+use crate::db::{On, Twice, UnitResult, read, read_moment, unit};
 
 async fn contents(
     on: &mut On<'_>,
@@ -126,19 +124,15 @@ async fn set_blocked(
     Ok(set.rows_affected() > 0)
 }
 
-async fn identify(
-    on: &mut On<'_>,
-    identification: &Identification,
-    horizon: &Horizon,
-) -> UnitResult<Contact> {
+async fn identify(on: &mut On<'_>, identification: &Identification, horizon: &Horizon) -> UnitResult<()> {
     let Identification { contacts, identity, id, epoch, subject, known_as, at } = identification;
     let scope = contacts.scope();
     let record = check_proof(on, scope, contacts, *at, Line::Together).await?;
     if check_proof(on, scope, identity, *at, Line::Together).await?.subject != record.subject {
         return Err(identity.refused().into());
     }
-    let there = writing_contact(on, scope, (*id, *epoch, *subject), horizon).await?;
-    stand_on(on, scope, *id, &record, contacts.category()).await?;
+    let line = writing_contact(on, scope, (*id, *epoch, *subject), horizon).await?;
+    stand_on(on, scope, (*id, line), &record, contacts.category()).await?;
     on.q("UPDATE privet.contacts SET identity = $4, identity_text = $5 WHERE tenant = $1 AND site = $2 AND id = $3")
         .bind(scope.tenant.as_str())
         .bind(scope.site.as_str())
@@ -147,7 +141,7 @@ async fn identify(
         .bind(known_as.sealed.as_bytes())
         .execute(&mut *on.c)
         .await?;
-    Ok(there)
+    Ok(())
 }
 
 #[async_trait]
@@ -196,11 +190,11 @@ impl PortalStore for PostgresStore {
         message: &MessageToStore,
         horizon: &Horizon,
     ) -> Result<StoredMessage> {
-        write!(self.db, Twice::Harmless, on => answer(on, scope, message, horizon))
+        unit!(self.db, Twice::Harmless, on => answer(on, scope, message, horizon))
     }
 
     async fn erase_message(&self, scope: &Scope, conversation: ConversationId, number: u32) -> Result<bool> {
-        write!(self.db, Twice::Never, on => erase_message(on, scope, conversation, number))
+        unit!(self.db, Twice::Never, on => erase_message(on, scope, conversation, number))
     }
 
     async fn set_blocked(
@@ -210,15 +204,15 @@ impl PortalStore for PostgresStore {
         blocked: bool,
         horizon: &Horizon,
     ) -> Result<bool> {
-        write!(self.db, Twice::Harmless, on => set_blocked(on, scope, id, blocked, horizon))
+        unit!(self.db, Twice::Harmless, on => set_blocked(on, scope, id, blocked, horizon))
     }
 
     async fn identify_contact(&self, identification: &Identification, horizon: &Horizon) -> Result<()> {
-        write!(self.db, Twice::Harmless, on => identify(on, identification, horizon)).map(drop)
+        unit!(self.db, Twice::Harmless, on => identify(on, identification, horizon))
     }
 
     async fn add_note(&self, scope: &Scope, note: &StoredNote, horizon: &Horizon) -> Result<()> {
-        write!(self.db, Twice::Harmless, on => notes::add(on, scope, note, horizon))
+        unit!(self.db, Twice::Harmless, on => notes::add(on, scope, note, horizon))
     }
 
     async fn notes(&self, scope: &Scope, contact: ContactId, horizon: &Horizon) -> Result<Vec<StoredNote>> {
@@ -226,7 +220,7 @@ impl PortalStore for PostgresStore {
     }
 
     async fn erase_note(&self, scope: &Scope, contact: ContactId, note: NoteId) -> Result<bool> {
-        write!(self.db, Twice::Never, on => notes::erase(on, scope, contact, note))
+        unit!(self.db, Twice::Never, on => notes::erase(on, scope, contact, note))
     }
 
     async fn figures(&self, scope: &Scope, from: Day, to: Day, horizon: &Horizon) -> Result<SiteFigures> {
@@ -238,7 +232,7 @@ impl PortalStore for PostgresStore {
     }
 
     async fn append_audit(&self, event: &AuditEvent) -> Result<()> {
-        write!(self.db, Twice::Harmless, on => audit::append(on, event))
+        unit!(self.db, Twice::Harmless, on => audit::append(on, event))
     }
 
     async fn audit(

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::rows::{self, column, ms};
 use super::{PostgresStore, audit, counts, erase, mark_contacts, outbox};
-use crate::db::{Db, On, Twice, UnitResult, read, read_moment, write};
+use crate::db::{Db, On, Twice, UnitResult, read, read_moment, unit};
 
 const TENANTS: [&str; 6] = [
     "SELECT min(tenant) FROM privet.contacts WHERE tenant > $1",
@@ -257,7 +257,7 @@ impl RetentionStore for PostgresStore {
     }
 
     async fn set_rule(&self, tenant: &Tenant, rule: &RetentionRule) -> Result<()> {
-        write!(self.db, Twice::Harmless, on => set_rule(on, tenant, rule))
+        unit!(self.db, Twice::Harmless, on => set_rule(on, tenant, rule))
     }
 
     async fn purge_step(
@@ -273,7 +273,7 @@ impl RetentionStore for PostgresStore {
             self.make_months().await?;
         }
         // What is taken twice is what is due.
-        write!(self.db, Twice::Harmless, on => purge(on, tenant, class, max, horizon, fence_until))
+        unit!(self.db, Twice::Harmless, on => purge(on, tenant, class, max, horizon, fence_until))
     }
 
     async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {
@@ -287,7 +287,7 @@ impl RetentionStore for PostgresStore {
         // One transaction per tenant.
         for of_tenant in erasing.chunk_by(|a, b| a.scope.tenant == b.scope.tenant) {
             let left = max.saturating_sub(u32::try_from(step.removed.rows()).unwrap_or(u32::MAX));
-            let taken = match write!(self.db, Twice::Never, on => erase::step(on, of_tenant, left)) {
+            let taken = match unit!(self.db, Twice::Never, on => erase::step(on, of_tenant, left)) {
                 Ok(taken) => taken,
                 // What was taken before is told; the next step meets the error again.
                 Err(_) if step.done > 0 => break,
@@ -306,7 +306,7 @@ impl RetentionStore for PostgresStore {
     async fn purge_fences(&self, now: Timestamp) -> Result<u64> {
         let mut gone = 0;
         for tenant in tenants_of(&self.db, FENCED).await? {
-            gone += write!(self.db, Twice::Harmless, on => purge_fences(on, &tenant, now))?;
+            gone += unit!(self.db, Twice::Harmless, on => purge_fences(on, &tenant, now))?;
         }
         Ok(gone)
     }
