@@ -112,7 +112,7 @@ async fn contact(on: &mut On<'_>, scope: &Scope, id: ContactId, max: u32) -> Uni
     let owned: Vec<Vec<u8>> = rows::all(&owned, |row| row.try_get(0))?;
     let (mut removed, done) = conversations(on, scope, &owned, max).await?;
     let left = left_of(max, &removed);
-    if !done || (left == 0 && !owned.is_empty()) {
+    if !done || left == 0 {
         return Ok((removed, false));
     }
     if cause == ErasureCause::Request {
@@ -196,19 +196,114 @@ async fn lock_all(on: &mut On<'_>, erasing: &[Erasing]) -> UnitResult<()> {
     Ok(())
 }
 
+/// How many of the first are contacts that fit into `max` rows as they are, and need no record cut.
+async fn how_many_fit(
+    on: &mut On<'_>,
+    sites: &[&str],
+    ids: &[Vec<u8>],
+    tenant: &str,
+    max: u32,
+) -> UnitResult<usize> {
+    let rows = on
+        .q("SELECT c.erasing,
+              (SELECT count(*) FROM privet.conversations v
+               WHERE v.tenant = $1 AND v.site = e.site AND v.owner_kind = 1 AND v.owner = e.id),
+              (SELECT count(*) FROM privet.conversations v JOIN privet.messages m
+                 ON m.tenant = v.tenant AND m.site = v.site AND m.conversation = v.id
+               WHERE v.tenant = $1 AND v.site = e.site AND v.owner_kind = 1 AND v.owner = e.id)
+            FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS e (site, id, n)
+            LEFT JOIN privet.contacts c ON c.tenant = $1 AND c.site = e.site AND c.id = e.id AND c.erasing IS NOT NULL
+            ORDER BY e.n")
+        .bind(tenant)
+        .bind(sites)
+        .bind(ids)
+        .fetch_all(&mut *on.c)
+        .await?;
+    let (mut fit, mut taken) = (0, 0_i64);
+    for row in &rows {
+        match row.try_get::<Option<i16>, _>(0)? {
+            Some(cause) if cause == i16::from(ErasureCause::Request.code()) => break,
+            Some(_) => taken += 1 + row.try_get::<i64, _>(1)? + row.try_get::<i64, _>(2)?,
+            // It is gone.
+            None => {}
+        }
+        if taken > i64::from(max) {
+            break;
+        }
+        fit += 1;
+    }
+    Ok(fit)
+}
+
+/// Takes whole contacts away in one statement: those at the beginning that fit. The contacts are locked, and nobody writes to
+/// what is theirs without that lock.
+async fn whole_contacts(on: &mut On<'_>, erasing: &[Erasing], max: u32) -> UnitResult<EraseStep> {
+    let contacts: Vec<_> = erasing
+        .iter()
+        .map_while(|e| match e.kind {
+            ErasingKind::Contact(id) => Some((e.scope.site.as_str(), id.as_bytes().to_vec())),
+            ErasingKind::Conversation(_) => None,
+        })
+        .collect();
+    let (mut sites, mut ids): (Vec<_>, Vec<_>) = contacts.into_iter().unzip();
+    let mut step = EraseStep::default();
+    let Some(first) = erasing.first().filter(|_| ids.len() > 1) else { return Ok(step) };
+    let tenant = first.scope.tenant.as_str();
+    step.done = how_many_fit(on, &sites, &ids, tenant, max).await?;
+    if step.done == 0 {
+        return Ok(step);
+    }
+    sites.truncate(step.done);
+    ids.truncate(step.done);
+    let gone = on
+        .q("WITH due AS MATERIALIZED (
+              SELECT c.site, c.id FROM unnest($2::text[], $3::bytea[]) AS e (site, id)
+              JOIN privet.contacts c ON c.tenant = $1 AND c.site = e.site AND c.id = e.id AND c.erasing IS NOT NULL
+            ), owned AS MATERIALIZED (
+              SELECT v.site, v.id FROM due
+              JOIN privet.conversations v ON v.tenant = $1 AND v.site = due.site AND v.owner_kind = 1 AND v.owner = due.id
+            ), messages AS (
+              DELETE FROM privet.messages m USING owned
+              WHERE m.tenant = $1 AND m.site = owned.site AND m.conversation = owned.id RETURNING 1
+            ), conversations AS (
+              DELETE FROM privet.conversations v USING owned
+              WHERE v.tenant = $1 AND v.site = owned.site AND v.id = owned.id RETURNING 1
+            ), notes AS (
+              DELETE FROM privet.notes n USING due
+              WHERE n.tenant = $1 AND n.site = due.site AND n.contact = due.id RETURNING 1
+            ), contacts AS (
+              DELETE FROM privet.contacts c USING due
+              WHERE c.tenant = $1 AND c.site = due.site AND c.id = due.id RETURNING 1
+            )
+            SELECT (SELECT count(*) FROM contacts), (SELECT count(*) FROM conversations),
+                   (SELECT count(*) FROM messages), (SELECT count(*) FROM notes)")
+        .bind(tenant)
+        .bind(&sites)
+        .bind(&ids)
+        .fetch_one(&mut *on.c)
+        .await?;
+    let number = |at| rows::number(&gone, at);
+    step.removed = Removed::new(number(0)?, number(1)?, number(2)?, 0);
+    step.removed.notes = number(3)?;
+    Ok(step)
+}
+
 /// One step of erasures of one tenant: up to `max` rows.
 pub(super) async fn step(on: &mut On<'_>, erasing: &[Erasing], max: u32) -> UnitResult<EraseStep> {
     lock_all(on, erasing).await?;
-    let mut step = EraseStep::default();
-    for each in erasing {
+    let mut step = whole_contacts(on, erasing, max).await?;
+    for each in &erasing[step.done..] {
         let left = left_of(max, &step.removed);
+        if left == 0 {
+            break;
+        }
         let (removed, done) = match each.kind {
             ErasingKind::Contact(id) => contact(on, &each.scope, id, left).await?,
             ErasingKind::Conversation(id) => conversation(on, &each.scope, id, left).await?,
         };
         step.removed += removed;
         step.done += usize::from(done);
-        if !done || left_of(max, &step.removed) == 0 {
+        if !done {
             break;
         }
     }

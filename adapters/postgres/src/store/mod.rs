@@ -36,7 +36,7 @@ use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
     tenant,
 };
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, unit};
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read, unit};
 use crate::schema;
 
 pub(crate) const NAME: &str = "postgres";
@@ -56,6 +56,14 @@ impl PostgresStore {
         schema::migrate(&db, schema::STORE).await?;
         let store = Self { db, months: Arc::new(AtomicI64::new(i64::MIN)) };
         store.make_months().await?;
+        let kept = read!(store.db, on => durability(on))?;
+        if kept.iter().any(|setting| setting == "off") {
+            tracing::warn!(
+                "the server says that something is stored before it is on the disk (`fsync` and `synchronous_commit` are {}): \
+                 a crash loses what was acknowledged; turn both on",
+                kept.join(" and ")
+            );
+        }
         Ok(store)
     }
 
@@ -89,6 +97,15 @@ impl PostgresStore {
     pub async fn from_pool(pool: PgPool) -> Result<Self> {
         Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false)).await
     }
+}
+
+/// What keeps an acknowledged commit through a crash of the server.
+async fn durability(on: &mut On<'_>) -> UnitResult<[String; 2]> {
+    let row = on
+        .q("SELECT current_setting('fsync'), current_setting('synchronous_commit')")
+        .fetch_one(&mut *on.c)
+        .await?;
+    Ok([row.try_get(0)?, row.try_get(1)?])
 }
 
 /// The instant, for what is made ahead of time only: what is stored has the instant that it is given.
