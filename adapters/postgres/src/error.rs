@@ -102,7 +102,7 @@ pub(crate) fn told(store: &'static str, error: &Sql) -> Error {
         ),
         Sql::PoolTimedOut => Error::unavailable(
             store,
-            "no connection was free in time; raise the pool's size, or look for what holds connections for long",
+            "no connection was free or could be made in time; check that the server runs and is reached, raise the pool's size, or look for what holds connections for long",
         ),
         Sql::PoolClosed => {
             Error::unavailable(store, "its pool was closed; keep it open for as long as privet runs")

@@ -44,7 +44,7 @@ async fn cut(pool: &PgPool, name: &str) -> i64 {
 async fn what_lost_its_connection_is_done_once() {
     let Some(server) = server() else { return };
     let name = fresh_name();
-    let url = format!("{}&application_name={name}", server.url());
+    let url = server.named_url(&name);
     let store = PostgresOptions::new(&url).unwrap().schema(&name).connections(8).store().await.unwrap();
     let pool = PgPool::connect(server.url()).await.unwrap();
     let over = Arc::new(AtomicBool::new(false));
@@ -87,7 +87,7 @@ async fn what_lost_its_connection_is_done_once() {
 async fn a_snapshot_that_is_cut_ends() {
     let Some(server) = server() else { return };
     let name = fresh_name();
-    let url = format!("{}&application_name={name}", server.url());
+    let url = server.named_url(&name);
     let store = PostgresOptions::new(&url).unwrap().schema(&name).store().await.unwrap();
     let horizon = Horizon::unlimited(Timestamp::from_millis(0));
     let mut snapshot = store.snapshot(&Scope::default(), &horizon).await.unwrap();

@@ -37,6 +37,13 @@ impl Server {
         &self.url
     }
 
+    /// The same, for connections that the server is told this name of.
+    #[must_use]
+    pub fn named_url(&self, application: &str) -> String {
+        let and = if self.url.contains('?') { '&' } else { '?' };
+        format!("{}{and}application_name={application}", self.url)
+    }
+
     /// Of our own server, the URL of the database over TCP for a role, which the server asks for [`PASSWORD`].
     #[must_use]
     pub fn tcp_url(&self, role: &str) -> Option<String> {
