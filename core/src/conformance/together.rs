@@ -81,17 +81,26 @@ impl Crowd<'_> {
         // The same record twice at once is one.
         let both = (0..2).map(|_| self.store.append_record(&new, CONTACTS, until));
         for appended in join_all(both).await {
-            self.devices.lock().unwrap()[n].0 = appended.unwrap().record;
+            let record = appended.unwrap().record;
+            let device = &mut self.devices.lock().unwrap()[n];
+            if record.subject != device.0.subject {
+                // A line of its own, since the one before was cut: its contact is another one.
+                device.1 = None;
+            }
+            device.0 = record;
         }
     }
 
     async fn open(&self, n: usize) {
-        let (_, proof) = self.device(n);
+        let ((record, _), proof) = self.device(n);
         let id = ContactId::from_bytes(self.fresh());
         let subject = SubjectDigest::from_bytes(*id.as_bytes());
         let contact = Contact::opened(id, FenceEpoch::FIRST, subject, at(50), proof.record, at(50));
         if let Some(opened) = taken(self.store.open_contact(&proof, &contact).await) {
-            self.devices.lock().unwrap()[n].1 = Some(opened);
+            let device = &mut self.devices.lock().unwrap()[n];
+            if device.0.subject == record.subject {
+                device.1 = Some(opened);
+            }
         }
     }
 
