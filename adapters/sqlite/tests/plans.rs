@@ -33,7 +33,7 @@ const PARTS: &[(&str, &str)] = &[
     ("{RECORD}", "*"),
     ("{SUMMARY}", "id, country, created, last_seen, conversations"),
     ("{VERSION}", "*"),
-    ("{OF_CONTACT}", "1"),
+    ("{contacts}", "1"),
     ("{DAY_MS}", "86400000"),
     ("{live}", "0, 1"),
     ("{age}", "last_message"),

@@ -3,7 +3,7 @@
 use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
 use crate::catalogue::LegalBasis;
 use crate::clock::Timestamp;
-use crate::consent::Act;
+use crate::consent::{Act, Method};
 use crate::contact::{Contact, ContactId, ContactSummary, FenceEpoch, Owner, Removed};
 use crate::error::Error;
 use crate::ip::CountryCode;
@@ -252,6 +252,32 @@ pub async fn a_line_has_one_contact(store: &dyn Store) {
     store.begin_contact_erasure(&here, first.id, ErasureCause::Request, at(9_999)).await.unwrap();
     let third = store.open_contact(&proof, &f.new_contact(3, &proof, at(4))).await.unwrap();
     assert_eq!(third.id, ContactId::from_bytes([3; 16]), "one that is being erased is none");
+}
+
+/// Rule 2: a contact stands on the latest grant of its line, with whichever record of the line the visitor comes: what an older
+/// one stood on may be cut from its person when somebody who was there before is erased.
+pub async fn a_contact_stands_on_the_latest_of_its_line(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (_, old_proof) = f.contact(1, start()).await;
+    let old = store.record(&here, old_proof.record()).await.unwrap().unwrap();
+    let revocation = old.refusing(CONTACTS.bit(), Act::Revocation, Method::Server, at(1)).unwrap();
+    f.append(revocation, Some(old.id)).await;
+    let anew = f.append(f.record(&[CONTACTS], at(2)), Some(old.id)).await;
+    // A request that was under way, with the cookie from before.
+    let opened = store.open_contact(&old_proof, &f.new_contact(2, &old_proof, at(3))).await.unwrap();
+    assert_eq!((opened.consent, opened.consent_until), (anew.id, anew.until));
+    f.erase_everything_marked(100).await;
+    assert_eq!(store.record(&here, old.id).await.unwrap(), None);
+    let latest = store.latest_record(&here, opened.consent).await.unwrap();
+    assert_eq!(latest.map(|r| r.id), Some(anew.id), "it can still be proved");
+    // One of another line that speaks here stands on the same.
+    let (other, _) = f.contact(3, start()).await;
+    let renewed = f.append(f.record(&[CONTACTS, ANALYTICS], at(4)), Some(anew.id)).await;
+    let proof = f.proof(&anew, CONTACTS);
+    f.say(&f.by_contact(&other, &proof), &f.message(1, 1, at(5))).await.unwrap();
+    let seen = store.contact(&here, other.id, &everything(at(6))).await.unwrap().unwrap();
+    assert_eq!(seen.consent, renewed.id);
 }
 
 /// P7: a contact that speaks on a new line of consent goes with that line: its withdrawal erases it.

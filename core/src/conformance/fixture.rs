@@ -183,3 +183,21 @@ impl<'s> Fixture<'s> {
         }
     }
 }
+
+/// Small enough to repeat, and the same in every run.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    /// Dice that roll in an order of their own; not nought.
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+        // xorshift64* (Vigna, 2016).
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
+    }
+}

@@ -21,6 +21,7 @@ mod fixture;
 mod outbox;
 mod portal;
 mod retention;
+mod together;
 mod unlinking;
 
 pub use consent::*;
@@ -32,6 +33,7 @@ pub use fixture::Fixture;
 pub use outbox::*;
 pub use portal::*;
 pub use retention::*;
+pub use together::*;
 pub use unlinking::*;
 
 use std::pin::pin;
@@ -85,6 +87,7 @@ macro_rules! store_tests {
             contacts_open_once
             a_line_has_one_contact
             a_contact_goes_with_the_line_it_speaks_on
+            a_contact_stands_on_the_latest_of_its_line
             last_seen_never_moves_back
             touches_reach_only_who_is_there
             pages_are_complete_and_in_order
@@ -127,6 +130,7 @@ macro_rules! store_tests {
             a_snapshot_is_of_one_moment
             the_log_is_the_tenants_own
             nothing_crosses_at_random
+            units_at_once_are_one_after_the_other
         );
     };
     (@cases $make:expr, $run:expr; $($case:ident)*) => {

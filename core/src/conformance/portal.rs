@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fixture::{ANALYTICS, CONTACTS, Fixture, LIFE, at, digest, everything, scope, start};
+use super::fixture::{ANALYTICS, CONTACTS, Dice, Fixture, LIFE, at, digest, everything, scope, start};
 use crate::catalogue::{CategoryCode, LegalBasis};
 use crate::clock::Timestamp;
 use crate::consent::Act;
@@ -463,25 +463,12 @@ pub async fn the_log_is_the_tenants_own(store: &dyn Store) {
     assert!(store.tenants().await.unwrap().contains(&tenant), "a log alone is reason enough to sweep");
 }
 
-/// Small enough to repeat, and the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        // xorshift64* (Vigna, 2016).
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
-    }
-}
-
 /// Rule 1, at random: many tenants and sites with the same ids, and every unit in any order. Each scope sees what a store of
 /// its own would.
 pub async fn nothing_crosses_at_random(store: &dyn Store) {
     let scopes: Vec<_> =
         ["a", "ab", "b"].iter().flat_map(|tenant| ["x", "y"].map(|site| scope(tenant, site))).collect();
-    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut dice = Dice::new(0x9e37_79b9_7f4a_7c15);
     // Per scope: which contacts there are, with their messages, notes, and whether they are blocked.
     let mut model: Vec<BTreeMap<u8, (u32, u32, bool)>> = vec![BTreeMap::new(); scopes.len()];
     let (mut proofs, mut fenced) = (BTreeMap::new(), BTreeSet::new());

@@ -221,26 +221,38 @@ pub async fn fences_end(store: &dyn Store) {
     assert!(store.open_contact(&proof, &f.new_contact(1, &proof, at(2))).await.is_ok());
 }
 
-/// Erasures share a step: it is bounded over all of them, and says how many are over.
+/// Erasures share a step: it is bounded over all of them, and says how many are over, whyever they are erased.
 pub async fn erasures_share_a_step(store: &dyn Store) {
-    let here = scope("a", "x");
-    let f = Fixture::new(store, &here);
-    let mut erasing = Vec::new();
-    for n in 1..=3u8 {
-        let (contact, proof) = f.contact(n, start()).await;
-        for m in 0..4u8 {
-            f.say(&f.by_contact(&contact, &proof), &f.message(n, m, at(m.into()))).await.unwrap();
+    for (tenant, cause) in
+        [("a", ErasureCause::Request), ("b", ErasureCause::Retention), ("c", ErasureCause::Withdrawal)]
+    {
+        let here = scope(tenant, "x");
+        let f = Fixture::new(store, &here);
+        let mut erasing = Vec::new();
+        for n in 1..=4u8 {
+            let (contact, proof) = f.contact(n, start()).await;
+            for m in 0..4u8 {
+                f.say(&f.by_contact(&contact, &proof), &f.message(n, m, at(m.into()))).await.unwrap();
+            }
+            if n < 4 {
+                let marked = store.begin_contact_erasure(&here, contact.id, cause, at(9_999)).await.unwrap();
+                erasing.extend(marked);
+            }
         }
-        erasing.extend(
-            store.begin_contact_erasure(&here, contact.id, ErasureCause::Request, at(9_999)).await.unwrap(),
+        assert_eq!(erasing.len(), 3);
+        // Each is four messages, a conversation and itself: six rows.
+        let first = store.erase_step(&erasing, 8).await.unwrap();
+        assert_eq!((first.done, first.removed), (1, Removed::new(1, 1, 6, 0)));
+        let second = store.erase_step(&erasing[1..], 100).await.unwrap();
+        assert_eq!((second.done, second.removed), (2, Removed::new(2, 2, 6, 0)));
+        assert!(store.erasing(None, 10).await.unwrap().is_empty());
+        assert_eq!(store.erase_step(&erasing, 100).await.unwrap().done, 3, "again");
+        let other = ContactId::from_bytes([4; 16]);
+        assert_eq!(
+            f.conversation_count(Owner::Contact(other), at(9)).await,
+            1,
+            "who was not marked is there"
         );
+        assert_eq!(f.counter(other, at(9)).await, Some(1));
     }
-    assert_eq!(erasing.len(), 3);
-    // Each is four messages, a conversation and itself: six rows.
-    let first = store.erase_step(&erasing, 8).await.unwrap();
-    assert_eq!((first.done, first.removed), (1, Removed::new(1, 1, 6, 0)));
-    let second = store.erase_step(&erasing[1..], 100).await.unwrap();
-    assert_eq!((second.done, second.removed), (2, Removed::new(2, 2, 6, 0)));
-    assert!(store.erasing(None, 10).await.unwrap().is_empty());
-    assert_eq!(store.erase_step(&erasing, 100).await.unwrap().done, 3, "again");
 }

@@ -172,6 +172,19 @@ impl RecordedDecision {
         }
     }
 
+    /// Decisions one after the other, as a store keeps those of a record.
+    #[must_use]
+    pub fn all_to_bytes(decisions: &[Self]) -> Vec<u8> {
+        decisions.iter().flat_map(|d| d.to_bytes()).collect()
+    }
+
+    /// The decisions that a store kept; none when these bytes are no decisions.
+    #[must_use]
+    pub fn all_from_bytes(bytes: &[u8]) -> Option<Vec<Self>> {
+        let (decisions, rest) = bytes.as_chunks::<5>();
+        if rest.is_empty() { decisions.iter().copied().map(Self::from_bytes).collect() } else { None }
+    }
+
     /// A decision as a store kept it.
     #[must_use]
     pub fn new(category: CategoryCode, decision: Decision, fingerprint: [u8; 3]) -> Self {

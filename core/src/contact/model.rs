@@ -76,6 +76,17 @@ impl Author {
             _ => None,
         }
     }
+
+    /// Whether somebody waits for a person after a message of this author; none when it is as before: what a program says
+    /// answers nobody who waits for a person.
+    #[must_use]
+    pub const fn awaits_answer(self) -> Option<bool> {
+        match self {
+            Self::Visitor => Some(true),
+            Self::Agent => Some(false),
+            Self::Assistant => None,
+        }
+    }
 }
 
 /// A browser that its visitor allowed to be recognised. Not a person: two browsers of one person are two
@@ -188,6 +199,32 @@ pub enum Owner {
     Contact(ContactId),
     /// A visit's, without consent to contacts; by a keyed digest of its session id.
     Session(SubjectDigest),
+}
+
+impl Owner {
+    /// The stable number of what a contact owns, as stores keep it.
+    pub const CONTACT: u8 = 1;
+    /// The stable number of what a visit owns, as stores keep it.
+    pub const SESSION: u8 = 2;
+
+    /// Its kind and its key, as stores keep them.
+    #[must_use]
+    pub const fn parts(&self) -> (u8, &[u8; 16]) {
+        match self {
+            Self::Contact(id) => (Self::CONTACT, id.as_bytes()),
+            Self::Session(session) => (Self::SESSION, session.as_bytes()),
+        }
+    }
+
+    /// The owner that a store kept.
+    #[must_use]
+    pub const fn from_parts(kind: u8, key: [u8; 16]) -> Option<Self> {
+        match kind {
+            Self::CONTACT => Some(Self::Contact(ContactId::from_bytes(key))),
+            Self::SESSION => Some(Self::Session(SubjectDigest::from_bytes(key))),
+            _ => None,
+        }
+    }
 }
 
 /// An exchange of messages.

@@ -87,7 +87,7 @@ impl Ledger for MemoryLedger {
 
 const NAME: &str = "ledger file";
 
-/// A line of the file.
+/// A line, as it is written.
 #[derive(Serialize, Deserialize)]
 struct Line {
     seq: u64,
@@ -104,8 +104,47 @@ enum What {
     Head { tenant: Tenant, segment: i64, number: u64, until: i64, digest: String, link: String },
 }
 
-impl Line {
-    fn of(entry: &LedgerEntry, tail: &Tail) -> Self {
+/// Where the chain of a ledger stands: what makes the line of each entry, and finds a line that does not continue it. What
+/// every ledger has in common, wherever it keeps its lines.
+///
+/// ```
+/// use privet::store::{LedgerChain, LedgerEntry};
+/// # use privet::store::{ErasureCause, SubjectDigest};
+/// # let subject = SubjectDigest::from_bytes([1; 16]);
+/// # let at = privet::Timestamp::from_millis(0);
+///
+/// let entry = LedgerEntry::Erased { scope: Default::default(), subject, cause: ErasureCause::Request, at };
+/// let line = LedgerChain::default().append(&entry)?;
+/// assert_eq!(LedgerChain::default().read(&line), Some(entry));
+/// assert_eq!(LedgerChain::default().read(&line.replace("request", "withdrawal")), None);
+/// # Ok::<(), privet::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerChain {
+    seq: u64,
+    hash: String,
+}
+
+impl LedgerChain {
+    /// The number of the last line, from 1; nought before the first.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Where the chain stands after a line that is taken as it is: whoever reads all of them finds out whether it is true.
+    /// None when it is no line.
+    #[must_use]
+    pub fn after(line: &str) -> Option<Self> {
+        let line: Line = serde_json::from_str(line).ok()?;
+        Some(Self { seq: line.seq, hash: line.hash })
+    }
+
+    /// The next line, for this entry.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it cannot be written as text, which no entry is known for.
+    pub fn append(&mut self, entry: &LedgerEntry) -> Result<String> {
         let (at, what) = match entry {
             LedgerEntry::Erased { scope, subject, cause, at } => {
                 (at, What::Erase { scope: scope.clone(), cause: *cause, subject: subject.encode() })
@@ -122,16 +161,18 @@ impl Line {
                 },
             ),
         };
-        let mut line = Self { seq: tail.seq + 1, at: at.as_millis(), what, hash: String::new() };
-        line.hash = line.hash(&tail.hash);
-        line
+        let mut line = Line { seq: self.seq + 1, at: at.as_millis(), what, hash: String::new() };
+        line.hash = line.hash(&self.hash);
+        let text = serde_json::to_string(&line).map_err(|e| Error::unavailable(NAME, e))?;
+        (self.seq, self.hash) = (line.seq, line.hash);
+        Ok(text)
     }
 
-    /// The entry, if the line continues the chain and is nothing more than it.
-    fn read(text: &str, tail: &Tail) -> Option<(Self, LedgerEntry)> {
-        let line: Self = serde_json::from_str(text).ok()?;
+    /// The entry of the next line, if the line continues the chain and is nothing more than it.
+    pub fn read(&mut self, text: &str) -> Option<LedgerEntry> {
+        let line: Line = serde_json::from_str(text).ok()?;
         let whole = serde_json::to_string(&line).ok()? == text;
-        if !whole || line.seq != tail.seq + 1 || line.hash != line.hash(&tail.hash) {
+        if !whole || line.seq != self.seq + 1 || line.hash != line.hash(&self.hash) {
             return None;
         }
         let at = Timestamp::from_millis(line.at);
@@ -154,9 +195,12 @@ impl Line {
                 at,
             },
         };
-        Some((line, entry))
+        (self.seq, self.hash) = (line.seq, line.hash);
+        Some(entry)
     }
+}
 
+impl Line {
     fn hash(&self, before: &str) -> String {
         let hash = Hash::new("privet ledger 1")
             .field(before.as_bytes())
@@ -257,8 +301,7 @@ fn named(path: &Path, e: std::io::Error) -> Error {
 struct Tail {
     /// Bytes that were read and found whole.
     len: u64,
-    seq: u64,
-    hash: String,
+    chain: LedgerChain,
 }
 
 struct LedgerFile {
@@ -320,11 +363,9 @@ impl LedgerFile {
         let mut entries = Vec::new();
         let whole = text.rfind('\n').map_or(0, |n| n + 1);
         for line in text[..whole].lines() {
-            let Some((read, entry)) = Line::read(line, &self.tail) else {
-                return Err(self.corrupt(self.tail.seq + 1));
+            let Some(entry) = self.tail.chain.read(line) else {
+                return Err(self.corrupt(self.tail.chain.seq() + 1));
             };
-            self.tail.seq = read.seq;
-            self.tail.hash = read.hash;
             entries.push(entry);
         }
         self.tail.len += u64::try_from(whole).unwrap_or(0);
@@ -347,10 +388,7 @@ impl LedgerFile {
         let mut tail = self.tail.clone();
         let mut text = String::new();
         for entry in entries {
-            let line = Line::of(entry, &tail);
-            tail.seq = line.seq;
-            tail.hash.clone_from(&line.hash);
-            text.push_str(&serde_json::to_string(&line).map_err(|e| Error::unavailable(NAME, e))?);
+            text.push_str(&tail.chain.append(entry)?);
             text.push('\n');
         }
         tail.len += u64::try_from(text.len()).unwrap_or(0);

@@ -42,7 +42,7 @@ mod types;
 
 pub use chain::{ChainLink, Chained, KeptRecord, Salt, Severed, record_digest};
 pub use keys::{KeyName, KeyStore, MemoryKeyStore};
-pub use ledger::{FileLedger, Ledger, LedgerEntry, MemoryLedger};
+pub use ledger::{FileLedger, Ledger, LedgerChain, LedgerEntry, MemoryLedger};
 pub use memory::MemoryStore;
 pub use outbox::{Attempted, Delivery, NewNotification, Notification, NotificationId, notifications_of};
 pub use portal::{

@@ -58,6 +58,33 @@ pub enum Delivery {
     },
 }
 
+impl Delivery {
+    /// As stores keep it: when it is due, when it was settled, and whether it was delivered.
+    #[must_use]
+    pub const fn parts(&self) -> (Option<Timestamp>, Option<Timestamp>, bool) {
+        match self {
+            Self::Waiting { due } => (Some(*due), None, false),
+            Self::Delivered { at } => (None, Some(*at), true),
+            Self::GivenUp { at } => (None, Some(*at), false),
+        }
+    }
+
+    /// What a store kept.
+    #[must_use]
+    pub const fn from_parts(
+        due: Option<Timestamp>,
+        settled: Option<Timestamp>,
+        delivered: bool,
+    ) -> Option<Self> {
+        match (due, settled, delivered) {
+            (Some(due), None, _) => Some(Self::Waiting { due }),
+            (None, Some(at), true) => Some(Self::Delivered { at }),
+            (None, Some(at), false) => Some(Self::GivenUp { at }),
+            _ => None,
+        }
+    }
+}
+
 /// A notification as a store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,6 +1,8 @@
 use async_trait::async_trait;
 use privet::catalogue::{CategoryCode, Language, NewStatement, StatementVersion};
-use privet::consent::{Act, ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use privet::consent::{
+    Act, ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId, RecordedDecision,
+};
 use privet::store::{
     AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NEVER_LAPSES, NewRecord,
     Salt, Severed, SubjectDigest, joining_line, notifications_of,
@@ -12,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::outbox;
 use super::{
     RECORD, SqliteStore, column, counts, held, latest_of_line, mark_contacts, ms, read_record, record,
-    site_scope, time, write_decisions,
+    site_scope, time,
 };
 use crate::db::{Priority, UnitResult};
 
@@ -65,7 +67,7 @@ fn insert(c: &Connection, r: &ConsentRecord) -> UnitResult<()> {
         r.method.code(),
         r.gesture,
         r.gpc,
-        write_decisions(&r.decisions),
+        RecordedDecision::all_to_bytes(&r.decisions),
         salt.as_bytes(),
     ])?;
     Ok(())

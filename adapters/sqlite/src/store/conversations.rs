@@ -16,25 +16,11 @@ pub(super) const CONVERSATION: &str =
     "id, owner_kind, owner, opened, closed, last_message, messages, live_support, awaits_answer";
 pub(super) const MESSAGE: &str = "number, id, at, channel, author, body, page";
 
-pub(super) const OF_CONTACT: u8 = 1;
-pub(super) const OF_SESSION: u8 = 2;
-
-fn owner_key(owner: &Owner) -> (u8, &[u8; 16]) {
-    match owner {
-        Owner::Contact(id) => (OF_CONTACT, id.as_bytes()),
-        Owner::Session(session) => (OF_SESSION, session.as_bytes()),
-    }
-}
-
 pub(super) fn read_conversation(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     let owner: [u8; 16] = row.get(2)?;
     Ok(Conversation {
         id: ConversationId::from_bytes(row.get(0)?),
-        owner: column(row, 1, "owner", |kind: u8| match kind {
-            OF_CONTACT => Some(Owner::Contact(ContactId::from_bytes(owner))),
-            OF_SESSION => Some(Owner::Session(SubjectDigest::from_bytes(owner))),
-            _ => None,
-        })?,
+        owner: column(row, 1, "owner", |kind: u8| Owner::from_parts(kind, owner))?,
         opened: time(row, 3)?,
         closed: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_millis),
         last_message: time(row, 5)?,
@@ -110,7 +96,7 @@ fn of_owner(
     if !owner_is_there(c, scope, owner, horizon)? {
         return Ok(Vec::new());
     }
-    let (kind, key) = owner_key(&owner);
+    let (kind, key) = owner.parts();
     let sql = format!(
         "SELECT {CONVERSATION} FROM conversations
          WHERE tenant = ?1 AND site = ?2 AND owner_kind = ?3 AND owner = ?4 AND erasing IS NULL
@@ -246,7 +232,7 @@ fn record_message(
         if let Some(erased) = erased_before(c, scope, message)? {
             return Ok(erased);
         }
-        let (kind, key) = owner_key(&whose);
+        let (kind, key) = whose.parts();
         c.prepare_cached(
             "INSERT INTO conversations (tenant, site, id, owner_kind, owner, subject, opened, last_message, messages, live_support)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 0)",
@@ -256,12 +242,7 @@ fn record_message(
             count_conversations(c, scope, contact, 1)?;
         }
     }
-    let waits = match message.author {
-        Author::Visitor => Some(true),
-        Author::Agent => Some(false),
-        // What a program says answers nobody who waits for a person.
-        _ => None,
-    };
+    let waits = message.author.awaits_answer();
     let number: u32 = c
         .prepare_cached(
             "UPDATE conversations SET messages = messages + 1, last_message = max(last_message, ?4), live_support = max(live_support, ?5), awaits_answer = coalesce(?6, awaits_answer)
@@ -376,7 +357,7 @@ fn adopt(c: &Connection, adoption: &Adoption, horizon: &Horizon) -> UnitResult<(
         statement.execute(params![tenant, site, id, text.number, text.body.as_bytes(), page])?;
     }
     c.prepare_cached("UPDATE conversations SET owner_kind = ?4, owner = ?5, subject = NULL WHERE tenant = ?1 AND site = ?2 AND id = ?3")?
-        .execute(params![tenant, site, id, OF_CONTACT, contact.as_bytes()])?;
+        .execute(params![tenant, site, id, Owner::CONTACT, contact.as_bytes()])?;
     if let Owner::Contact(from) = from {
         count_conversations(c, scope, *from, -1)?;
     }
@@ -401,7 +382,7 @@ pub(super) fn mark(
         })
         .optional()?;
     let Some((kind, owner, subject)) = marked else { return Ok(None) };
-    if kind == OF_CONTACT {
+    if kind == Owner::CONTACT {
         count_conversations(c, scope, ContactId::from_bytes(owner), -1)?;
     }
     let subject = subject.map(SubjectDigest::from_bytes);

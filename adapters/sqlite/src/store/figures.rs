@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use privet::consent::Act;
+use privet::consent::{Act, RecordedDecision};
 use privet::ip::CountryCode;
 use privet::store::{DayCount, DecisionsByDay, Horizon, SiteFigures, sorted_figures};
 use privet::{Day, Scope};
@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::conversations::{CONVERSATION, owner_is_there, read_conversation};
-use super::{column, ms, read_decisions, time};
+use super::{column, ms, time};
 use crate::db::UnitResult;
 
 /// A count.
@@ -88,7 +88,7 @@ pub(super) fn figures(
         "SELECT act, at, decisions FROM consent_records WHERE tenant = ?1 AND site = ?2 AND at >= ?3 AND at < ?4",
     )?;
     let rows = records.query_map(params![tenant, site, span.0, span.1], |row| {
-        let decided = column(row, 2, "decisions", |bytes: Vec<u8>| read_decisions(&bytes))?;
+        let decided = column(row, 2, "decisions", |bytes: Vec<u8>| RecordedDecision::all_from_bytes(&bytes))?;
         Ok((column(row, 0, "act", Act::from_code)?, time(row, 1)?, decided))
     })?;
     for row in rows {

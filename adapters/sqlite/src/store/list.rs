@@ -1,13 +1,12 @@
 //! The list of contacts: its filters, its pages, its count.
 
-use privet::contact::{ContactFilter, ContactId, ContactSummary, TimeSpan};
+use privet::contact::{ContactFilter, ContactId, ContactSummary, Owner, TimeSpan};
 use privet::ip::CountryCode;
 use privet::store::{ContactQuery, Direction, Horizon};
 use privet::{Scope, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::conversations::OF_CONTACT;
 use super::{ms, time};
 use crate::db::UnitResult;
 
@@ -62,9 +61,10 @@ impl Conditions {
             all.add("identity = ?", identity.as_bytes().to_vec());
         }
         if filter.open_conversation {
+            let contacts = Owner::CONTACT;
             let open = format!(
                 "EXISTS (SELECT 1 FROM conversations AS c WHERE c.tenant = contacts.tenant AND c.site = contacts.site
-                 AND c.owner_kind = {OF_CONTACT} AND c.owner = contacts.id AND c.closed IS NULL AND c.erasing IS NULL
+                 AND c.owner_kind = {contacts} AND c.owner = contacts.id AND c.closed IS NULL AND c.erasing IS NULL
                  AND c.last_message >= ?)"
             );
             all.add(&open, ms(horizon.conversations));

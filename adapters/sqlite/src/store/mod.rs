@@ -125,17 +125,8 @@ fn read_record(scope: &Scope, row: &Row<'_>) -> rusqlite::Result<ConsentRecord> 
         method: column(row, 8, "method", Method::from_code)?,
         gesture: row.get(9)?,
         gpc: row.get(10)?,
-        decisions: column(row, 11, "decisions", |bytes: Vec<u8>| read_decisions(&bytes))?,
+        decisions: column(row, 11, "decisions", |bytes: Vec<u8>| RecordedDecision::all_from_bytes(&bytes))?,
     })
-}
-
-fn write_decisions(decisions: &[RecordedDecision]) -> Vec<u8> {
-    decisions.iter().flat_map(|d| d.to_bytes()).collect()
-}
-
-fn read_decisions(bytes: &[u8]) -> Option<Vec<RecordedDecision>> {
-    let (decisions, rest) = bytes.as_chunks::<5>();
-    if rest.is_empty() { decisions.iter().copied().map(RecordedDecision::from_bytes).collect() } else { None }
 }
 
 fn record(c: &Connection, scope: &Scope, id: RecordId) -> UnitResult<Option<ConsentRecord>> {
@@ -166,12 +157,11 @@ fn const_format_record(condition: &str) -> String {
     format!("SELECT {RECORD} FROM consent_records {condition}")
 }
 
-/// The record of a proof, if the proof holds: rule 3.
+/// The latest record of a proof's line, if the proof holds: rule 3. What stands on the proof stands on that record.
 fn held(c: &Connection, proof: &ConsentProof, now: Timestamp) -> UnitResult<Option<ConsentRecord>> {
     let grants = |r: &ConsentRecord| r.grants(proof.category(), now);
     let Some(own) = record(c, proof.scope(), proof.record())?.filter(grants) else { return Ok(None) };
-    let latest = latest_of_line(c, proof.scope(), own.subject)?;
-    Ok(latest.is_some_and(|r| grants(&r)).then_some(own))
+    Ok(latest_of_line(c, proof.scope(), own.subject)?.filter(grants))
 }
 
 fn check_proof(

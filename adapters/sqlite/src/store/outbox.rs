@@ -14,13 +14,9 @@ const NOTIFICATION: &str =
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Notification> {
     let tenant = column(row, 0, "tenant", |t: String| Tenant::new(t).ok())?;
-    let settled = row.get::<_, Option<i64>>(11)?.map(Timestamp::from_millis);
-    let delivery = match (row.get::<_, Option<i64>>(10)?, settled, row.get(12)?) {
-        (Some(due), None, _) => Delivery::Waiting { due: Timestamp::from_millis(due) },
-        (None, Some(at), true) => Delivery::Delivered { at },
-        (None, Some(at), false) => Delivery::GivenUp { at },
-        _ => return Err(unreadable(10, "due")),
-    };
+    let at = |column| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp::from_millis));
+    let delivery =
+        Delivery::from_parts(at(10)?, at(11)?, row.get(12)?).ok_or_else(|| unreadable(10, "due"))?;
     Ok(Notification::new(
         NotificationId::from_bytes(row.get(2)?),
         site_scope(&tenant, row.get(1)?)?,
@@ -87,12 +83,7 @@ fn claim(c: &Connection, now: Timestamp, until: Timestamp, max: u32) -> UnitResu
 
 fn settle(c: &Connection, n: &Notification, outcome: Attempted, at: Timestamp) -> UnitResult<bool> {
     let (delivery, problem) = outcome.stands(at);
-    let (due, settled, delivered) = match delivery {
-        Delivery::Waiting { due } => (Some(ms(due)), None, false),
-        Delivery::Delivered { at } => (None, Some(ms(at)), true),
-        Delivery::GivenUp { at } => (None, Some(ms(at)), false),
-        _ => return Ok(false),
-    };
+    let (due, settled, delivered) = delivery.parts();
     let changed = c
         .prepare_cached(
             "UPDATE outbox SET attempts = attempts + 1, leased_until = NULL, problem = ?5, due = ?6, settled = ?7, delivered = ?8
@@ -104,8 +95,8 @@ fn settle(c: &Connection, n: &Notification, outcome: Attempted, at: Timestamp) -
             n.scope.site.as_str(),
             n.attempts,
             problem,
-            due,
-            settled,
+            due.map(ms),
+            settled.map(ms),
             delivered,
         ])?;
     Ok(changed == 1)

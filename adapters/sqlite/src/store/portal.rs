@@ -1,7 +1,9 @@
 //! What operators read and do.
 
 use async_trait::async_trait;
-use privet::contact::{ContactFilter, ContactId, Conversation, ConversationId, NoteId, Removed, Sealed};
+use privet::contact::{
+    ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed, Sealed,
+};
 use privet::portal::{AuditEvent, AuditId};
 use privet::store::{
     Horizon, Identification, MAX_NOTES, MessageToStore, PortalStore, SiteFigures, Snapshot, StoredMessage,
@@ -11,8 +13,7 @@ use privet::{Day, Error, Result, Scope, Tenant, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::conversations::{
-    CONVERSATION, OF_CONTACT, insert_message, message_by_id, owner_is_there, read_conversation, shown,
-    stand_on,
+    CONVERSATION, insert_message, message_by_id, owner_is_there, read_conversation, shown, stand_on,
 };
 use super::figures::{figures, number};
 use super::list::count;
@@ -24,6 +25,7 @@ fn contents(c: &Connection, scope: &Scope, id: ContactId, horizon: &Horizon) -> 
     if shown_contact(c, scope, id, horizon)?.is_none() {
         return Ok(None);
     }
+    let contacts = Owner::CONTACT;
     let counted = |what: &str| -> UnitResult<u64> {
         let sql = format!(
             "WITH ends AS (SELECT consent_line FROM contacts AS c WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND kept_on IS NULL
@@ -31,7 +33,7 @@ fn contents(c: &Connection, scope: &Scope, id: ContactId, horizon: &Horizon) -> 
              whose AS (SELECT ?3 AS id UNION SELECT id FROM contacts WHERE tenant = ?1 AND site = ?2 AND erasing IS NULL
                  AND consent_line = (SELECT consent_line FROM ends)),
              owned AS (SELECT o.id FROM conversations AS o WHERE o.tenant = ?1 AND o.site = ?2
-                 AND o.owner_kind = {OF_CONTACT} AND o.owner IN (SELECT id FROM whose) AND o.erasing IS NULL)
+                 AND o.owner_kind = {contacts} AND o.owner IN (SELECT id FROM whose) AND o.erasing IS NULL)
              SELECT count(*) FROM {what}"
         );
         let values = params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes()];

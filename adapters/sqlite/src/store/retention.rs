@@ -1,14 +1,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use privet::contact::{ContactId, ConversationId, Removed};
+use privet::contact::{ContactId, ConversationId, Owner, Removed};
 use privet::retention::{DataClass, RetentionRule};
 use privet::store::{EraseStep, Erasing, ErasingKind, ErasureCause, Horizon, RetentionStore, SubjectDigest};
 use privet::{Result, Scope, Site, Tenant, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::consent::sever;
-use super::conversations::{OF_CONTACT, OF_SESSION, mark};
+use super::conversations::mark;
 use super::{SqliteStore, audit, column, counts, mark_contacts, ms, outbox, site_scope};
 use crate::db::{Priority, UnitResult};
 
@@ -83,12 +83,12 @@ fn purge_conversations(
     horizon: &Horizon,
 ) -> UnitResult<u32> {
     let (kind, live, age, boundary) = match class {
-        DataClass::SessionConversations => (OF_SESSION, "0", "last_message", horizon.sessions),
+        DataClass::SessionConversations => (Owner::SESSION, "0", "last_message", horizon.sessions),
         DataClass::SupportConversations => {
-            (OF_SESSION, "1", "coalesce(closed, last_message)", horizon.support)
+            (Owner::SESSION, "1", "coalesce(closed, last_message)", horizon.support)
         }
         // A contact's counts from its last message, whoever was asked.
-        _ => (OF_CONTACT, "0, 1", "last_message", horizon.conversations),
+        _ => (Owner::CONTACT, "0, 1", "last_message", horizon.conversations),
     };
     let sql = format!(
         "SELECT site, id FROM conversations
@@ -205,7 +205,7 @@ fn erase_contact(c: &Connection, scope: &Scope, id: ContactId, max: u32) -> Unit
     loop {
         let next: Option<[u8; 16]> = c
             .prepare_cached("SELECT id FROM conversations WHERE tenant = ?1 AND site = ?2 AND owner_kind = ?3 AND owner = ?4 LIMIT 1")?
-            .query_row(params![tenant, site, OF_CONTACT, id.as_bytes()], |row| row.get(0))
+            .query_row(params![tenant, site, Owner::CONTACT, id.as_bytes()], |row| row.get(0))
             .optional()?;
         let Some(conversation) = next else { break };
         let (gone, done) = erase_conversation(c, scope, &conversation, left)?;

@@ -25,7 +25,7 @@ impl ContactStore for MemoryStore {
         if let Some(there) = tables.live_of_line(scope, proof.record, contact.created) {
             return Ok(there);
         }
-        let record = tables.record(scope, proof.record).cloned();
+        let record = tables.latest(scope, proof.record).cloned();
         let row = tables.contacts.entry((scope.clone(), contact.id)).or_insert_with(|| {
             let mut value = Contact { conversations: 0, ..contact.clone() };
             if let Some(record) = &record {

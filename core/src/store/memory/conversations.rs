@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{GONE, MemoryStore, Row};
 use crate::clock::Timestamp;
-use crate::contact::{Author, Channel, Conversation, ConversationId, Owner};
+use crate::contact::{Channel, Conversation, ConversationId, Owner};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
 use crate::store::traits::ConversationStore;
@@ -73,11 +73,7 @@ impl ConversationStore for MemoryStore {
         conversation.messages += 1;
         conversation.last_message = conversation.last_message.max(message.at);
         conversation.live_support |= message.channel == Channel::LiveSupport;
-        conversation.awaits_answer = match message.author {
-            Author::Visitor => true,
-            Author::Agent => false,
-            Author::Assistant => conversation.awaits_answer,
-        };
+        conversation.awaits_answer = message.author.awaits_answer().unwrap_or(conversation.awaits_answer);
         let stored = StoredMessage::new(message.clone(), conversation.messages);
         if let Owner::Contact(id) = whose
             && let Some(contact) = tables.contacts.get_mut(&(scope.clone(), id))

@@ -113,7 +113,7 @@ impl Tables {
     /// A contact that speaks on another line of consent than before goes over to it: a withdrawal of that line
     /// has to erase it.
     fn stand_on(&mut self, scope: &Scope, id: ContactId, proof: &ConsentProof) {
-        let Some(record) = self.record(scope, proof.record).cloned() else { return };
+        let Some(record) = self.latest(scope, proof.record).cloned() else { return };
         let before = self.contacts.get(&(scope.clone(), id)).map(|row| row.value.consent);
         let line = before.and_then(|consent| self.record(scope, consent)).map(|r| r.subject);
         if line != Some(record.subject)

@@ -1,0 +1,343 @@
+//! One database: a pool, the name of the schema, and units of work that are repeated where that is safe.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use privet::{Error, Result};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr as _, SqlStr, Transaction};
+
+use crate::error::{Failure, UnitError, told, unknown};
+
+pub(crate) type UnitResult<T> = std::result::Result<T, UnitError>;
+
+/// The schema that the SQL here names.
+pub(crate) const SCHEMA: &str = "privet";
+
+/// How often a collision is tried again: each time somebody else got through.
+const COLLISIONS: u32 = 20;
+/// How often a lost connection is tried again: with the pauses, for about five seconds.
+const LOSSES: u32 = 25;
+const SHORTEST: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// What SQL becomes on its way: the name of the schema, and whether a statement may stay prepared.
+#[derive(Clone, Debug)]
+pub(crate) struct Sql {
+    /// None while it is the one that the SQL names.
+    schema: Option<Arc<str>>,
+    persistent: bool,
+}
+
+impl Sql {
+    fn put(&self, sql: Cow<'static, str>) -> SqlStr {
+        match (&self.schema, sql) {
+            (None, Cow::Borrowed(sql)) => sql.into_sql_str(),
+            (None, Cow::Owned(sql)) => AssertSqlSafe(sql).into_sql_str(),
+            // The name was checked: letters, digits and underscores.
+            (Some(schema), sql) => {
+                AssertSqlSafe(sql.replace("privet.", &format!("\"{schema}\"."))).into_sql_str()
+            }
+        }
+    }
+
+    fn query(&self, sql: impl Into<Cow<'static, str>>) -> Query<'static, Postgres, PgArguments> {
+        sqlx::query(self.put(sql.into())).persistent(self.persistent)
+    }
+}
+
+/// A connection to run statements on, in a transaction or not.
+pub(crate) struct On<'c> {
+    pub(crate) c: &'c mut PgConnection,
+    pub(crate) sql: &'c Sql,
+}
+
+impl On<'_> {
+    /// A statement; `privet.` in it stands for the schema. It is put together from constants only: values are bound.
+    pub(crate) fn q(&self, sql: impl Into<Cow<'static, str>>) -> Query<'static, Postgres, PgArguments> {
+        self.sql.query(sql)
+    }
+
+    /// Several statements without values.
+    pub(crate) async fn script(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+    ) -> std::result::Result<(), sqlx::Error> {
+        sqlx::raw_sql(self.sql.put(sql.into())).execute(&mut *self.c).await.map(drop)
+    }
+}
+
+/// Whether a unit may run a second time when nobody knows whether it was committed the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Twice {
+    /// It goes by an id, or says how things are to be.
+    Harmless,
+    /// Its second answer would be another one.
+    Never,
+}
+
+/// A pool and a schema.
+#[derive(Clone)]
+pub(crate) struct Db {
+    pub(crate) pool: PgPool,
+    pub(crate) sql: Sql,
+    pub(crate) store: &'static str,
+    schema: Arc<str>,
+    /// Every statement is in a transaction, since the next one may meet another server.
+    pooler: bool,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("store", &self.store).field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+/// How to reach a database.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) schema: Arc<str>,
+    pub(crate) connections: u32,
+    pub(crate) wait: Duration,
+    pub(crate) pooler: bool,
+}
+
+impl Db {
+    /// A pool of our own. The first connection is made here, so that what is wrong shows at once.
+    pub(crate) async fn connect(store: &'static str, reach: &Reach) -> Result<Self> {
+        // A pooler refuses what it does not know among the settings of a new connection.
+        let mut options = reach.options.clone().extra_float_digits(None);
+        if reach.pooler {
+            options = options.statement_cache_capacity(0);
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(reach.connections)
+            .acquire_timeout(reach.wait)
+            // A unit that meets a dead connection is repeated on another one, which costs nothing while all live.
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|e| told(store, &e))?;
+        Ok(Self::on(store, pool, reach.schema.clone(), reach.pooler))
+    }
+
+    /// A pool of somebody else's.
+    pub(crate) fn on(store: &'static str, pool: PgPool, schema: Arc<str>, pooler: bool) -> Self {
+        let named = (*schema != *SCHEMA).then(|| schema.clone());
+        Self { pool, sql: Sql { schema: named, persistent: !pooler }, store, schema, pooler }
+    }
+
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// A transaction in which each statement sees what was committed before it: what the locks are taken for.
+    pub(crate) async fn begin(&self) -> UnitResult<Transaction<'static, Postgres>> {
+        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+    }
+
+    /// A transaction that sees one moment.
+    pub(crate) async fn moment(&self) -> UnitResult<Transaction<'static, Postgres>> {
+        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    }
+
+    /// A place for one statement that reads.
+    pub(crate) async fn place(&self) -> UnitResult<Place> {
+        if self.pooler {
+            Ok(Place::Inside(self.pool.begin_with("BEGIN READ ONLY").await?))
+        } else {
+            Ok(Place::Alone(self.pool.acquire().await?))
+        }
+    }
+
+    pub(crate) fn tries(&self, twice: Twice) -> Tries {
+        Tries { store: self.store, twice, collisions: 0, losses: 0 }
+    }
+
+    /// Commits what worked, and leaves what did not.
+    pub(crate) async fn end<T>(
+        transaction: Transaction<'static, Postgres>,
+        worked: UnitResult<T>,
+    ) -> UnitResult<T> {
+        match worked {
+            Ok(value) => transaction.commit().await.map(|()| value).map_err(UnitError::Commit),
+            Err(error) => {
+                // A connection that is gone rolls back by itself.
+                let _ = transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Where one statement runs.
+pub(crate) enum Place {
+    Alone(sqlx::pool::PoolConnection<Postgres>),
+    Inside(Transaction<'static, Postgres>),
+}
+
+impl Place {
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Alone(connection) => connection,
+            Self::Inside(transaction) => transaction,
+        }
+    }
+
+    /// Ends the transaction, if there is one: nothing was written.
+    pub(crate) async fn leave(self) {
+        if let Self::Inside(transaction) = self {
+            let _ = transaction.commit().await;
+        }
+    }
+}
+
+/// How often a unit has been tried, and whether it is tried again.
+pub(crate) struct Tries {
+    store: &'static str,
+    twice: Twice,
+    collisions: u32,
+    losses: u32,
+}
+
+impl Tries {
+    /// What the unit ended with, or nothing, after a pause, if it is to run again.
+    pub(crate) async fn settle<T>(&mut self, done: UnitResult<T>) -> Option<Result<T>> {
+        let (error, committing) = match done {
+            Ok(value) => return Some(Ok(value)),
+            Err(UnitError::Rule(error)) => return Some(Err(error)),
+            Err(UnitError::Sql(error)) => (error, false),
+            Err(UnitError::Commit(error)) => (error, true),
+        };
+        let failure = Failure::of(&error);
+        if committing && failure == Failure::Lost && self.twice == Twice::Never {
+            return Some(Err(unknown(self.store, &error)));
+        }
+        let (count, most) = match failure {
+            Failure::Collision => (&mut self.collisions, COLLISIONS),
+            Failure::Lost => (&mut self.losses, LOSSES),
+            Failure::Lasting => return Some(Err(told(self.store, &error))),
+        };
+        *count += 1;
+        if *count > most {
+            return Some(Err(told(self.store, &error)));
+        }
+        tracing::debug!("a unit of work is repeated: {failure:?}");
+        let pause = (SHORTEST * 2_u32.saturating_pow(*count)).min(LONGEST);
+        tokio::time::sleep(pause.mul_f64(0.5 + part_of_one() / 2.0)).await;
+        None
+    }
+}
+
+/// Enough to keep two who met from meeting again.
+fn part_of_one() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    f64::from(now.map_or(0, |d| d.subsec_nanos()) % 1000) / 1000.0
+}
+
+/// Runs a unit of work in a transaction that is durable when it is through, and again where that is safe.
+macro_rules! unit {
+    ($db:expr, $twice:expr, $on:ident => $work:expr) => {{
+        let db: &$crate::db::Db = &$db;
+        let mut tries = db.tries($twice);
+        loop {
+            let done = match db.begin().await {
+                Ok(mut transaction) => {
+                    let worked = {
+                        let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
+                        $work.await
+                    };
+                    $crate::db::Db::end(transaction, worked).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(result) = tries.settle(done).await {
+                break result;
+            }
+        }
+    }};
+}
+
+/// Runs one statement that reads.
+macro_rules! read {
+    ($db:expr, $on:ident => $work:expr) => {{
+        let db: &$crate::db::Db = &$db;
+        let mut tries = db.tries($crate::db::Twice::Harmless);
+        loop {
+            let done = match db.place().await {
+                Ok(mut place) => {
+                    let worked = {
+                        let $on = &mut $crate::db::On { c: place.connection(), sql: &db.sql };
+                        $work.await
+                    };
+                    place.leave().await;
+                    worked
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(result) = tries.settle(done).await {
+                break result;
+            }
+        }
+    }};
+}
+
+/// Runs several statements that read, all at one moment.
+macro_rules! read_moment {
+    ($db:expr, $on:ident => $work:expr) => {{
+        let db: &$crate::db::Db = &$db;
+        let mut tries = db.tries($crate::db::Twice::Harmless);
+        loop {
+            let done = match db.moment().await {
+                Ok(mut transaction) => {
+                    let worked = {
+                        let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
+                        $work.await
+                    };
+                    $crate::db::Db::end(transaction, worked).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(result) = tries.settle(done).await {
+                break result;
+            }
+        }
+    }};
+}
+
+pub(crate) use {read, read_moment, unit};
+
+/// Whether a schema may have this name: it is written into statements as it is.
+pub(crate) fn check_schema(name: &str) -> Result<()> {
+    let fits = (1..=48).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.starts_with("pg_");
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::config(
+            "the name of the schema is empty, longer than 48 characters, begins with a digit or `pg_`, or holds a character other than a to z, 0 to 9 and `_`",
+            "name it plainly, such as `privet`",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_have_plain_names() {
+        for good in ["privet", "app_privacy", "_x1"] {
+            assert!(check_schema(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Privet", "1x", "a.b", "a\"b", "pg_catalog", &"x".repeat(49)] {
+            assert!(check_schema(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Keys for many instances.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use privet::store::{KeyName, KeyStore};
+use privet::{Day, Error, Result};
+use sqlx::Row as _;
+use sqlx::postgres::PgPool;
+
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read, unit};
+use crate::schema;
+
+pub(crate) const NAME: &str = "postgres-keys";
+
+/// Wrapped keys in a PostgreSQL database, shared by every instance: the day's key of pseudonyms is one for all.
+///
+/// Keep it in another database than the data where you can, best on another server, and its backups for a shorter time: a
+/// backup with a key in it undoes the erasure of what the key sealed. A key that is destroyed is deleted; PostgreSQL
+/// overwrites its bytes when it needs the room, and its write-ahead log goes as the server recycles it. What stands there is
+/// wrapped with the installation's key, which is in no database.
+#[derive(Clone, Debug)]
+pub struct PostgresKeyStore {
+    db: Db,
+}
+
+impl PostgresKeyStore {
+    pub(crate) async fn on(db: Db) -> Result<Self> {
+        schema::migrate(&db, schema::KEYS).await?;
+        Ok(Self { db })
+    }
+
+    /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database is not reached, [`Error::Config`] when the table is not there and the role may
+    /// not make it.
+    pub async fn from_pool(pool: PgPool) -> Result<Self> {
+        Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false)).await
+    }
+}
+
+async fn select(on: &mut On<'_>, name: &KeyName) -> UnitResult<Option<Vec<u8>>> {
+    let (kind, tenant, id) = name.parts();
+    let found = on
+        .q("SELECT wrapped FROM privet.keys WHERE tenant = $1 AND kind = $2 AND id = $3")
+        .bind(tenant)
+        .bind(i16::from(kind))
+        .bind(id)
+        .fetch_optional(&mut *on.c)
+        .await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// The key that stands: this one, or the one that was there.
+async fn insert(on: &mut On<'_>, name: &KeyName, wrapped: &[u8]) -> UnitResult<Vec<u8>> {
+    let (kind, tenant, id) = name.parts();
+    // Each time round somebody else destroyed the key that was in the way.
+    for _ in 0..10 {
+        let inserted = on
+            .q("INSERT INTO privet.keys (tenant, kind, id, wrapped) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, kind, id) DO NOTHING")
+            .bind(tenant)
+            .bind(i16::from(kind))
+            .bind(id.as_slice())
+            .bind(wrapped)
+            .execute(&mut *on.c)
+            .await?;
+        if inserted.rows_affected() == 1 {
+            return Ok(wrapped.to_vec());
+        }
+        if let Some(standing) = select(on, name).await? {
+            return Ok(standing);
+        }
+    }
+    Err(Error::Conflict { what: "the key" }.into())
+}
+
+async fn destroy(on: &mut On<'_>, names: &[KeyName]) -> UnitResult<()> {
+    let mut parts: Vec<_> =
+        names.iter().map(KeyName::parts).map(|(kind, t, id)| (t, i16::from(kind), id)).collect();
+    // In the order of the keys, so that two who destroy at once do not wait for each other.
+    parts.sort_unstable();
+    on.q("WITH due AS (
+            SELECT k.tenant, k.kind, k.id FROM unnest($1::text[], $2::smallint[], $3::bytea[]) AS d (tenant, kind, id)
+            JOIN privet.keys k ON k.tenant = d.tenant AND k.kind = d.kind AND k.id = d.id
+            ORDER BY k.tenant, k.kind, k.id FOR UPDATE OF k
+          )
+          DELETE FROM privet.keys k USING due WHERE k.tenant = due.tenant AND k.kind = due.kind AND k.id = due.id")
+        .bind(parts.iter().map(|(tenant, ..)| *tenant).collect::<Vec<_>>())
+        .bind(parts.iter().map(|(_, kind, _)| *kind).collect::<Vec<_>>())
+        .bind(parts.iter().map(|(.., id)| id.clone()).collect::<Vec<_>>())
+        .execute(&mut *on.c)
+        .await?;
+    Ok(())
+}
+
+async fn destroy_before(on: &mut On<'_>, day: Day) -> UnitResult<()> {
+    let name = KeyName::Epoch(day);
+    let (kind, tenant, from) = name.parts();
+    on.q("DELETE FROM privet.keys WHERE tenant = $1 AND kind = $2 AND id < $3")
+        .bind(tenant)
+        .bind(i16::from(kind))
+        .bind(from)
+        .execute(&mut *on.c)
+        .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl KeyStore for PostgresKeyStore {
+    async fn get(&self, name: &KeyName) -> Result<Option<Vec<u8>>> {
+        read!(self.db, on => select(on, name))
+    }
+
+    async fn insert(&self, name: &KeyName, wrapped: &[u8]) -> Result<Vec<u8>> {
+        unit!(self.db, Twice::Harmless, on => insert(on, name, wrapped))
+    }
+
+    async fn destroy(&self, names: &[KeyName]) -> Result<()> {
+        unit!(self.db, Twice::Harmless, on => destroy(on, names))
+    }
+
+    async fn destroy_epochs_before(&self, day: Day) -> Result<()> {
+        unit!(self.db, Twice::Harmless, on => destroy_before(on, day))
+    }
+}

@@ -1,0 +1,112 @@
+//! A ledger for many instances.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use privet::store::{Ledger, LedgerChain, LedgerEntry};
+use privet::{Error, Result};
+use sqlx::Row as _;
+use sqlx::postgres::PgPool;
+
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read_moment, unit};
+use crate::schema;
+
+pub(crate) const NAME: &str = "postgres-ledger";
+
+/// One at a time appends, to whichever ledger: nobody has to lock a table, which takes more rights than to write to it.
+const LOCK: i64 = 0x6c65_6467_6572; // "ledger"
+
+/// A ledger in a PostgreSQL database, shared by every instance: lines that are appended and never changed, each with a hash
+/// over the one before.
+///
+/// It tells what a restored backup has to forget, so keep it where the data is not: on another server, with backups of its
+/// own. Grant the role that runs SELECT and INSERT on the table, and nothing else.
+#[derive(Clone, Debug)]
+pub struct PostgresLedger {
+    db: Db,
+}
+
+impl PostgresLedger {
+    pub(crate) async fn on(db: Db) -> Result<Self> {
+        schema::migrate(&db, schema::LEDGER).await?;
+        Ok(Self { db })
+    }
+
+    /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database is not reached, [`Error::Config`] when the table is not there and the role may
+    /// not make it.
+    pub async fn from_pool(pool: PgPool) -> Result<Self> {
+        Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false)).await
+    }
+}
+
+fn corrupt(line: u64) -> Error {
+    Error::corrupt(
+        NAME,
+        format!("line {line} does not continue the chain"),
+        "restore the ledger from its backup; do not change its lines",
+    )
+}
+
+fn seq(chain: &LedgerChain) -> i64 {
+    i64::try_from(chain.seq()).unwrap_or(i64::MAX)
+}
+
+async fn append(on: &mut On<'_>, entries: &[LedgerEntry]) -> UnitResult<()> {
+    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
+    let last =
+        on.q("SELECT line FROM privet.ledger ORDER BY seq DESC LIMIT 1").fetch_optional(&mut *on.c).await?;
+    let mut chain = match last {
+        Some(row) => LedgerChain::after(row.try_get(0)?).ok_or_else(|| corrupt(0))?,
+        None => LedgerChain::default(),
+    };
+    let (mut numbers, mut lines) = (Vec::new(), Vec::new());
+    for entry in entries {
+        lines.push(chain.append(entry)?);
+        numbers.push(seq(&chain));
+    }
+    on.q("INSERT INTO privet.ledger (seq, line) SELECT * FROM unnest($1::bigint[], $2::text[])")
+        .bind(numbers)
+        .bind(lines)
+        .execute(&mut *on.c)
+        .await?;
+    Ok(())
+}
+
+/// Lines in one look.
+const PAGE: i64 = 10_000;
+
+async fn entries(on: &mut On<'_>) -> UnitResult<Vec<LedgerEntry>> {
+    let (mut chain, mut all) = (LedgerChain::default(), Vec::new());
+    loop {
+        let rows = on
+            .q("SELECT line FROM privet.ledger WHERE seq > $1 ORDER BY seq LIMIT $2")
+            .bind(seq(&chain))
+            .bind(PAGE)
+            .fetch_all(&mut *on.c)
+            .await?;
+        for row in &rows {
+            all.push(chain.read(row.try_get(0)?).ok_or_else(|| corrupt(chain.seq() + 1))?);
+        }
+        if rows.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn append(&self, entries: &[LedgerEntry]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        // An entry that stands twice says nothing else, and one that is missing would be forgotten.
+        unit!(self.db, Twice::Harmless, on => append(on, entries))
+    }
+
+    async fn entries(&self) -> Result<Vec<LedgerEntry>> {
+        read_moment!(self.db, on => entries(on))
+    }
+}

@@ -1,0 +1,94 @@
+//! The PostgreSQL store of privet, for many instances: consent records, contacts, conversations, keys and ledger.
+//!
+//! ```no_run
+//! # async fn example() -> privet::Result<()> {
+//! use privet::{Catalogue, KeyRing, Privet};
+//!
+//! let catalogue = Catalogue::from_toml("[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"")?;
+//! let url = "postgres://shop:secret@localhost/shop";
+//! let storage = privet_postgres::open(url, KeyRing::from_file("privet.key")?).await?;
+//! let privet = Privet::builder(catalogue).storage(storage).build().await?;
+//! # drop(privet);
+//! # Ok(()) }
+//! ```
+//!
+//! [`open`] puts all of it into one database. To keep keys and ledger in another fault domain than the data, as an erasure that
+//! outlives a restored backup needs it, connect each on its own:
+//!
+//! ```no_run
+//! # async fn example() -> privet::Result<()> {
+//! use std::sync::Arc;
+//! use privet::{KeyRing, Storage};
+//! use privet_postgres::PostgresOptions;
+//!
+//! let storage = Storage::new(
+//!     Arc::new(PostgresOptions::new("postgres://shop:secret@data.internal/shop")?.store().await?),
+//!     Arc::new(PostgresOptions::new("postgres://shop:secret@keys.internal/keys")?.key_store().await?),
+//!     Arc::new(PostgresOptions::new("postgres://shop:secret@ledger.internal/ledger")?.ledger().await?),
+//!     KeyRing::from_file("privet.key")?,
+//! );
+//! # drop(storage);
+//! # Ok(()) }
+//! ```
+//!
+//! # How it keeps its promises
+//!
+//! Each unit of work is one transaction. It locks what it stands on, always in the same order, and checks afterwards, so that a
+//! message and the erasure of its contact, or two withdrawals at once, come one after the other. What collided with
+//! another transaction did nothing and runs again; so does what lost its connection before the commit. A connection that is
+//! lost during the commit leaves open whether the unit happened: it runs again only where a second time changes nothing, and
+//! is an error otherwise.
+//!
+//! # The schema
+//!
+//! The tables are in the schema `privet`, or another one of your choice, with their own migrations in `_privet_migrations`;
+//! any number of instances may start at once. A role that finds everything up to date needs USAGE on the schema and SELECT,
+//! INSERT, UPDATE and DELETE on its tables, and no right to create anything. Messages are partitioned by month; the
+//! months to come get their partitions from any role that owns the tables, and without one the default partition takes
+//! them.
+//!
+//! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
+//! by tenant; it has not been run against Citus.
+//!
+//! # Poolers
+//!
+//! Behind PgBouncer in transaction mode say so with [`PostgresOptions::behind_pooler`].
+
+mod db;
+mod error;
+mod keys;
+mod ledger;
+mod options;
+mod schema;
+mod store;
+
+pub use keys::PostgresKeyStore;
+pub use ledger::PostgresLedger;
+pub use options::PostgresOptions;
+pub use store::PostgresStore;
+
+use privet::{KeyRing, Result, Storage};
+
+/// Connects a store to a database in the schema `privet`, and brings its tables up to date.
+///
+/// ```no_run
+/// # async fn example() -> privet::Result<()> {
+/// let store = privet_postgres::connect("postgres://shop:secret@localhost/shop").await?;
+/// # drop(store);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// [`Error::Config`](privet::Error::Config) when the URL cannot be read, or the tables are not up to date and the role may
+/// not make them; [`Error::Unavailable`](privet::Error::Unavailable) when the database is not reached.
+pub async fn connect(url: &str) -> Result<PostgresStore> {
+    PostgresOptions::new(url)?.store().await
+}
+
+/// Store, keys and ledger in one database, in the schema `privet`, under an installation's key, which is not in it.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn open(url: &str, key_ring: KeyRing) -> Result<Storage> {
+    PostgresOptions::new(url)?.storage(key_ring).await
+}

@@ -1,0 +1,138 @@
+use std::fmt;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use privet::{Error, KeyRing, Result, Storage};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::db::{Db, Reach, SCHEMA, check_schema};
+use crate::{PostgresKeyStore, PostgresLedger, PostgresStore, keys, ledger, store};
+
+/// How to reach a database, and where in it the tables are.
+///
+/// `Debug` shows neither the URL nor anything of it, since it has a password.
+///
+/// ```no_run
+/// # async fn example() -> privet::Result<()> {
+/// use privet_postgres::PostgresOptions;
+///
+/// let data = PostgresOptions::new("postgres://app:secret@db.internal/shop")?.schema("privacy").connections(20);
+/// let store = data.store().await?;
+/// let keys = PostgresOptions::new("postgres://app:secret@keys.internal/keys")?.key_store().await?;
+/// # drop((store, keys));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct PostgresOptions {
+    reach: Reach,
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("schema", &self.reach.schema)
+            .field("connections", &self.reach.connections)
+            .field("behind_pooler", &self.reach.pooler)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresOptions {
+    /// From a URL such as `postgres://user:password@host:5432/database`, with `sslmode` and `sslrootcert` as PostgreSQL's own
+    /// programs take them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is none.
+    pub fn new(url: &str) -> Result<Self> {
+        let named = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        // What is said about the URL may be a part of it.
+        let read = if named { PgConnectOptions::from_str(url).ok() } else { None };
+        let options = read.ok_or_else(|| {
+            Error::config(
+                "the database URL cannot be read",
+                "write it as `postgres://user:password@host:5432/database`, with special characters percent-encoded",
+            )
+        })?;
+        let reach = Reach {
+            options,
+            schema: Arc::from(SCHEMA),
+            connections: 10,
+            wait: Duration::from_secs(10),
+            pooler: false,
+        };
+        Ok(Self { reach })
+    }
+
+    /// In this schema instead of `privet`; it is made if it is not there and the role may make it.
+    #[must_use]
+    pub fn schema(mut self, name: &str) -> Self {
+        self.reach.schema = Arc::from(name);
+        self
+    }
+
+    /// So many connections at most (10 by default).
+    #[must_use]
+    pub fn connections(mut self, most: u32) -> Self {
+        self.reach.connections = most.max(1);
+        self
+    }
+
+    /// How long a unit of work waits for a free connection at most (10 s by default).
+    #[must_use]
+    pub fn wait(mut self, longest: Duration) -> Self {
+        self.reach.wait = longest;
+        self
+    }
+
+    /// Behind a pooler that changes servers between transactions, such as PgBouncer with `pool_mode = transaction`: nothing
+    /// stays prepared, and every statement is in a transaction.
+    #[must_use]
+    pub fn behind_pooler(mut self) -> Self {
+        self.reach.pooler = true;
+        self
+    }
+
+    async fn connect(&self, name: &'static str) -> Result<Db> {
+        check_schema(&self.reach.schema)?;
+        Db::connect(name, &self.reach).await
+    }
+
+    /// Connects the store, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database is not reached; [`Error::Config`] when the tables are not up to date and the
+    /// role may not make them, and for a schema's name that is none.
+    pub async fn store(&self) -> Result<PostgresStore> {
+        PostgresStore::on(self.connect(store::NAME).await?).await
+    }
+
+    /// Connects a key store, and brings its table up to date.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub async fn key_store(&self) -> Result<PostgresKeyStore> {
+        PostgresKeyStore::on(self.connect(keys::NAME).await?).await
+    }
+
+    /// Connects a ledger, and brings its table up to date.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub async fn ledger(&self) -> Result<PostgresLedger> {
+        PostgresLedger::on(self.connect(ledger::NAME).await?).await
+    }
+
+    /// Everything in this database. Where an erasure has to outlive a restored backup, put the keys and the ledger elsewhere:
+    /// see [`open`](crate::open).
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub async fn storage(&self, key_ring: KeyRing) -> Result<Storage> {
+        let store = self.store().await?;
+        // Both are asked seldom.
+        let few = self.clone().connections(self.reach.connections.min(4));
+        let (keys, ledger) = (few.key_store().await?, few.ledger().await?);
+        Ok(Storage::new(Arc::new(store), Arc::new(keys), Arc::new(ledger), key_ring))
+    }
+}

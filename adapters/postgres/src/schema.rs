@@ -1,0 +1,138 @@
+//! Own migrations, in a table of their own in the schema of the app's choice. A start that finds everything up to date tries
+//! nothing that needs more rights than running does.
+
+use privet::{Error, Result};
+use sqlx::Row as _;
+
+use crate::db::{Db, On, Twice, UnitResult, unit};
+
+/// What has tables: each may be in a schema, or a database, of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    name: &'static str,
+    migrations: &'static [&'static str],
+}
+
+pub(crate) const STORE: Part =
+    Part { name: "store", migrations: &[include_str!("../migrations/0001_init.sql")] };
+pub(crate) const KEYS: Part =
+    Part { name: "keys", migrations: &[include_str!("../migrations/keys_0001_init.sql")] };
+pub(crate) const LEDGER: Part =
+    Part { name: "ledger", migrations: &[include_str!("../migrations/ledger_0001_init.sql")] };
+
+/// One lock for everybody who changes a schema of privet, of whichever name.
+const LOCK: i64 = 0x7072_6976_6574; // "privet"
+/// A change waits so long for whoever uses a table, so that nobody waits long behind it.
+const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
+
+async fn version(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<usize> {
+    let table = format!("\"{schema}\"._privet_migrations");
+    let row = on.q("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(&mut *on.c).await?;
+    if !row.try_get::<bool, _>(0)? {
+        return Ok(0);
+    }
+    let sql = "SELECT coalesce(max(version), 0) FROM privet._privet_migrations WHERE part = $1";
+    let row = on.q(sql).bind(part.name).fetch_one(&mut *on.c).await?;
+    Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
+}
+
+async fn change(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> {
+    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
+    on.script(PATIENCE).await?;
+    let row = on
+        .q("SELECT to_regnamespace($1) IS NOT NULL, CASE WHEN to_regnamespace($1) IS NULL
+              THEN has_database_privilege(current_database(), 'CREATE') ELSE has_schema_privilege(to_regnamespace($1), 'CREATE') END")
+        .bind(format!("\"{schema}\""))
+        .fetch_one(&mut *on.c)
+        .await?;
+    let (there, may): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    // Somebody else may have done it while this one waited.
+    let done = version(on, schema, part).await?;
+    if done >= part.migrations.len() {
+        return Ok(());
+    }
+    if !may {
+        return Err(Error::config(
+            format!("schema `{schema}`: the tables of the {} are not there or not up to date, and this role may not make them", part.name),
+            "start once with a role that may, and grant the role that runs USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on its tables",
+        )
+        .into());
+    }
+    if !there {
+        on.script(format!("CREATE SCHEMA \"{schema}\"")).await?;
+    }
+    on.script(
+        "CREATE TABLE IF NOT EXISTS privet._privet_migrations
+         (part TEXT COLLATE \"C\" NOT NULL, version BIGINT NOT NULL, PRIMARY KEY (part, version))",
+    )
+    .await?;
+    for (version, sql) in (1_i64..).zip(part.migrations).skip(done) {
+        on.script(*sql).await?;
+        let insert = on.q("INSERT INTO privet._privet_migrations (part, version) VALUES ($1, $2)");
+        insert.bind(part.name).bind(version).execute(&mut *on.c).await?;
+    }
+    Ok(())
+}
+
+/// Brings the tables of a part up to date, all at once or not at all. Any number of instances may start together.
+pub(crate) async fn migrate(db: &Db, part: Part) -> Result<()> {
+    let schema = db.schema();
+    // In a transaction, so that it holds behind a pooler as well.
+    let done = unit!(db, Twice::Harmless, on => version(on, schema, part))?;
+    if done >= part.migrations.len() {
+        return Ok(());
+    }
+    unit!(db, Twice::Harmless, on => change(on, schema, part))
+}
+
+/// How many months ahead, this one included, have a partition for their messages.
+const MONTHS: i32 = 3;
+
+/// Whether this role may make partitions, and the months that have none, as names and bounds.
+const MISSING: &str = "
+    SELECT m.name, m.low, m.high FROM (
+        SELECT 'messages_' || to_char(month, 'YYYY_MM') AS name,
+               (extract(epoch FROM month) * 1000)::bigint AS low,
+               (extract(epoch FROM month + interval '1 month') * 1000)::bigint AS high
+        FROM generate_series(0, $2 - 1) AS ahead,
+             LATERAL (SELECT date_trunc('month', to_timestamp($1 / 1000.0) AT TIME ZONE 'UTC') + ahead * interval '1 month' AS month) AS months
+    ) AS m
+    WHERE to_regclass($3 || '.' || m.name) IS NULL
+      AND has_schema_privilege(to_regnamespace($3), 'CREATE')
+      AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass($3 || '.messages')), 'USAGE')";
+
+async fn missing(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<Vec<(String, i64, i64)>> {
+    let query = on.q(MISSING).bind(now).bind(MONTHS).bind(format!("\"{schema}\""));
+    let rows = query.fetch_all(&mut *on.c).await?;
+    let read = |row: &sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    Ok(rows.iter().map(read).collect::<std::result::Result<_, sqlx::Error>>()?)
+}
+
+async fn make(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<()> {
+    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
+    on.script(PATIENCE).await?;
+    for (name, low, high) in missing(on, schema, now).await? {
+        // Made apart and attached, which lets whoever reads and writes the other months go on.
+        on.script(format!(
+            "CREATE TABLE privet.{name} (LIKE privet.messages INCLUDING ALL);
+             ALTER TABLE privet.messages ATTACH PARTITION privet.{name} FOR VALUES FROM ({low}) TO ({high})"
+        ))
+        .await?;
+    }
+    Ok(())
+}
+
+/// Makes the partitions of the months to come, where this role may. Where it may not, or the default partition has messages
+/// of such a month, they go on to the default one: it is no failure.
+pub(crate) async fn make_months(db: &Db, now: i64) -> Result<()> {
+    let schema = db.schema();
+    if unit!(db, Twice::Harmless, on => missing(on, schema, now))?.is_empty() {
+        return Ok(());
+    }
+    if let Err(error) = unit!(db, Twice::Harmless, on => make(on, schema, now)) {
+        tracing::warn!(
+            "the partitions of the months to come were not made, and messages go to the default one: {error}"
+        );
+    }
+    Ok(())
+}

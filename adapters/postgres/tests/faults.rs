@@ -1,0 +1,169 @@
+//! Connections that are cut in the middle: what is acknowledged is there, once, and nobody has to start again.
+#![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use privet::consent::{ConsentCount, CountKind, NoticeId};
+use privet::portal::{AuditEvent, AuditId, Outcome, Verb};
+use privet::store::{ConsentStore as _, PortalStore as _};
+use privet::store::{Horizon, RetentionStore as _};
+use privet::{Day, Scope, Tenant, Timestamp};
+use privet_postgres::PostgresOptions;
+use privet_test_postgres::{fresh_name, server};
+use sqlx::{PgPool, Row as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const TASKS: u8 = 8;
+const EVENTS: u8 = 60;
+
+fn event(task: u8, n: u8) -> AuditEvent {
+    let mut id = [task; 16];
+    id[0] = n;
+    AuditEvent::new(
+        AuditId::from_bytes(id),
+        Tenant::default(),
+        None,
+        Timestamp::from_millis(n.into()),
+        "ann".to_owned(),
+        Verb::SeeContact,
+        None,
+        Outcome::Allowed,
+    )
+}
+
+/// Cuts every connection with this name, and says how many.
+async fn cut(pool: &PgPool, name: &str) -> i64 {
+    let sql = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1";
+    sqlx::query(sql).bind(name).fetch_one(pool).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lost_its_connection_is_done_once() {
+    let Some(server) = server() else { return };
+    let name = fresh_name();
+    let url = server.named_url(&name);
+    let store = PostgresOptions::new(&url).unwrap().schema(&name).connections(8).store().await.unwrap();
+    let pool = PgPool::connect(server.url()).await.unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let cutting = tokio::spawn({
+        let (over, pool, name) = (over.clone(), pool.clone(), name.clone());
+        async move {
+            let mut cuts = 0;
+            while !over.load(Ordering::SeqCst) {
+                cuts += cut(&pool, &name).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            cuts
+        }
+    });
+    let writers = (0..TASKS).map(|task| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for n in 0..EVENTS {
+                store.append_audit(&event(task, n)).await.unwrap();
+                // Nothing of what was acknowledged is missing a moment later.
+                let latest = store.audit(&Tenant::default(), None, 1_000).await.unwrap();
+                assert!(latest.contains(&event(task, n)));
+            }
+        })
+    });
+    for writer in futures_util::future::join_all(writers).await {
+        writer.unwrap();
+    }
+    over.store(true, Ordering::SeqCst);
+    assert!(cutting.await.unwrap() > 10, "enough were cut");
+    let all = store.audit(&Tenant::default(), None, 1_000).await.unwrap();
+    assert_eq!(all.len(), usize::from(TASKS) * usize::from(EVENTS));
+    // When all of them are cut while nobody looks, the next one notices nothing.
+    assert!(cut(&pool, &name).await > 0);
+    assert_eq!(store.tenants().await.unwrap(), [Tenant::default()]);
+}
+
+/// A moment that is gone does not come back as another one.
+#[tokio::test]
+async fn a_snapshot_that_is_cut_ends() {
+    let Some(server) = server() else { return };
+    let name = fresh_name();
+    let url = server.named_url(&name);
+    let store = PostgresOptions::new(&url).unwrap().schema(&name).store().await.unwrap();
+    let horizon = Horizon::unlimited(Timestamp::from_millis(0));
+    let mut snapshot = store.snapshot(&Scope::default(), &horizon).await.unwrap();
+    assert!(snapshot.contacts(None, 9).await.unwrap().is_empty());
+    cut(&PgPool::connect(server.url()).await.unwrap(), &name).await;
+    for _ in 0..2 {
+        let ended = snapshot.contacts(None, 9).await;
+        assert!(matches!(ended, Err(privet::Error::Unavailable { .. })), "{ended:?}");
+    }
+}
+
+/// Between the store and the server; it swallows the answer to as many commits as it is told, and cuts the connection.
+async fn swallowing(server: u16, swallow: Arc<AtomicUsize>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let swallow = swallow.clone();
+            tokio::spawn(async move {
+                let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                    (client.into_split(), server.into_split());
+                let back =
+                    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let mut buffer = vec![0; 65_536];
+                while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
+                    // With its end: every transaction begins with a word about what is committed.
+                    let commits = buffer[..n].windows(7).any(|w| w == b"COMMIT\0");
+                    let left = |n: usize| n.checked_sub(1);
+                    if commits && swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
+                        back.abort();
+                        let _ = back.await;
+                        to_server.write_all(&buffer[..n]).await.unwrap();
+                        // The server is through with it when it hangs up, which it does at the end of what was sent.
+                        to_server.shutdown().await.unwrap();
+                        return;
+                    }
+                    if to_server.write_all(&buffer[..n]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// A commit whose answer is lost: what goes by an id is done again, which changes nothing; what would count twice is not, and
+/// says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_not_repeated_blindly() {
+    let Some(server) = server() else { return };
+    let (Some((_, port)), Some(url)) = (server.socket(), server.tcp_url("postgres")) else { return };
+    let swallow = Arc::new(AtomicUsize::new(0));
+    let between = swallowing(port, swallow.clone()).await;
+    let url = url.replace(&format!(":{port}/"), &format!(":{between}/"));
+    let store = PostgresOptions::new(&url).unwrap().schema(&fresh_name()).store().await.unwrap();
+    let tenant = Tenant::default();
+
+    swallow.store(1, Ordering::SeqCst);
+    store.append_audit(&event(1, 1)).await.unwrap();
+    assert_eq!(swallow.load(Ordering::SeqCst), 0, "it was swallowed");
+    assert_eq!(store.audit(&tenant, None, 9).await.unwrap(), [event(1, 1)]);
+
+    let day = Day::from_number(20_000);
+    let count = ConsentCount::new(Scope::default(), day, CountKind::Refusal, NoticeId::NONE, 1);
+    swallow.store(1, Ordering::SeqCst);
+    let unknown = store.add_consent_counts(std::slice::from_ref(&count)).await.unwrap_err();
+    assert!(unknown.to_string().contains("may have happened or not"), "{unknown}");
+    // It has happened, as soon as the server is through with it; and never a second time.
+    let counted = async || store.consent_counts(&Scope::default(), day, day).await.unwrap();
+    let patience = tokio::time::timeout(Duration::from_secs(10), async {
+        while counted().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    });
+    patience.await.unwrap();
+    assert_eq!(counted().await, [count]);
+}
