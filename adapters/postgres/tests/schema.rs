@@ -189,6 +189,7 @@ async fn ip_07_there_is_no_place_for_an_address() {
         "consent_records: tenant segment seq site id subject act at until notice language regime method gesture gpc decisions salt commitment",
         "contacts: tenant site id subject epoch country created last_seen conversations consent consent_line consent_until material frozen_until kept_on erasing blocked identity identity_text",
         "conversations: tenant site id owner_kind owner subject opened closed last_message messages live_support awaits_answer erasing",
+        "erased_messages: tenant site id conversation number",
         "fences: tenant subject epoch until",
         "keys: tenant kind id wrapped",
         "ledger: seq line",
