@@ -13,6 +13,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod database;
 pub mod lab;
 pub mod law;
 pub mod log;

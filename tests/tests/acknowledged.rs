@@ -10,6 +10,7 @@ use privet::consent::{Act, RecordId};
 use privet::store::ConsentStore as _;
 use privet::{Catalogue, Privet, Scope, Tenant};
 use privet_tests::client::{Sending, Visitor};
+use privet_tests::database::{Backend, Database};
 use privet_tests::server::{Framework, Starting, folder};
 use privet_tests::until;
 use rstest::rstest;
@@ -57,8 +58,8 @@ async fn decide(visitor: &mut Visitor, token: &str, acts: &AtomicUsize) -> Ackno
     }
 }
 
-async fn look(data: &Path, all: &[Acknowledged]) -> u64 {
-    let storage = privet_sqlite::open(data).await.unwrap();
+async fn look(database: &Database, data: &Path, all: &[Acknowledged]) -> u64 {
+    let storage = database.storage(data).await;
     let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
     let privet = Privet::builder(catalogue).storage(storage.clone()).build().await.unwrap();
     let report = privet.verify_consent(&Tenant::default()).await.unwrap();
@@ -81,12 +82,14 @@ async fn look(data: &Path, all: &[Acknowledged]) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn rec_04_every_acknowledged_decision_is_in_the_chain_after_sigkill(
     #[values(Framework::Axum, Framework::ActixWeb)] framework: Framework,
+    #[values(Backend::Files, Backend::Postgres)] backend: Backend,
 ) {
+    let Some(database) = Database::fresh(backend) else { return };
     let data = folder();
     let mut all: Vec<Acknowledged> = Vec::new();
     let mut records = 0;
     for round in 0..ROUNDS {
-        let server = Starting::new(PROGRAM, data.path()).on(framework).running().await;
+        let server = database.below(Starting::new(PROGRAM, data.path()).on(framework)).running().await;
         let addr = server.addr;
         let token: Arc<str> = Visitor::new(addr).token().await.into();
         let acts = Arc::new(AtomicUsize::new(0));
@@ -104,7 +107,7 @@ async fn rec_04_every_acknowledged_decision_is_in_the_chain_after_sigkill(
         for visitor in deciding {
             all.push(visitor.await.unwrap());
         }
-        let now = look(data.path(), &all).await;
+        let now = look(&database, data.path(), &all).await;
         assert!(now > records, "the chain goes on");
         records = now;
     }

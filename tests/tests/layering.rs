@@ -53,7 +53,7 @@ fn the_core_knows_no_framework_database_runtime_or_html() {
         RUNTIMES,
         DATABASES,
         HTML,
-        &["privet-web", "privet-axum", "privet-actix-web", "privet-sqlite"],
+        &["privet-web", "privet-axum", "privet-actix-web", "privet-sqlite", "privet-postgres"],
     ]
     .concat();
     for features in [&["--no-default-features"][..], &[], &["--all-features"]] {
@@ -76,8 +76,13 @@ fn geo_03_the_core_has_nothing_to_reach_the_network_with() {
 
 #[test]
 fn web_knows_no_framework_and_no_http_crate() {
-    let forbidden =
-        [FRAMEWORKS, RUNTIMES, DATABASES, &["privet-axum", "privet-actix-web", "privet-sqlite"]].concat();
+    let forbidden = [
+        FRAMEWORKS,
+        RUNTIMES,
+        DATABASES,
+        &["privet-axum", "privet-actix-web", "privet-sqlite", "privet-postgres"],
+    ]
+    .concat();
     assert_eq!(reaches("privet-web", &[], &forbidden), [] as [&str; 0]);
 }
 
@@ -85,6 +90,14 @@ fn web_knows_no_framework_and_no_http_crate() {
 fn a_store_does_not_know_the_web_nor_a_runtime() {
     let forbidden = [FRAMEWORKS, RUNTIMES, HTML, &["privet-web", "privet-axum"]].concat();
     assert_eq!(reaches("privet-sqlite", &[], &forbidden), [] as [&str; 0]);
+    // The driver of PostgreSQL needs tokio; it brings no second database, and nothing that decides how an app writes time.
+    let forbidden = [
+        FRAMEWORKS,
+        HTML,
+        &["privet-web", "privet-axum", "privet-sqlite", "rusqlite", "sqlx-macros", "chrono"],
+    ]
+    .concat();
+    assert_eq!(reaches("privet-postgres", &[], &forbidden), [] as [&str; 0]);
 }
 
 #[test]

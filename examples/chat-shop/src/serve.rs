@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use privet::Clock;
+use privet::{Clock, Error, KeyRing, Storage};
 use tokio::sync::watch;
 
 use crate::{Accounts, Countries, OperatorToken, Settings, Shop, SupportDesk, installation};
@@ -51,7 +51,7 @@ async fn open_and_serve(
     settings.addr = listener.local_addr()?;
 
     let countries = Countries::open(&settings)?;
-    let storage = privet_sqlite::open(&settings.data).await?;
+    let storage = open_storage(&settings).await?;
     let privet = installation(catalogue, &settings, storage, countries.lookup(), clock).await?;
     let operators = match settings.operator_token.clone() {
         Some(token) => token,
@@ -102,6 +102,21 @@ async fn open_and_serve(
     privet.run_while(serving).await?;
     println!("stopped");
     Ok(())
+}
+
+/// The files in the folder, or the PostgreSQL that is named, under the key in the folder.
+async fn open_storage(settings: &Settings) -> privet::Result<Storage> {
+    let Some(database) = &settings.database else {
+        return privet_sqlite::open(&settings.data).await;
+    };
+    let folder = &settings.data;
+    std::fs::create_dir_all(folder).map_err(|e| {
+        Error::config(
+            format!("the folder {} cannot be created: {e}", folder.display()),
+            "set PRIVET_DATA to one that can, for the installation's key",
+        )
+    })?;
+    database.storage(KeyRing::from_file_or_create(folder.join("privet.key"))?).await
 }
 
 /// Ctrl-C, or the signal that service managers send.

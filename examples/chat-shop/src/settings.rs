@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use privet::ip::TrustedProxies;
+use privet_postgres::PostgresOptions;
 
 use crate::{Accounts, OperatorToken};
 
@@ -11,8 +12,15 @@ use crate::{Accounts, OperatorToken};
 pub struct Settings {
     /// `PRIVET_ADDR`: where to listen; `127.0.0.1:3000`.
     pub addr: SocketAddr,
-    /// `PRIVET_DATA`: the folder for database, keys and ledger; `./chat-data`.
+    /// `PRIVET_DATA`: the folder for database, keys and ledger; `./chat-data`. With `PRIVET_DB`, for the installation's key
+    /// alone.
     pub data: PathBuf,
+    /// `PRIVET_DB`: the URL of a PostgreSQL, `postgres://…`, instead of the files; `PRIVET_DB_SCHEMA`: the schema
+    /// in it, `privet`; and `PRIVET_DB_POOLER`: set to anything if a pooler is in front of it.
+    pub database: Option<PostgresOptions>,
+    /// `PRIVET_PUBLIC_ORIGIN`: where browsers see the site, if that is not where it listens, such as
+    /// `https://shop.example`; several with commas.
+    pub origins: Vec<String>,
     /// `PRIVET_COUNTRY_DB`: a country file (.mmdb); the data in the binary, if none is named.
     pub country_db: Option<PathBuf>,
     /// `PRIVET_TRUSTED_PROXIES`: networks whose `X-Forwarded-For` counts, as CIDR with commas; none.
@@ -31,6 +39,8 @@ impl Default for Settings {
         Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 3000)),
             data: PathBuf::from("./chat-data"),
+            database: None,
+            origins: Vec::new(),
             country_db: None,
             trusted_proxies: TrustedProxies::none(),
             support_url: None,
@@ -68,10 +78,23 @@ impl Settings {
         {
             return Err("PRIVET_SUPPORT_URL is no URL; write it with http:// or https://".to_owned());
         }
+        let database = variable("PRIVET_DB").map(|url| PostgresOptions::new(&url)).transpose();
+        let database = database.map_err(|e| format!("PRIVET_DB: {e}"))?;
+        let database = match variable("PRIVET_DB_SCHEMA") {
+            Some(schema) => database.map(|d| d.schema(&schema)),
+            None => database,
+        };
+        let database = match variable("PRIVET_DB_POOLER") {
+            Some(_) => database.map(PostgresOptions::behind_pooler),
+            None => database,
+        };
+        let origins = variable("PRIVET_PUBLIC_ORIGIN").unwrap_or_default();
         let operators = variable("PRIVET_OPERATORS").map(|text| Accounts::parse(&text));
         Ok(Self {
             addr,
             data: variable("PRIVET_DATA").map_or(unset.data, PathBuf::from),
+            database,
+            origins: origins.split(',').map(|o| o.trim().to_owned()).filter(|o| !o.is_empty()).collect(),
             country_db: variable("PRIVET_COUNTRY_DB").map(PathBuf::from),
             trusted_proxies,
             support_url,
@@ -80,9 +103,12 @@ impl Settings {
         })
     }
 
-    /// The origins under which a browser on this machine reaches the site.
+    /// The origins that were named, or else those under which a browser on this machine reaches the site.
     #[must_use]
     pub fn public_origins(&self) -> Vec<String> {
+        if !self.origins.is_empty() {
+            return self.origins.clone();
+        }
         let port = self.addr.port();
         let usual = port == 80;
         let with_port =

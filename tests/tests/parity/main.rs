@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use privet::store::{MemoryKeyStore, MemoryLedger, MemoryStore};
 use privet::{Analytics, FakeClock, KeyRing, Storage, Timestamp};
+use privet_tests::database::{Backend, Database};
 use privet_tests::log::Log;
 use privet_tests::server::{Framework, OPERATOR};
 use privet_tests::site::{Client, Site};
@@ -41,11 +42,18 @@ enum Adapter {
 const AXUM: Adapter = Adapter::Of(Framework::Axum);
 const ACTIX_WEB: Adapter = Adapter::Of(Framework::ActixWeb);
 
+/// In memory, under the secret that every side has.
+fn in_memory() -> Storage {
+    let (store, keys) = (Arc::new(MemoryStore::new()), Arc::new(MemoryKeyStore::new()));
+    Storage::new(store, keys, Arc::new(MemoryLedger::new()), secret())
+}
+
+fn secret() -> KeyRing {
+    KeyRing::from_bytes(*b"a secret of thirty-two bytes, so").unwrap()
+}
+
 impl Side {
-    async fn open(adapter: Adapter) -> Self {
-        let secret = KeyRing::from_bytes(*b"a secret of thirty-two bytes, so").unwrap();
-        let (store, keys) = (Arc::new(MemoryStore::new()), Arc::new(MemoryKeyStore::new()));
-        let storage = Storage::new(store, keys, Arc::new(MemoryLedger::new()), secret);
+    async fn open(adapter: Adapter, storage: Storage) -> Self {
         let clock = FakeClock::at(Timestamp::from_millis(1_800_000_000_000));
         let mut client = Client::new(match adapter {
             Adapter::Of(framework) => Site::open(framework, storage, clock.clone()).await,
@@ -137,13 +145,23 @@ fn shown(answer: &Answered) -> String {
 }
 
 /// Both answers to the last step, after it was made sure that those before it are alike.
-async fn both(drawn: &mut Drawn, other: Adapter, (name, steps): &Scenario) -> (Answered, Answered) {
-    let mut axum = Side::open(match other {
+async fn both(drawn: &mut Drawn, other: Adapter, scenario: &Scenario) -> (Answered, Answered) {
+    beside(drawn, other, in_memory(), scenario).await
+}
+
+/// The same, with what the other side keeps kept elsewhere.
+async fn beside(
+    drawn: &mut Drawn,
+    other: Adapter,
+    storage: Storage,
+    (name, steps): &Scenario,
+) -> (Answered, Answered) {
+    let axum = match other {
         Adapter::InTheLab(_) => Adapter::InTheLab(Framework::Axum),
         Adapter::Of(_) | Adapter::OfTheGuide => AXUM,
-    })
-    .await;
-    let mut other = Side::open(other).await;
+    };
+    let mut axum = Side::open(axum, in_memory()).await;
+    let mut other = Side::open(other, storage).await;
     let mut answers = None;
     for (at, step) in steps.iter().enumerate() {
         if let Some((one, two)) = answers.take() {
@@ -178,6 +196,19 @@ async fn axum_and_actix_web_answer_alike() {
     let names: BTreeSet<_> = scenarios().map(|(name, _)| name).collect();
     assert!(scenarios().count() >= 190, "{}", scenarios().count());
     assert_eq!(names.len(), scenarios().count(), "each has a name of its own");
+}
+
+/// PostgreSQL below and memory below: the same site.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_and_memory_answer_alike() {
+    let scenarios = routes::ROUTES.iter().chain(app::APP).map(|scenario| (AXUM, scenario));
+    let in_lab = lab::LAB.iter().map(|scenario| (Adapter::InTheLab(Framework::Axum), scenario));
+    for (adapter, scenario) in scenarios.chain(in_lab) {
+        let Some(database) = Database::fresh(Backend::Postgres) else { return };
+        let mut drawn = Drawn::default();
+        let (one, two) = beside(&mut drawn, adapter, database.under(secret()).await, scenario).await;
+        assert_alike(&mut drawn, scenario.0, scenario.1.len(), &one, &two);
+    }
 }
 
 /// What regimes, the browser's signal and accounts change is the same on both.

@@ -7,7 +7,7 @@ use privet_web::testing::{Answered, Asked};
 use serde_json::Value;
 
 use crate::step::{FORM, PEOPLE, SAME, Step, post};
-use crate::{Adapter, Drawn, Side, assert_alike};
+use crate::{Adapter, Drawn, Side, assert_alike, in_memory};
 
 const OFFICER: &str = "privacy-officer@main";
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
@@ -31,7 +31,7 @@ async fn asked(side: &mut Side, method: &'static str, path: &str, headers: &[(&s
 
 impl Door {
     async fn open(framework: Framework) -> Self {
-        let mut side = Side::open(Adapter::InTheLab(framework)).await;
+        let mut side = Side::open(Adapter::InTheLab(framework), in_memory()).await;
         side.take(&ACCEPT).await;
         assert_eq!(side.take(&SAY).await.status, 204);
         let mut first = async |path: &str, list: &str| {
