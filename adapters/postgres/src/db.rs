@@ -11,6 +11,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr as _, SqlStr, Transaction};
 
 use crate::error::{Failure, UnitError, told, unknown};
+pub(crate) use crate::wall::Whose;
 
 pub(crate) type UnitResult<T> = std::result::Result<T, UnitError>;
 
@@ -21,6 +22,8 @@ pub(crate) const SCHEMA: &str = "privet";
 const COLLISIONS: u32 = 20;
 /// How often a lost connection is tried again: with the pauses, for about five seconds.
 const LOSSES: u32 = 25;
+/// What begins a transaction that sees one moment.
+pub(crate) const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(250);
 
@@ -30,6 +33,8 @@ pub(crate) struct Sql {
     /// None while it is the one that the SQL names.
     schema: Option<Arc<str>>,
     persistent: bool,
+    /// Whether each transaction says whose it is.
+    pub(crate) walled: bool,
 }
 
 impl Sql {
@@ -59,6 +64,15 @@ impl On<'_> {
     /// A statement; `privet.` in it stands for the schema. It is put together from constants only: values are bound.
     pub(crate) fn q(&self, sql: impl Into<Cow<'static, str>>) -> Query<'static, Postgres, PgArguments> {
         self.sql.query(sql)
+    }
+
+    /// Goes on for another tenant, in a unit that has things of several.
+    pub(crate) async fn speak_for(&mut self, whose: Whose<'_>) -> std::result::Result<(), sqlx::Error> {
+        if self.sql.walled {
+            let query = self.q("SELECT set_config('privet_unit.tenant', $1, true)").bind(whose.name().to_owned());
+            query.execute(&mut *self.c).await?;
+        }
+        Ok(())
     }
 
     /// Several statements without values.
@@ -104,6 +118,7 @@ pub(crate) struct Reach {
     pub(crate) connections: u32,
     pub(crate) wait: Duration,
     pub(crate) pooler: bool,
+    pub(crate) row_security: bool,
 }
 
 impl Db {
@@ -122,33 +137,44 @@ impl Db {
             .connect_with(options)
             .await
             .map_err(|e| told(store, &e))?;
-        Ok(Self::on(store, pool, reach.schema.clone(), reach.pooler))
+        let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
+        db.sql.walled = reach.row_security;
+        Ok(db)
     }
 
     /// A pool of somebody else's.
     pub(crate) fn on(store: &'static str, pool: PgPool, schema: Arc<str>, pooler: bool) -> Self {
         let named = (*schema != *SCHEMA).then(|| schema.clone());
-        Self { pool, sql: Sql { schema: named, persistent: !pooler }, store, schema, pooler }
+        Self { pool, sql: Sql { schema: named, persistent: !pooler, walled: false }, store, schema, pooler }
     }
 
     pub(crate) fn schema(&self) -> &str {
         &self.schema
     }
 
+    /// What begins a transaction on somebody's behalf.
+    pub(crate) fn opening(&self, begin: &'static str, whose: Whose<'_>) -> SqlStr {
+        if self.sql.walled {
+            AssertSqlSafe(whose.opening(begin)).into_sql_str()
+        } else {
+            begin.into_sql_str()
+        }
+    }
+
     /// A transaction in which each statement sees what was committed before it: what the locks are taken for.
-    pub(crate) async fn begin(&self) -> UnitResult<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+    pub(crate) async fn begin(&self, whose: Whose<'_>) -> UnitResult<Transaction<'static, Postgres>> {
+        Ok(self.pool.begin_with(self.opening("BEGIN ISOLATION LEVEL READ COMMITTED", whose)).await?)
     }
 
     /// A transaction that sees one moment.
-    pub(crate) async fn moment(&self) -> UnitResult<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    pub(crate) async fn moment(&self, whose: Whose<'_>) -> UnitResult<Transaction<'static, Postgres>> {
+        Ok(self.pool.begin_with(self.opening(MOMENT, whose)).await?)
     }
 
     /// A place for one statement that reads.
-    pub(crate) async fn place(&self) -> UnitResult<Place> {
-        if self.pooler {
-            Ok(Place::Inside(self.pool.begin_with("BEGIN READ ONLY").await?))
+    pub(crate) async fn place(&self, whose: Whose<'_>) -> UnitResult<Place> {
+        if self.pooler || self.sql.walled {
+            Ok(Place::Inside(self.pool.begin_with(self.opening("BEGIN READ ONLY", whose)).await?))
         } else {
             Ok(Place::Alone(self.pool.acquire().await?))
         }
@@ -241,11 +267,11 @@ fn part_of_one() -> f64 {
 
 /// Runs a unit of work in a transaction that is durable when it is through, and again where that is safe.
 macro_rules! unit {
-    ($db:expr, $twice:expr, $on:ident => $work:expr) => {{
+    ($db:expr, $whose:expr, $twice:expr, $on:ident => $work:expr) => {{
         let db: &$crate::db::Db = &$db;
         let mut tries = db.tries($twice);
         loop {
-            let done = match db.begin().await {
+            let done = match db.begin($crate::db::Whose::from($whose)).await {
                 Ok(mut transaction) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
@@ -264,11 +290,11 @@ macro_rules! unit {
 
 /// Runs one statement that reads.
 macro_rules! read {
-    ($db:expr, $on:ident => $work:expr) => {{
+    ($db:expr, $whose:expr, $on:ident => $work:expr) => {{
         let db: &$crate::db::Db = &$db;
         let mut tries = db.tries($crate::db::Twice::Harmless);
         loop {
-            let done = match db.place().await {
+            let done = match db.place($crate::db::Whose::from($whose)).await {
                 Ok(mut place) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: place.connection(), sql: &db.sql };
@@ -288,11 +314,11 @@ macro_rules! read {
 
 /// Runs several statements that read, all at one moment.
 macro_rules! read_moment {
-    ($db:expr, $on:ident => $work:expr) => {{
+    ($db:expr, $whose:expr, $on:ident => $work:expr) => {{
         let db: &$crate::db::Db = &$db;
         let mut tries = db.tries($crate::db::Twice::Harmless);
         loop {
-            let done = match db.moment().await {
+            let done = match db.moment($crate::db::Whose::from($whose)).await {
                 Ok(mut transaction) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };

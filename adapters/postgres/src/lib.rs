@@ -50,6 +50,12 @@
 //! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
 //! by tenant; it has not been run against Citus.
 //!
+//! # Row-level security
+//!
+//! [`PostgresOptions::row_security`] puts a second wall behind the conditions of each statement: each transaction sets
+//! `privet_unit.tenant` for itself, and policies on every table that has a tenant, partitions included, let it see and change
+//! that tenant's rows only. `*` stands for the installation, which looks at all of them and changes none.
+//!
 //! # Poolers
 //!
 //! Behind PgBouncer in transaction mode say so with [`PostgresOptions::behind_pooler`].
@@ -61,6 +67,7 @@ mod ledger;
 mod options;
 mod schema;
 mod store;
+mod wall;
 
 pub use keys::PostgresKeyStore;
 pub use ledger::PostgresLedger;

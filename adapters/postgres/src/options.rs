@@ -34,6 +34,7 @@ impl fmt::Debug for PostgresOptions {
             .field("schema", &self.reach.schema)
             .field("connections", &self.reach.connections)
             .field("behind_pooler", &self.reach.pooler)
+            .field("row_security", &self.reach.row_security)
             .finish_non_exhaustive()
     }
 }
@@ -60,6 +61,7 @@ impl PostgresOptions {
             connections: 10,
             wait: Duration::from_secs(10),
             pooler: false,
+            row_security: false,
         };
         Ok(Self { reach })
     }
@@ -90,6 +92,31 @@ impl PostgresOptions {
     #[must_use]
     pub fn behind_pooler(mut self) -> Self {
         self.reach.pooler = true;
+        self
+    }
+
+    /// Row-level security by tenant, as a second wall: every transaction says whose it is, and policies on every table that has
+    /// a tenant show it rows of that tenant only. A statement that forgot its condition finds nothing of anybody else's, and
+    /// changes nothing. What is done for all tenants, such as to look what is due, reads under a policy of its own and writes
+    /// one tenant after the other. Each read is in a transaction then, which costs a round trip.
+    ///
+    /// The first start with it, as the role that owns the tables, raises the wall; it is for the owner too, so that backups
+    /// (`pg_dump`) need a role with BYPASSRLS. Superusers pass by it, so that a start as one is refused. Turn it on in all
+    /// instances at once: one without it sees nothing from then on, and the next start of such a one is refused. It keeps out
+    /// mistakes, not somebody who can run statements as this role, who can say any tenant's name.
+    ///
+    /// Off by default: it needs a role that is no superuser, and that transaction.
+    ///
+    /// ```no_run
+    /// # async fn example() -> privet::Result<()> {
+    /// let options = privet_postgres::PostgresOptions::new("postgres://shop:secret@db.internal/shop")?.row_security();
+    /// let store = options.store().await?;
+    /// # drop(store);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn row_security(mut self) -> Self {
+        self.reach.row_security = true;
         self
     }
 

@@ -36,7 +36,7 @@ use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
     tenant,
 };
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read, unit};
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read, unit};
 use crate::schema;
 
 pub(crate) const NAME: &str = "postgres";
@@ -56,7 +56,7 @@ impl PostgresStore {
         schema::migrate(&db, schema::STORE).await?;
         let store = Self { db, months: Arc::new(AtomicI64::new(i64::MIN)) };
         store.make_months().await?;
-        let kept = read!(store.db, on => durability(on))?;
+        let kept = read!(store.db, Whose::Installation, on => durability(on))?;
         if kept.iter().any(|setting| setting == "off") {
             tracing::warn!(
                 "the server says that something is stored before it is on the disk (`fsync` and `synchronous_commit` are {}): \
@@ -141,7 +141,7 @@ impl Store for PostgresStore {
     }
 
     async fn open(&self, info: &OpenInfo) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => open(on, info))
+        unit!(self.db, Whose::Installation, Twice::Harmless, on => open(on, info))
     }
 }
 

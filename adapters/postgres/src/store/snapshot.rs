@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::conversations::{SHOWN, bind_shown};
 use super::rows::{self, conversation_columns, ms, read_conversation, read_summary, summary_columns};
 use super::{NAME, messages};
-use crate::db::{Db, On, Sql, UnitResult};
+use crate::db::{Db, MOMENT, On, Sql, UnitResult};
 use crate::error::{UnitError, told};
 
 struct SiteSnapshot {
@@ -31,7 +31,7 @@ impl fmt::Debug for SiteSnapshot {
 pub(super) async fn open(db: &Db, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
     let opened = async {
         let mut connection = PgConnection::connect_with(&db.pool.connect_options()).await?;
-        sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut connection).await?;
+        sqlx::raw_sql(db.opening(MOMENT, scope.into())).execute(&mut connection).await?;
         // The moment is that of the first look.
         let on = On { c: &mut connection, sql: &db.sql };
         on.q("SELECT 1 FROM privet.meta LIMIT 1").fetch_optional(&mut *on.c).await?;
