@@ -69,7 +69,8 @@ impl On<'_> {
     /// Goes on for another tenant, in a unit that has things of several.
     pub(crate) async fn speak_for(&mut self, whose: Whose<'_>) -> std::result::Result<(), sqlx::Error> {
         if self.sql.walled {
-            let query = self.q("SELECT set_config('privet_unit.tenant', $1, true)").bind(whose.name().to_owned());
+            let query =
+                self.q("SELECT set_config('privet_unit.tenant', $1, true)").bind(whose.name().to_owned());
             query.execute(&mut *self.c).await?;
         }
         Ok(())
@@ -124,6 +125,13 @@ pub(crate) struct Reach {
 impl Db {
     /// A pool of our own. The first connection is made here, so that what is wrong shows at once.
     pub(crate) async fn connect(store: &'static str, reach: &Reach) -> Result<Self> {
+        let db = Self::lazily(store, reach);
+        drop(db.pool.acquire().await.map_err(|e| told(store, &e))?);
+        Ok(db)
+    }
+
+    /// A pool of our own that connects when it is used.
+    pub(crate) fn lazily(store: &'static str, reach: &Reach) -> Self {
         // A pooler refuses what it does not know among the settings of a new connection.
         let mut options = reach.options.clone().extra_float_digits(None);
         if reach.pooler {
@@ -134,12 +142,10 @@ impl Db {
             .acquire_timeout(reach.wait)
             // A unit that meets a dead connection is repeated on another one, which costs nothing while all live.
             .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(|e| told(store, &e))?;
+            .connect_lazy_with(options);
         let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
         db.sql.walled = reach.row_security;
-        Ok(db)
+        db
     }
 
     /// A pool of somebody else's.

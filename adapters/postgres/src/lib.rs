@@ -56,6 +56,12 @@
 //! `privet_unit.tenant` for itself, and policies on every table that has a tenant, partitions included, let it see and change
 //! that tenant's rows only. `*` stands for the installation, which looks at all of them and changes none.
 //!
+//! # A standby for lists
+//!
+//! [`PostgresOptions::read_url`] reads lists, counts, figures and exports from a streaming standby. They may be a moment old:
+//! [`PostgresStore::replica_lag`] tells how old, and what was erased a moment ago may still be listed for as long. What decides
+//! reads the primary: proofs, fences, one contact before an act.
+//!
 //! # Poolers
 //!
 //! Behind PgBouncer in transaction mode say so with [`PostgresOptions::behind_pooler`].
@@ -65,6 +71,7 @@ mod error;
 mod keys;
 mod ledger;
 mod options;
+mod replica;
 mod schema;
 mod store;
 mod wall;
@@ -72,6 +79,7 @@ mod wall;
 pub use keys::PostgresKeyStore;
 pub use ledger::PostgresLedger;
 pub use options::PostgresOptions;
+pub use replica::ReplicaLag;
 pub use store::PostgresStore;
 
 use privet::{KeyRing, Result, Storage};

@@ -7,6 +7,7 @@ use privet::{Error, KeyRing, Result, Storage};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::db::{Db, Reach, SCHEMA, check_schema};
+use crate::replica::Replica;
 use crate::{PostgresKeyStore, PostgresLedger, PostgresStore, keys, ledger, store};
 
 /// How to reach a database, and where in it the tables are.
@@ -26,6 +27,9 @@ use crate::{PostgresKeyStore, PostgresLedger, PostgresStore, keys, ledger, store
 #[derive(Clone)]
 pub struct PostgresOptions {
     reach: Reach,
+    /// Where lists are read from, and from which age on it is said that they are old.
+    read: Option<PgConnectOptions>,
+    read_bound: Duration,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -35,6 +39,7 @@ impl fmt::Debug for PostgresOptions {
             .field("connections", &self.reach.connections)
             .field("behind_pooler", &self.reach.pooler)
             .field("row_security", &self.reach.row_security)
+            .field("reads_elsewhere", &self.read.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -46,15 +51,7 @@ impl PostgresOptions {
     /// # Errors
     /// [`Error::Config`] when it is none.
     pub fn new(url: &str) -> Result<Self> {
-        let named = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        // What is said about the URL may be a part of it.
-        let read = if named { PgConnectOptions::from_str(url).ok() } else { None };
-        let options = read.ok_or_else(|| {
-            Error::config(
-                "the database URL cannot be read",
-                "write it as `postgres://user:password@host:5432/database`, with special characters percent-encoded",
-            )
-        })?;
+        let options = parsed(url)?;
         let reach = Reach {
             options,
             schema: Arc::from(SCHEMA),
@@ -63,7 +60,7 @@ impl PostgresOptions {
             pooler: false,
             row_security: false,
         };
-        Ok(Self { reach })
+        Ok(Self { reach, read: None, read_bound: Duration::from_secs(30) })
     }
 
     /// In this schema instead of `privet`; it is made if it is not there and the role may make it.
@@ -120,6 +117,33 @@ impl PostgresOptions {
         self
     }
 
+    /// Reads lists, counts, figures and exports from another server, a streaming standby, in the same schema and with as many
+    /// connections. What was written a moment ago may be missing there, and what was erased may still be listed, for as
+    /// long as [`replica_lag`](PostgresStore::replica_lag) tells. When it does not answer, the primary is read, with a warning;
+    /// it need not be there when the store is made.
+    ///
+    /// ```no_run
+    /// # async fn example() -> privet::Result<()> {
+    /// let options = privet_postgres::PostgresOptions::new("postgres://shop:secret@db.internal/shop")?;
+    /// let store = options.read_url("postgres://shop:secret@standby.internal/shop")?.store().await?;
+    /// # drop(store);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is no URL.
+    pub fn read_url(mut self, url: &str) -> Result<Self> {
+        self.read = Some(parsed(url)?);
+        Ok(self)
+    }
+
+    /// How far the server of [`read_url`](Self::read_url) may be behind before a warning says so (30 s by default).
+    #[must_use]
+    pub fn read_lag_bound(mut self, most: Duration) -> Self {
+        self.read_bound = most;
+        self
+    }
+
     async fn connect(&self, name: &'static str) -> Result<Db> {
         check_schema(&self.reach.schema)?;
         Db::connect(name, &self.reach).await
@@ -131,7 +155,17 @@ impl PostgresOptions {
     /// [`Error::Unavailable`] when the database is not reached; [`Error::Config`] when the tables are not up to date and the
     /// role may not make them, and for a schema's name that is none.
     pub async fn store(&self) -> Result<PostgresStore> {
-        PostgresStore::on(self.connect(store::NAME).await?).await
+        let db = self.connect(store::NAME).await?;
+        let replica = self.read.as_ref().map(|options| {
+            let reach = Reach {
+                options: options.clone(),
+                // Whoever waits for a list can be answered by the primary.
+                wait: self.reach.wait.min(Duration::from_secs(1)),
+                ..self.reach.clone()
+            };
+            Replica::new(Db::lazily(store::NAME, &reach), self.read_bound)
+        });
+        PostgresStore::on(db, replica).await
     }
 
     /// Connects a key store, and brings its table up to date.
@@ -162,4 +196,16 @@ impl PostgresOptions {
         let (keys, ledger) = (few.key_store().await?, few.ledger().await?);
         Ok(Storage::new(Arc::new(store), Arc::new(keys), Arc::new(ledger), key_ring))
     }
+}
+
+fn parsed(url: &str) -> Result<PgConnectOptions> {
+    let named = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    // What is said about the URL may be a part of it.
+    let read = if named { PgConnectOptions::from_str(url).ok() } else { None };
+    read.ok_or_else(|| {
+            Error::config(
+                "the database URL cannot be read",
+                "write it as `postgres://user:password@host:5432/database`, with special characters percent-encoded",
+            )
+        })
 }

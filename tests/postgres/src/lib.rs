@@ -3,6 +3,10 @@
 //!
 //! `PRIVET_TEST_POSTGRES_URL` names another server to use, with a database that is there for tests.
 
+mod cluster;
+
+pub use cluster::Cluster;
+
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

@@ -11,6 +11,7 @@ use super::{
     shown_contact,
 };
 use crate::db::{On, Twice, UnitResult, read, unit};
+use crate::replica::listed;
 
 async fn open(on: &mut On<'_>, proof: &ConsentProof, contact: &Contact) -> UnitResult<Contact> {
     let scope = proof.scope();
@@ -169,7 +170,7 @@ impl ContactStore for PostgresStore {
         query: &ContactQuery,
         horizon: &Horizon,
     ) -> Result<Vec<ContactSummary>> {
-        read!(self.db, scope, on => list::page(on, scope, query, horizon))
+        listed!(self, scope, read, on => list::page(on, scope, query, horizon))
     }
 
     async fn freeze_contacts(

@@ -11,10 +11,12 @@ use privet::{Day, Error, Result, Scope, Tenant, Timestamp};
 use super::conversations::{self, SHOWN, advance, bind_shown, lock_with_owner};
 use super::rows::{self, conversation_columns, ms, read_conversation};
 use super::{
-    Line, PostgresStore, audit, check_proof, figures, list, messages, notes, shown_contact, snapshot,
+    Line, NAME, PostgresStore, audit, check_proof, figures, list, messages, notes, shown_contact, snapshot,
     stand_on, writing_contact,
 };
 use crate::db::{On, Twice, UnitResult, read, read_moment, unit};
+use crate::error::{UnitError, told};
+use crate::replica::listed;
 
 async fn contents(
     on: &mut On<'_>,
@@ -141,7 +143,7 @@ impl PortalStore for PostgresStore {
         cap: u32,
         horizon: &Horizon,
     ) -> Result<u32> {
-        read!(self.db, scope, on => list::count(on, scope, filter, as_of, cap, horizon))
+        listed!(self, scope, read, on => list::count(on, scope, filter, as_of, cap, horizon))
     }
 
     async fn contact_contents(
@@ -211,11 +213,19 @@ impl PortalStore for PostgresStore {
     }
 
     async fn figures(&self, scope: &Scope, from: Day, to: Day, horizon: &Horizon) -> Result<SiteFigures> {
-        read_moment!(self.db, scope, on => figures::of(on, scope, from, to, horizon))
+        listed!(self, scope, read_moment, on => figures::of(on, scope, from, to, horizon))
     }
 
     async fn snapshot(&self, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
-        snapshot::open(&self.db, scope, horizon).await
+        if let Some(replica) = self.reading().await
+            && let Some(opened) = replica.settle(snapshot::open(&replica.db, scope, horizon).await)
+        {
+            return opened;
+        }
+        snapshot::open(&self.db, scope, horizon).await.map_err(|error| match error {
+            UnitError::Rule(error) => error,
+            UnitError::Sql(error) | UnitError::Commit(error) => told(NAME, &error),
+        })
     }
 
     async fn append_audit(&self, event: &AuditEvent) -> Result<()> {
@@ -228,6 +238,6 @@ impl PortalStore for PostgresStore {
         before: Option<(Timestamp, AuditId)>,
         limit: u16,
     ) -> Result<Vec<AuditEvent>> {
-        read!(self.db, tenant, on => audit::of(on, tenant, before, limit))
+        listed!(self, tenant, read, on => audit::of(on, tenant, before, limit))
     }
 }

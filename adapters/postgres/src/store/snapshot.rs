@@ -28,7 +28,7 @@ impl fmt::Debug for SiteSnapshot {
 }
 
 /// Opens the moment. The transaction ends with the connection, when the snapshot is dropped.
-pub(super) async fn open(db: &Db, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
+pub(super) async fn open(db: &Db, scope: &Scope, horizon: &Horizon) -> UnitResult<Box<dyn Snapshot>> {
     let opened = async {
         let mut connection = PgConnection::connect_with(&db.pool.connect_options()).await?;
         sqlx::raw_sql(db.opening(MOMENT, scope.into())).execute(&mut connection).await?;
@@ -37,7 +37,7 @@ pub(super) async fn open(db: &Db, scope: &Scope, horizon: &Horizon) -> Result<Bo
         on.q("SELECT 1 FROM privet.meta LIMIT 1").fetch_optional(&mut *on.c).await?;
         Ok::<_, sqlx::Error>(connection)
     };
-    let connection = opened.await.map_err(|e| told(NAME, &e))?;
+    let connection = opened.await?;
     Ok(Box::new(SiteSnapshot { connection, sql: db.sql.clone(), scope: scope.clone(), horizon: *horizon }))
 }
 
