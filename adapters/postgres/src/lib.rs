@@ -50,6 +50,14 @@
 //! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
 //! by tenant; it has not been run against Citus.
 //!
+//! # Failover
+//!
+//! [`PostgresOptions::failover_url`] names further servers of the same database. Whichever takes writes is used; when a
+//! connection is lost, or a server only reads, all are asked again. What was not committed is repeated on the new
+//! primary, for as long as [`PostgresOptions::wait`] says. Nothing acknowledged is lost where the standby that is promoted is
+//! a synchronous one. An old primary that goes on running has to be kept off by whoever promotes another: a server that is
+//! asked knows only of itself.
+//!
 //! # Row-level security
 //!
 //! [`PostgresOptions::row_security`] puts a second wall behind the conditions of each statement: each transaction sets
@@ -68,6 +76,7 @@
 
 mod db;
 mod error;
+mod hosts;
 mod keys;
 mod ledger;
 mod options;

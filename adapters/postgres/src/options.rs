@@ -39,6 +39,7 @@ impl fmt::Debug for PostgresOptions {
             .field("connections", &self.reach.connections)
             .field("behind_pooler", &self.reach.pooler)
             .field("row_security", &self.reach.row_security)
+            .field("servers", &(self.reach.others.len() + 1))
             .field("reads_elsewhere", &self.read.is_some())
             .finish_non_exhaustive()
     }
@@ -54,6 +55,7 @@ impl PostgresOptions {
         let options = parsed(url)?;
         let reach = Reach {
             options,
+            others: Vec::new(),
             schema: Arc::from(SCHEMA),
             connections: 10,
             wait: Duration::from_secs(10),
@@ -77,7 +79,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How long a unit of work waits for a free connection at most (10 s by default).
+    /// How long a unit of work waits for a free connection at most (10 s by default), and, with [`failover_url`](Self::failover_url),
+    /// for a server that takes writes.
     #[must_use]
     pub fn wait(mut self, longest: Duration) -> Self {
         self.reach.wait = longest;
@@ -115,6 +118,25 @@ impl PostgresOptions {
     pub fn row_security(mut self) -> Self {
         self.reach.row_security = true;
         self
+    }
+
+    /// Another server of the same database, such as a standby that may be promoted; call it once for each. Which one takes
+    /// writes is found out at the start, and whenever a connection is lost; a unit of work that did not happen goes on there,
+    /// if one is found within [`wait`](Self::wait).
+    ///
+    /// ```no_run
+    /// # async fn example() -> privet::Result<()> {
+    /// let options = privet_postgres::PostgresOptions::new("postgres://shop:secret@a.internal/shop")?;
+    /// let store = options.failover_url("postgres://shop:secret@b.internal/shop")?.store().await?;
+    /// # drop(store);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is no URL.
+    pub fn failover_url(mut self, url: &str) -> Result<Self> {
+        self.reach.others.push(parsed(url)?);
+        Ok(self)
     }
 
     /// Reads lists, counts, figures and exports from another server, a streaming standby, in the same schema and with as many
@@ -159,6 +181,7 @@ impl PostgresOptions {
         let replica = self.read.as_ref().map(|options| {
             let reach = Reach {
                 options: options.clone(),
+                others: Vec::new(),
                 // Whoever waits for a list can be answered by the primary.
                 wait: self.reach.wait.min(Duration::from_secs(1)),
                 ..self.reach.clone()
