@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use privet::{Error, Result};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr as _, SqlStr, Transaction};
 
-use crate::error::{Failure, UnitError, told, unknown};
+use crate::error::{Failure, UnitError, only_reads, told, unknown};
+use crate::hosts::{self, Hosts};
+pub(crate) use crate::wall::Whose;
 
 pub(crate) type UnitResult<T> = std::result::Result<T, UnitError>;
 
@@ -21,6 +23,8 @@ pub(crate) const SCHEMA: &str = "privet";
 const COLLISIONS: u32 = 20;
 /// How often a lost connection is tried again: with the pauses, for about five seconds.
 const LOSSES: u32 = 25;
+/// What begins a transaction that sees one moment.
+pub(crate) const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(250);
 
@@ -30,6 +34,8 @@ pub(crate) struct Sql {
     /// None while it is the one that the SQL names.
     schema: Option<Arc<str>>,
     persistent: bool,
+    /// Whether each transaction says whose it is.
+    pub(crate) walled: bool,
 }
 
 impl Sql {
@@ -61,6 +67,16 @@ impl On<'_> {
         self.sql.query(sql)
     }
 
+    /// Goes on for another tenant, in a unit that has things of several.
+    pub(crate) async fn speak_for(&mut self, whose: Whose<'_>) -> std::result::Result<(), sqlx::Error> {
+        if self.sql.walled {
+            let query =
+                self.q("SELECT set_config('privet_unit.tenant', $1, true)").bind(whose.name().to_owned());
+            query.execute(&mut *self.c).await?;
+        }
+        Ok(())
+    }
+
     /// Several statements without values.
     pub(crate) async fn script(
         &mut self,
@@ -86,6 +102,9 @@ pub(crate) struct Db {
     pub(crate) sql: Sql,
     pub(crate) store: &'static str,
     schema: Arc<str>,
+    /// Where there are several servers.
+    hosts: Option<Hosts>,
+    wait: Duration,
     /// Every statement is in a transaction, since the next one may meet another server.
     pooler: bool,
 }
@@ -100,62 +119,123 @@ impl fmt::Debug for Db {
 #[derive(Clone)]
 pub(crate) struct Reach {
     pub(crate) options: PgConnectOptions,
+    /// Other servers of the same database.
+    pub(crate) others: Vec<PgConnectOptions>,
     pub(crate) schema: Arc<str>,
     pub(crate) connections: u32,
     pub(crate) wait: Duration,
     pub(crate) pooler: bool,
+    pub(crate) row_security: bool,
 }
 
 impl Db {
     /// A pool of our own. The first connection is made here, so that what is wrong shows at once.
     pub(crate) async fn connect(store: &'static str, reach: &Reach) -> Result<Self> {
-        // A pooler refuses what it does not know among the settings of a new connection.
-        let mut options = reach.options.clone().extra_float_digits(None);
-        if reach.pooler {
-            options = options.statement_cache_capacity(0);
+        let db = Self::lazily(store, reach);
+        if let Some(hosts) = &db.hosts {
+            hosts.choose(&db.pool).await;
         }
+        drop(db.pool.acquire().await.map_err(|e| told(store, &e))?);
+        Ok(db)
+    }
+
+    /// A pool of our own that connects when it is used.
+    pub(crate) fn lazily(store: &'static str, reach: &Reach) -> Self {
+        // A pooler refuses what it does not know among the settings of a new connection.
+        let fit = |options: &PgConnectOptions| {
+            let options = options.clone().extra_float_digits(None);
+            if reach.pooler { options.statement_cache_capacity(0) } else { options }
+        };
+        let hosts = (!reach.others.is_empty())
+            .then(|| Hosts::new(std::iter::once(&reach.options).chain(&reach.others).map(fit).collect()));
+        let checked = hosts.clone();
         let pool = PgPoolOptions::new()
             .max_connections(reach.connections)
             .acquire_timeout(reach.wait)
             // A unit that meets a dead connection is repeated on another one, which costs nothing while all live.
             .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(|e| told(store, &e))?;
-        Ok(Self::on(store, pool, reach.schema.clone(), reach.pooler))
+            .before_acquire(move |_, connection| {
+                let keeps = checked.as_ref().is_none_or(|hosts| hosts.keeps(connection.age));
+                Box::pin(std::future::ready(Ok(keeps)))
+            })
+            .connect_lazy_with(fit(&reach.options));
+        let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
+        db.sql.walled = reach.row_security;
+        (db.hosts, db.wait) = (hosts, reach.wait);
+        db
     }
 
     /// A pool of somebody else's.
     pub(crate) fn on(store: &'static str, pool: PgPool, schema: Arc<str>, pooler: bool) -> Self {
         let named = (*schema != *SCHEMA).then(|| schema.clone());
-        Self { pool, sql: Sql { schema: named, persistent: !pooler }, store, schema, pooler }
+        Self {
+            pool,
+            sql: Sql { schema: named, persistent: !pooler, walled: false },
+            store,
+            schema,
+            hosts: None,
+            wait: Duration::ZERO,
+            pooler,
+        }
     }
 
     pub(crate) fn schema(&self) -> &str {
         &self.schema
     }
 
-    /// A transaction in which each statement sees what was committed before it: what the locks are taken for.
-    pub(crate) async fn begin(&self) -> UnitResult<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
-    }
-
-    /// A transaction that sees one moment.
-    pub(crate) async fn moment(&self) -> UnitResult<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
-    }
-
-    /// A place for one statement that reads.
-    pub(crate) async fn place(&self) -> UnitResult<Place> {
-        if self.pooler {
-            Ok(Place::Inside(self.pool.begin_with("BEGIN READ ONLY").await?))
+    /// What begins a transaction on somebody's behalf.
+    pub(crate) fn opening(&self, begin: &'static str, whose: Whose<'_>) -> SqlStr {
+        if self.sql.walled {
+            AssertSqlSafe(whose.opening(begin)).into_sql_str()
         } else {
-            Ok(Place::Alone(self.pool.acquire().await?))
+            begin.into_sql_str()
         }
     }
 
-    pub(crate) fn tries(&self, twice: Twice) -> Tries {
-        Tries { store: self.store, twice, collisions: 0, losses: 0 }
+    async fn begun(&self, sql: SqlStr) -> UnitResult<Transaction<'static, Postgres>> {
+        self.reached(|| self.pool.begin_with(sql.clone())).await
+    }
+
+    /// What a server is waited for with, on another one as soon as that takes writes instead.
+    async fn reached<T, F>(&self, begin: impl Fn() -> F) -> UnitResult<T>
+    where
+        F: Future<Output = std::result::Result<T, sqlx::Error>>,
+    {
+        let Some(hosts) = &self.hosts else { return Ok(begin().await?) };
+        loop {
+            let mut beginning = std::pin::pin!(begin());
+            loop {
+                match tokio::time::timeout(hosts::PATIENCE, &mut beginning).await {
+                    Ok(begun) => return Ok(begun?),
+                    // What is on its way to the old one may never arrive.
+                    Err(_) if hosts.choose(&self.pool).await => break,
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
+    /// A transaction in which each statement sees what was committed before it: what the locks are taken for.
+    pub(crate) async fn begin(&self, whose: Whose<'_>) -> UnitResult<Transaction<'static, Postgres>> {
+        self.begun(self.opening("BEGIN ISOLATION LEVEL READ COMMITTED", whose)).await
+    }
+
+    /// A transaction that sees one moment.
+    pub(crate) async fn moment(&self, whose: Whose<'_>) -> UnitResult<Transaction<'static, Postgres>> {
+        self.begun(self.opening(MOMENT, whose)).await
+    }
+
+    /// A place for one statement that reads.
+    pub(crate) async fn place(&self, whose: Whose<'_>) -> UnitResult<Place> {
+        if self.pooler || self.sql.walled {
+            Ok(Place::Inside(self.begun(self.opening("BEGIN READ ONLY", whose)).await?))
+        } else {
+            Ok(Place::Alone(self.reached(|| self.pool.acquire()).await?))
+        }
+    }
+
+    pub(crate) fn tries(&self, twice: Twice) -> Tries<'_> {
+        Tries { db: self, twice, collisions: 0, losses: 0, began: Instant::now() }
     }
 
     /// Commits what worked, and leaves what did not.
@@ -197,14 +277,15 @@ impl Place {
 }
 
 /// How often a unit has been tried, and whether it is tried again.
-pub(crate) struct Tries {
-    store: &'static str,
+pub(crate) struct Tries<'d> {
+    db: &'d Db,
     twice: Twice,
     collisions: u32,
     losses: u32,
+    began: Instant,
 }
 
-impl Tries {
+impl Tries<'_> {
     /// What the unit ended with, or nothing, after a pause, if it is to run again.
     pub(crate) async fn settle<T>(&mut self, done: UnitResult<T>) -> Option<Result<T>> {
         let (error, committing) = match done {
@@ -215,19 +296,29 @@ impl Tries {
         };
         let failure = Failure::of(&error);
         if committing && failure == Failure::Lost && self.twice == Twice::Never {
-            return Some(Err(unknown(self.store, &error)));
+            return Some(Err(unknown(self.db.store, &error)));
         }
         let (count, most) = match failure {
             Failure::Collision => (&mut self.collisions, COLLISIONS),
             Failure::Lost => (&mut self.losses, LOSSES),
-            Failure::Lasting => return Some(Err(told(self.store, &error))),
+            Failure::Lasting => return Some(Err(told(self.db.store, &error))),
         };
         *count += 1;
-        if *count > most {
-            return Some(Err(told(self.store, &error)));
+        let (mut over, mut attempts) = (*count > most, *count);
+        if let (Failure::Lost, Some(hosts)) = (failure, &self.db.hosts) {
+            // A standby takes its time to be promoted, and each connection that was open is lost once.
+            over = self.began.elapsed() > self.db.wait;
+            attempts = attempts.min(8);
+            if only_reads(&error) {
+                hosts.distrust();
+            }
+            hosts.choose(&self.db.pool).await;
+        }
+        if over {
+            return Some(Err(told(self.db.store, &error)));
         }
         tracing::debug!("a unit of work is repeated: {failure:?}");
-        let pause = (SHORTEST * 2_u32.saturating_pow(*count)).min(LONGEST);
+        let pause = (SHORTEST * 2_u32.saturating_pow(attempts)).min(LONGEST);
         tokio::time::sleep(pause.mul_f64(0.5 + part_of_one() / 2.0)).await;
         None
     }
@@ -241,11 +332,11 @@ fn part_of_one() -> f64 {
 
 /// Runs a unit of work in a transaction that is durable when it is through, and again where that is safe.
 macro_rules! unit {
-    ($db:expr, $twice:expr, $on:ident => $work:expr) => {{
+    ($db:expr, $whose:expr, $twice:expr, $on:ident => $work:expr) => {{
         let db: &$crate::db::Db = &$db;
         let mut tries = db.tries($twice);
         loop {
-            let done = match db.begin().await {
+            let done = match db.begin($crate::db::Whose::from($whose)).await {
                 Ok(mut transaction) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
@@ -264,11 +355,11 @@ macro_rules! unit {
 
 /// Runs one statement that reads.
 macro_rules! read {
-    ($db:expr, $on:ident => $work:expr) => {{
+    ($db:expr, $whose:expr, $on:ident => $work:expr) => {{
         let db: &$crate::db::Db = &$db;
         let mut tries = db.tries($crate::db::Twice::Harmless);
         loop {
-            let done = match db.place().await {
+            let done = match db.place($crate::db::Whose::from($whose)).await {
                 Ok(mut place) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: place.connection(), sql: &db.sql };
@@ -288,11 +379,11 @@ macro_rules! read {
 
 /// Runs several statements that read, all at one moment.
 macro_rules! read_moment {
-    ($db:expr, $on:ident => $work:expr) => {{
+    ($db:expr, $whose:expr, $on:ident => $work:expr) => {{
         let db: &$crate::db::Db = &$db;
         let mut tries = db.tries($crate::db::Twice::Harmless);
         loop {
-            let done = match db.moment().await {
+            let done = match db.moment($crate::db::Whose::from($whose)).await {
                 Ok(mut transaction) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };

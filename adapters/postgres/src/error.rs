@@ -42,6 +42,11 @@ fn code(error: &Sql) -> String {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(String::from).unwrap_or_default()
 }
 
+/// Whether a server was asked to write that does not.
+pub(crate) fn only_reads(error: &Sql) -> bool {
+    code(error) == "25006"
+}
+
 impl Failure {
     pub(crate) fn of(error: &Sql) -> Self {
         match error {

@@ -8,7 +8,7 @@ use privet::{Day, Error, Result};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read, unit};
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read, unit};
 use crate::schema;
 
 pub(crate) const NAME: &str = "postgres-keys";
@@ -80,7 +80,9 @@ async fn destroy(on: &mut On<'_>, names: &[KeyName]) -> UnitResult<()> {
         names.iter().map(KeyName::parts).map(|(kind, t, id)| (t, i16::from(kind), id)).collect();
     // In the order of the keys, so that two who destroy at once do not wait for each other.
     parts.sort_unstable();
-    on.q("WITH due AS (
+    for parts in parts.chunk_by(|a, b| a.0 == b.0) {
+        on.speak_for(parts[0].0.into()).await?;
+        on.q("WITH due AS (
             SELECT k.tenant, k.kind, k.id FROM unnest($1::text[], $2::smallint[], $3::bytea[]) AS d (tenant, kind, id)
             JOIN privet.keys k ON k.tenant = d.tenant AND k.kind = d.kind AND k.id = d.id
             ORDER BY k.tenant, k.kind, k.id FOR UPDATE OF k
@@ -91,6 +93,7 @@ async fn destroy(on: &mut On<'_>, names: &[KeyName]) -> UnitResult<()> {
         .bind(parts.iter().map(|(.., id)| id.clone()).collect::<Vec<_>>())
         .execute(&mut *on.c)
         .await?;
+    }
     Ok(())
 }
 
@@ -109,18 +112,18 @@ async fn destroy_before(on: &mut On<'_>, day: Day) -> UnitResult<()> {
 #[async_trait]
 impl KeyStore for PostgresKeyStore {
     async fn get(&self, name: &KeyName) -> Result<Option<Vec<u8>>> {
-        read!(self.db, on => select(on, name))
+        read!(self.db, name.parts().1, on => select(on, name))
     }
 
     async fn insert(&self, name: &KeyName, wrapped: &[u8]) -> Result<Vec<u8>> {
-        unit!(self.db, Twice::Harmless, on => insert(on, name, wrapped))
+        unit!(self.db, name.parts().1, Twice::Harmless, on => insert(on, name, wrapped))
     }
 
     async fn destroy(&self, names: &[KeyName]) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => destroy(on, names))
+        unit!(self.db, Whose::Installation, Twice::Harmless, on => destroy(on, names))
     }
 
     async fn destroy_epochs_before(&self, day: Day) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => destroy_before(on, day))
+        unit!(self.db, Whose::Installation, Twice::Harmless, on => destroy_before(on, day))
     }
 }

@@ -8,7 +8,7 @@ use privet::{Error, Result};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read_moment, unit};
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read_moment, unit};
 use crate::schema;
 
 pub(crate) const NAME: &str = "postgres-ledger";
@@ -103,10 +103,10 @@ impl Ledger for PostgresLedger {
             return Ok(());
         }
         // An entry that stands twice says nothing else, and one that is missing would be forgotten.
-        unit!(self.db, Twice::Harmless, on => append(on, entries))
+        unit!(self.db, Whose::Installation, Twice::Harmless, on => append(on, entries))
     }
 
     async fn entries(&self) -> Result<Vec<LedgerEntry>> {
-        read_moment!(self.db, on => entries(on))
+        read_moment!(self.db, Whose::Installation, on => entries(on))
     }
 }

@@ -50,21 +50,45 @@
 //! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
 //! by tenant; it has not been run against Citus.
 //!
+//! # Failover
+//!
+//! [`PostgresOptions::failover_url`] names further servers of the same database. Whichever takes writes is used; when a
+//! connection is lost, or a server only reads, all are asked again. What was not committed is repeated on the new
+//! primary, for as long as [`PostgresOptions::wait`] says. Nothing acknowledged is lost where the standby that is promoted is
+//! a synchronous one. An old primary that goes on running has to be kept off by whoever promotes another: a server that is
+//! asked knows only of itself.
+//!
+//! # Row-level security
+//!
+//! [`PostgresOptions::row_security`] puts a second wall behind the conditions of each statement: each transaction sets
+//! `privet_unit.tenant` for itself, and policies on every table that has a tenant, partitions included, let it see and change
+//! that tenant's rows only. `*` stands for the installation, which looks at all of them and changes none.
+//!
+//! # A standby for lists
+//!
+//! [`PostgresOptions::read_url`] reads lists, counts, figures and exports from a streaming standby. They may be a moment old:
+//! [`PostgresStore::replica_lag`] tells how old, and what was erased a moment ago may still be listed for as long. What decides
+//! reads the primary: proofs, fences, one contact before an act.
+//!
 //! # Poolers
 //!
 //! Behind PgBouncer in transaction mode say so with [`PostgresOptions::behind_pooler`].
 
 mod db;
 mod error;
+mod hosts;
 mod keys;
 mod ledger;
 mod options;
+mod replica;
 mod schema;
 mod store;
+mod wall;
 
 pub use keys::PostgresKeyStore;
 pub use ledger::PostgresLedger;
 pub use options::PostgresOptions;
+pub use replica::ReplicaLag;
 pub use store::PostgresStore;
 
 use privet::{KeyRing, Result, Storage};

@@ -7,6 +7,7 @@ use privet::{Error, KeyRing, Result, Storage};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::db::{Db, Reach, SCHEMA, check_schema};
+use crate::replica::Replica;
 use crate::{PostgresKeyStore, PostgresLedger, PostgresStore, keys, ledger, store};
 
 /// How to reach a database, and where in it the tables are.
@@ -26,6 +27,9 @@ use crate::{PostgresKeyStore, PostgresLedger, PostgresStore, keys, ledger, store
 #[derive(Clone)]
 pub struct PostgresOptions {
     reach: Reach,
+    /// Where lists are read from, and from which age on it is said that they are old.
+    read: Option<PgConnectOptions>,
+    read_bound: Duration,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -34,6 +38,9 @@ impl fmt::Debug for PostgresOptions {
             .field("schema", &self.reach.schema)
             .field("connections", &self.reach.connections)
             .field("behind_pooler", &self.reach.pooler)
+            .field("row_security", &self.reach.row_security)
+            .field("servers", &(self.reach.others.len() + 1))
+            .field("reads_elsewhere", &self.read.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -45,23 +52,17 @@ impl PostgresOptions {
     /// # Errors
     /// [`Error::Config`] when it is none.
     pub fn new(url: &str) -> Result<Self> {
-        let named = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        // What is said about the URL may be a part of it.
-        let read = if named { PgConnectOptions::from_str(url).ok() } else { None };
-        let options = read.ok_or_else(|| {
-            Error::config(
-                "the database URL cannot be read",
-                "write it as `postgres://user:password@host:5432/database`, with special characters percent-encoded",
-            )
-        })?;
+        let options = parsed(url)?;
         let reach = Reach {
             options,
+            others: Vec::new(),
             schema: Arc::from(SCHEMA),
             connections: 10,
             wait: Duration::from_secs(10),
             pooler: false,
+            row_security: false,
         };
-        Ok(Self { reach })
+        Ok(Self { reach, read: None, read_bound: Duration::from_secs(30) })
     }
 
     /// In this schema instead of `privet`; it is made if it is not there and the role may make it.
@@ -78,7 +79,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How long a unit of work waits for a free connection at most (10 s by default).
+    /// How long a unit of work waits for a free connection at most (10 s by default), and, with [`failover_url`](Self::failover_url),
+    /// for a server that takes writes.
     #[must_use]
     pub fn wait(mut self, longest: Duration) -> Self {
         self.reach.wait = longest;
@@ -93,6 +95,77 @@ impl PostgresOptions {
         self
     }
 
+    /// Row-level security by tenant, as a second wall: every transaction says whose it is, and policies on every table that has
+    /// a tenant show it rows of that tenant only. A statement that forgot its condition finds nothing of anybody else's, and
+    /// changes nothing. What is done for all tenants, such as to look what is due, reads under a policy of its own and writes
+    /// one tenant after the other. Each read is in a transaction then, which costs a round trip.
+    ///
+    /// The first start with it, as the role that owns the tables, raises the wall; it is for the owner too, so that backups
+    /// (`pg_dump`) need a role with BYPASSRLS. Superusers pass by it, so that a start as one is refused. Turn it on in all
+    /// instances at once: one without it sees nothing from then on, and the next start of such a one is refused. It keeps out
+    /// mistakes, not somebody who can run statements as this role, who can say any tenant's name.
+    ///
+    /// Off by default: it needs a role that is no superuser, and that transaction.
+    ///
+    /// ```no_run
+    /// # async fn example() -> privet::Result<()> {
+    /// let options = privet_postgres::PostgresOptions::new("postgres://shop:secret@db.internal/shop")?.row_security();
+    /// let store = options.store().await?;
+    /// # drop(store);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn row_security(mut self) -> Self {
+        self.reach.row_security = true;
+        self
+    }
+
+    /// Another server of the same database, such as a standby that may be promoted; call it once for each. Which one takes
+    /// writes is found out at the start, and whenever a connection is lost; a unit of work that did not happen goes on there,
+    /// if one is found within [`wait`](Self::wait).
+    ///
+    /// ```no_run
+    /// # async fn example() -> privet::Result<()> {
+    /// let options = privet_postgres::PostgresOptions::new("postgres://shop:secret@a.internal/shop")?;
+    /// let store = options.failover_url("postgres://shop:secret@b.internal/shop")?.store().await?;
+    /// # drop(store);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is no URL.
+    pub fn failover_url(mut self, url: &str) -> Result<Self> {
+        self.reach.others.push(parsed(url)?);
+        Ok(self)
+    }
+
+    /// Reads lists, counts, figures and exports from another server, a streaming standby, in the same schema and with as many
+    /// connections. What was written a moment ago may be missing there, and what was erased may still be listed, for as
+    /// long as [`replica_lag`](PostgresStore::replica_lag) tells. When it does not answer, the primary is read, with a warning;
+    /// it need not be there when the store is made.
+    ///
+    /// ```no_run
+    /// # async fn example() -> privet::Result<()> {
+    /// let options = privet_postgres::PostgresOptions::new("postgres://shop:secret@db.internal/shop")?;
+    /// let store = options.read_url("postgres://shop:secret@standby.internal/shop")?.store().await?;
+    /// # drop(store);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is no URL.
+    pub fn read_url(mut self, url: &str) -> Result<Self> {
+        self.read = Some(parsed(url)?);
+        Ok(self)
+    }
+
+    /// How far the server of [`read_url`](Self::read_url) may be behind before a warning says so (30 s by default).
+    #[must_use]
+    pub fn read_lag_bound(mut self, most: Duration) -> Self {
+        self.read_bound = most;
+        self
+    }
+
     async fn connect(&self, name: &'static str) -> Result<Db> {
         check_schema(&self.reach.schema)?;
         Db::connect(name, &self.reach).await
@@ -104,7 +177,18 @@ impl PostgresOptions {
     /// [`Error::Unavailable`] when the database is not reached; [`Error::Config`] when the tables are not up to date and the
     /// role may not make them, and for a schema's name that is none.
     pub async fn store(&self) -> Result<PostgresStore> {
-        PostgresStore::on(self.connect(store::NAME).await?).await
+        let db = self.connect(store::NAME).await?;
+        let replica = self.read.as_ref().map(|options| {
+            let reach = Reach {
+                options: options.clone(),
+                others: Vec::new(),
+                // Whoever waits for a list can be answered by the primary.
+                wait: self.reach.wait.min(Duration::from_secs(1)),
+                ..self.reach.clone()
+            };
+            Replica::new(Db::lazily(store::NAME, &reach), self.read_bound)
+        });
+        PostgresStore::on(db, replica).await
     }
 
     /// Connects a key store, and brings its table up to date.
@@ -135,4 +219,16 @@ impl PostgresOptions {
         let (keys, ledger) = (few.key_store().await?, few.ledger().await?);
         Ok(Storage::new(Arc::new(store), Arc::new(keys), Arc::new(ledger), key_ring))
     }
+}
+
+fn parsed(url: &str) -> Result<PgConnectOptions> {
+    let named = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    // What is said about the URL may be a part of it.
+    let read = if named { PgConnectOptions::from_str(url).ok() } else { None };
+    read.ok_or_else(|| {
+            Error::config(
+                "the database URL cannot be read",
+                "write it as `postgres://user:password@host:5432/database`, with special characters percent-encoded",
+            )
+        })
 }

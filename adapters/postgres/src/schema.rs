@@ -4,26 +4,46 @@
 use privet::{Error, Result};
 use sqlx::Row as _;
 
-use crate::db::{Db, On, Twice, UnitResult, unit};
+use crate::db::{Db, On, Twice, UnitResult, Whose, unit};
+use crate::wall;
 
 /// What has tables: each may be in a schema, or a database, of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
-    name: &'static str,
+    pub(crate) name: &'static str,
+    /// Those that have a tenant.
+    pub(crate) tables: &'static [&'static str],
     migrations: &'static [&'static str],
 }
 
+const TABLES: [&str; 15] = [
+    "notices",
+    "statements",
+    "consent_records",
+    "consent_links",
+    "consent_heads",
+    "consent_counts",
+    "contacts",
+    "conversations",
+    "messages",
+    "erased_messages",
+    "fences",
+    "outbox",
+    "retention_rules",
+    "notes",
+    "audit_events",
+];
 pub(crate) const STORE: Part =
-    Part { name: "store", migrations: &[include_str!("../migrations/0001_init.sql")] };
+    Part { name: "store", tables: &TABLES, migrations: &[include_str!("../migrations/0001_init.sql")] };
 pub(crate) const KEYS: Part =
-    Part { name: "keys", migrations: &[include_str!("../migrations/keys_0001_init.sql")] };
+    Part { name: "keys", tables: &["keys"], migrations: &[include_str!("../migrations/keys_0001_init.sql")] };
 pub(crate) const LEDGER: Part =
-    Part { name: "ledger", migrations: &[include_str!("../migrations/ledger_0001_init.sql")] };
+    Part { name: "ledger", tables: &[], migrations: &[include_str!("../migrations/ledger_0001_init.sql")] };
 
 /// One lock for everybody who changes a schema of privet, of whichever name.
-const LOCK: i64 = 0x7072_6976_6574; // "privet"
+pub(crate) const LOCK: i64 = 0x7072_6976_6574; // "privet"
 /// A change waits so long for whoever uses a table, so that nobody waits long behind it.
-const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
+pub(crate) const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
 
 async fn version(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<usize> {
     let table = format!("\"{schema}\"._privet_migrations");
@@ -78,11 +98,11 @@ async fn change(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> {
 pub(crate) async fn migrate(db: &Db, part: Part) -> Result<()> {
     let schema = db.schema();
     // In a transaction, so that it holds behind a pooler as well.
-    let done = unit!(db, Twice::Harmless, on => version(on, schema, part))?;
-    if done >= part.migrations.len() {
-        return Ok(());
+    let done = unit!(db, Whose::Installation, Twice::Harmless, on => version(on, schema, part))?;
+    if done < part.migrations.len() {
+        unit!(db, Whose::Installation, Twice::Harmless, on => change(on, schema, part))?;
     }
-    unit!(db, Twice::Harmless, on => change(on, schema, part))
+    wall::check(db, part).await
 }
 
 /// How many months ahead, this one included, have a partition for their messages.
@@ -111,11 +131,15 @@ async fn missing(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<Vec<(Str
 async fn make(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<()> {
     on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
     on.script(PATIENCE).await?;
+    let walled = wall::stands(on, schema, "messages").await?;
     for (name, low, high) in missing(on, schema, now).await? {
+        on.script(format!("CREATE TABLE privet.{name} (LIKE privet.messages INCLUDING ALL)")).await?;
+        if walled {
+            on.script(wall::raise(&name)).await?;
+        }
         // Made apart and attached, which lets whoever reads and writes the other months go on.
         on.script(format!(
-            "CREATE TABLE privet.{name} (LIKE privet.messages INCLUDING ALL);
-             ALTER TABLE privet.messages ATTACH PARTITION privet.{name} FOR VALUES FROM ({low}) TO ({high})"
+            "ALTER TABLE privet.messages ATTACH PARTITION privet.{name} FOR VALUES FROM ({low}) TO ({high})"
         ))
         .await?;
     }
@@ -126,10 +150,10 @@ async fn make(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<()> {
 /// of such a month, they go on to the default one: it is no failure.
 pub(crate) async fn make_months(db: &Db, now: i64) -> Result<()> {
     let schema = db.schema();
-    if unit!(db, Twice::Harmless, on => missing(on, schema, now))?.is_empty() {
+    if unit!(db, Whose::Installation, Twice::Harmless, on => missing(on, schema, now))?.is_empty() {
         return Ok(());
     }
-    if let Err(error) = unit!(db, Twice::Harmless, on => make(on, schema, now)) {
+    if let Err(error) = unit!(db, Whose::Installation, Twice::Harmless, on => make(on, schema, now)) {
         tracing::warn!(
             "the partitions of the months to come were not made, and messages go to the default one: {error}"
         );

@@ -5,10 +5,25 @@ use privet::store::{KeyName, KeyStore as _, SubjectDigest};
 use privet::{Day, Tenant};
 use privet_postgres::PostgresOptions;
 
+mod roles;
+
+fn options(url: &str) -> PostgresOptions {
+    PostgresOptions::new(url).unwrap().schema(&privet_test_postgres::fresh_name())
+}
+
 #[tokio::test]
 async fn keys_are_kept_once_and_destroyed_for_good() {
     let Some(server) = privet_test_postgres::server() else { return };
-    let options = PostgresOptions::new(server.url()).unwrap().schema(&privet_test_postgres::fresh_name());
+    once_and_for_good(options(server.url())).await;
+}
+
+#[tokio::test]
+async fn keys_are_kept_behind_row_level_security() {
+    let Some(url) = roles::app_url().await else { return };
+    once_and_for_good(options(&url).row_security()).await;
+}
+
+async fn once_and_for_good(options: PostgresOptions) {
     let names = [
         KeyName::Pepper(Tenant::new("a").unwrap()),
         KeyName::Pepper(Tenant::new("b").unwrap()),

@@ -3,6 +3,10 @@
 //!
 //! `PRIVET_TEST_POSTGRES_URL` names another server to use, with a database that is there for tests.
 
+mod cluster;
+
+pub use cluster::Cluster;
+
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -262,8 +266,17 @@ impl Drop for Pooler {
 /// # Panics
 /// When there is none and `CI` is `true`, or when it does not start.
 #[must_use]
-#[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
 pub fn pooler(servers: u32) -> Option<Pooler> {
+    pooler_for("postgres", servers)
+}
+
+/// The same, whose connections to the server are this role's.
+///
+/// # Panics
+/// As [`pooler`].
+#[must_use]
+#[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
+pub fn pooler_for(role: &str, servers: u32) -> Option<Pooler> {
     let (cluster, port) = server()?.socket()?;
     let program =
         ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().map(Path::new).find(|p| p.exists());
@@ -273,19 +286,25 @@ pub fn pooler(servers: u32) -> Option<Pooler> {
         eprintln!("not run: {missing}");
         return None;
     };
-    match start_pooler(program, servers, cluster, port) {
+    match start_pooler(program, role, servers, cluster, port) {
         Ok(pooler) => Some(pooler),
         Err(why) => panic!("the tests' PgBouncer does not start: {why}"),
     }
 }
 
-fn start_pooler(program: &Path, servers: u32, cluster: &Path, server: u16) -> Result<Pooler, String> {
+fn start_pooler(
+    program: &Path,
+    role: &str,
+    servers: u32,
+    cluster: &Path,
+    server: u16,
+) -> Result<Pooler, String> {
     let text = |e: std::io::Error| e.to_string();
     let folder = std::env::temp_dir().join(format!("privet-pgbouncer-{}", fresh_name()));
     std::fs::create_dir_all(&folder).map_err(text)?;
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(text)?.port();
     let settings = format!(
-        "[databases]\npostgres = host={} port={server} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+        "[databases]\npostgres = host={} port={server} user={role}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
          unix_socket_dir =\nauth_type = any\npool_mode = transaction\nmax_client_conn = 500\ndefault_pool_size = {servers}\n",
         cluster.display()
     );

@@ -14,7 +14,7 @@ use super::{
     PostgresStore, chain, contact_kind, counts, held, latest_of_line, mark_contacts, outbox, read_erasing,
     record,
 };
-use crate::db::{On, Twice, UnitResult, read, read_moment, unit};
+use crate::db::{On, Twice, UnitResult, Whose, read, read_moment, unit};
 
 /// The latest record of the line that a record joins, locked, and when the last one of the line lapses.
 async fn line_to_join(on: &mut On<'_>, new: &NewRecord) -> UnitResult<Option<(ConsentRecord, Timestamp)>> {
@@ -236,11 +236,11 @@ async fn notice(on: &mut On<'_>, scope: &Scope, id: NoticeId) -> UnitResult<Opti
 #[async_trait]
 impl ConsentStore for PostgresStore {
     async fn publish_notice(&self, scope: &Scope, notice: &NoticeSnapshot) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => publish_notice(on, scope, notice))
+        unit!(self.db, scope, Twice::Harmless, on => publish_notice(on, scope, notice))
     }
 
     async fn notice(&self, scope: &Scope, id: NoticeId) -> Result<Option<NoticeSnapshot>> {
-        read!(self.db, on => notice(on, scope, id))
+        read!(self.db, scope, on => notice(on, scope, id))
     }
 
     async fn publish_statement(
@@ -249,11 +249,11 @@ impl ConsentStore for PostgresStore {
         statement: &NewStatement,
         at: Timestamp,
     ) -> Result<StatementVersion> {
-        unit!(self.db, Twice::Harmless, on => publish_statement(on, scope, statement, at))
+        unit!(self.db, scope, Twice::Harmless, on => publish_statement(on, scope, statement, at))
     }
 
     async fn statements(&self, scope: &Scope) -> Result<Vec<StatementVersion>> {
-        read!(self.db, on => statements(on, scope))
+        read!(self.db, scope, on => statements(on, scope))
     }
 
     async fn append_record(
@@ -262,37 +262,37 @@ impl ConsentStore for PostgresStore {
         contacts: CategoryCode,
         fence_until: Timestamp,
     ) -> Result<AppendedRecord> {
-        unit!(self.db, Twice::Harmless, on => append(on, new, contacts, fence_until))
+        unit!(self.db, &new.record.scope, Twice::Harmless, on => append(on, new, contacts, fence_until))
     }
 
     async fn record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
-        read!(self.db, on => record(on, scope, id))
+        read!(self.db, scope, on => record(on, scope, id))
     }
 
     async fn latest_record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {
-        read_moment!(self.db, on => latest(on, scope, id))
+        read_moment!(self.db, scope, on => latest(on, scope, id))
     }
 
     async fn line_head(&self, scope: &Scope, line: SubjectDigest) -> Result<Option<ConsentRecord>> {
-        read!(self.db, on => latest_of_line(on, scope, line))
+        read!(self.db, scope, on => latest_of_line(on, scope, line))
     }
 
     async fn line(&self, scope: &Scope, id: RecordId) -> Result<Vec<ConsentRecord>> {
-        read!(self.db, on => line(on, scope, id))
+        read!(self.db, scope, on => line(on, scope, id))
     }
 
     async fn holds(&self, proof: &ConsentProof, now: Timestamp) -> Result<bool> {
-        let held = read!(self.db, on => held(on, proof, now))?;
+        let held = read!(self.db, proof.scope(), on => held(on, proof, now))?;
         Ok(held.is_some())
     }
 
     async fn chain(&self, tenant: &Tenant, after: Option<&ChainLink>, limit: u16) -> Result<Vec<Chained>> {
-        read!(self.db, on => chain::links(on, tenant, after, limit))
+        read!(self.db, tenant, on => chain::links(on, tenant, after, limit))
     }
 
     async fn chain_heads(&self) -> Result<Vec<(Tenant, ChainLink)>> {
         let (mut heads, mut last) = (Vec::new(), String::new());
-        while let Some(head) = read!(self.db, on => chain::next_head(on, &last))? {
+        while let Some(head) = read!(self.db, Whose::Installation, on => chain::next_head(on, &last))? {
             head.0.as_str().clone_into(&mut last);
             heads.push(head);
         }
@@ -300,15 +300,15 @@ impl ConsentStore for PostgresStore {
     }
 
     async fn unchained_records(&self, tenant: &Tenant) -> Result<u64> {
-        read!(self.db, on => chain::unchained(on, tenant))
+        read!(self.db, tenant, on => chain::unchained(on, tenant))
     }
 
     async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
         // What may have been counted is not counted again: the app's own buffer decides.
-        unit!(self.db, Twice::Never, on => counts::add(on, counts))
+        unit!(self.db, Whose::Installation, Twice::Never, on => counts::add(on, counts))
     }
 
     async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {
-        read!(self.db, on => counts::read(on, scope, from, to))
+        read!(self.db, scope, on => counts::read(on, scope, from, to))
     }
 }

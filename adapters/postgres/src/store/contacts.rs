@@ -11,6 +11,7 @@ use super::{
     shown_contact,
 };
 use crate::db::{On, Twice, UnitResult, read, unit};
+use crate::replica::listed;
 
 async fn open(on: &mut On<'_>, proof: &ConsentProof, contact: &Contact) -> UnitResult<Contact> {
     let scope = proof.scope();
@@ -148,19 +149,19 @@ fn batches(touches: &[ContactTouch]) -> Vec<(&Tenant, Vec<&ContactTouch>)> {
 #[async_trait]
 impl ContactStore for PostgresStore {
     async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact> {
-        unit!(self.db, Twice::Harmless, on => open(on, proof, contact))
+        unit!(self.db, proof.scope(), Twice::Harmless, on => open(on, proof, contact))
     }
 
     async fn touch_contacts(&self, touches: &[ContactTouch]) -> Result<u64> {
         let mut moved = 0;
         for (tenant, batch) in batches(touches) {
-            moved += unit!(self.db, Twice::Harmless, on => touch(on, tenant, &batch))?;
+            moved += unit!(self.db, tenant, Twice::Harmless, on => touch(on, tenant, &batch))?;
         }
         Ok(moved)
     }
 
     async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>> {
-        read!(self.db, on => shown_contact(on, scope, id, horizon))
+        read!(self.db, scope, on => shown_contact(on, scope, id, horizon))
     }
 
     async fn contacts(
@@ -169,7 +170,7 @@ impl ContactStore for PostgresStore {
         query: &ContactQuery,
         horizon: &Horizon,
     ) -> Result<Vec<ContactSummary>> {
-        read!(self.db, on => list::page(on, scope, query, horizon))
+        listed!(self, scope, read, on => list::page(on, scope, query, horizon))
     }
 
     async fn freeze_contacts(
@@ -180,7 +181,7 @@ impl ContactStore for PostgresStore {
         after: Option<ContactId>,
         max: u32,
     ) -> Result<Option<ContactId>> {
-        unit!(self.db, Twice::Harmless, on => freeze(on, scope, current, until, after, max))
+        unit!(self.db, scope, Twice::Harmless, on => freeze(on, scope, current, until, after, max))
     }
 
     async fn begin_contact_erasure(
@@ -191,6 +192,6 @@ impl ContactStore for PostgresStore {
         fence_until: Timestamp,
     ) -> Result<Option<Erasing>> {
         // The second time it would say that there is no such contact.
-        unit!(self.db, Twice::Never, on => begin_erasure(on, scope, id, cause, fence_until))
+        unit!(self.db, scope, Twice::Never, on => begin_erasure(on, scope, id, cause, fence_until))
     }
 }

@@ -402,7 +402,7 @@ impl ConversationStore for PostgresStore {
         since: Timestamp,
         horizon: &Horizon,
     ) -> Result<Option<Conversation>> {
-        read!(self.db, on => running(on, scope, owner, since, horizon))
+        read!(self.db, scope, on => running(on, scope, owner, since, horizon))
     }
 
     async fn record_message(
@@ -413,7 +413,7 @@ impl ConversationStore for PostgresStore {
         since: Timestamp,
         horizon: &Horizon,
     ) -> Result<StoredMessage> {
-        unit!(self.db, Twice::Harmless, on => record_message(on, scope, owner, message, since, horizon))
+        unit!(self.db, scope, Twice::Harmless, on => record_message(on, scope, owner, message, since, horizon))
     }
 
     async fn conversations(
@@ -423,7 +423,7 @@ impl ConversationStore for PostgresStore {
         limit: u16,
         horizon: &Horizon,
     ) -> Result<Vec<Conversation>> {
-        read!(self.db, on => of_owner(on, scope, owner, limit, horizon))
+        read!(self.db, scope, on => of_owner(on, scope, owner, limit, horizon))
     }
 
     async fn messages(
@@ -434,7 +434,7 @@ impl ConversationStore for PostgresStore {
         limit: u16,
         horizon: &Horizon,
     ) -> Result<Vec<StoredMessage>> {
-        read!(self.db, on => messages::of(on, scope, conversation, after, limit, horizon))
+        read!(self.db, scope, on => messages::of(on, scope, conversation, after, limit, horizon))
     }
 
     async fn close_conversation(
@@ -444,15 +444,15 @@ impl ConversationStore for PostgresStore {
         at: Timestamp,
         horizon: &Horizon,
     ) -> Result<bool> {
-        unit!(self.db, Twice::Harmless, on => close(on, scope, id, at, horizon))
+        unit!(self.db, scope, Twice::Harmless, on => close(on, scope, id, at, horizon))
     }
 
     async fn adopt_conversation(&self, adoption: &Adoption, horizon: &Horizon) -> Result<()> {
         // The second time it is not the giver's any more.
-        unit!(self.db, Twice::Never, on => adopt(on, adoption, horizon))
+        unit!(self.db, adoption.proof.scope(), Twice::Never, on => adopt(on, adoption, horizon))
     }
 
     async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<Option<Erasing>> {
-        unit!(self.db, Twice::Never, on => mark(on, scope, id, ErasureCause::Request))
+        unit!(self.db, scope, Twice::Never, on => mark(on, scope, id, ErasureCause::Request))
     }
 }

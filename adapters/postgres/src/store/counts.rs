@@ -20,7 +20,11 @@ pub(super) async fn add(on: &mut On<'_>, counts: &[ConsentCount]) -> UnitResult<
         *sum = sum.saturating_add(i64::try_from(c.count).unwrap_or(i64::MAX));
     }
     let sums: Vec<_> = sums.into_iter().collect();
-    for sums in sums.chunks(ROWS) {
+    let of_tenants = sums.chunk_by(|((a, ..), _), ((b, ..), _)| a.tenant == b.tenant);
+    for sums in of_tenants.flat_map(|of_tenant| of_tenant.chunks(ROWS)) {
+        if let Some(((scope, ..), _)) = sums.first() {
+            on.speak_for((*scope).into()).await?;
+        }
         on.q("INSERT INTO privet.consent_counts AS c (tenant, site, day, kind, notice, count)
               SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::bytea[], $6::bigint[])
               ON CONFLICT (tenant, site, day, kind, notice)

@@ -36,7 +36,8 @@ use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
     tenant,
 };
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, read, unit};
+use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read, unit};
+use crate::replica::{Replica, ReplicaLag};
 use crate::schema;
 
 pub(crate) const NAME: &str = "postgres";
@@ -47,16 +48,18 @@ pub(crate) const NAME: &str = "postgres";
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     db: Db,
+    /// Where lists are read from.
+    replica: Option<Replica>,
     /// When it was last looked whether the months to come have their partitions.
     months: Arc<AtomicI64>,
 }
 
 impl PostgresStore {
-    pub(crate) async fn on(db: Db) -> Result<Self> {
+    pub(crate) async fn on(db: Db, replica: Option<Replica>) -> Result<Self> {
         schema::migrate(&db, schema::STORE).await?;
-        let store = Self { db, months: Arc::new(AtomicI64::new(i64::MIN)) };
+        let store = Self { db, replica, months: Arc::new(AtomicI64::new(i64::MIN)) };
         store.make_months().await?;
-        let kept = read!(store.db, on => durability(on))?;
+        let kept = read!(store.db, Whose::Installation, on => durability(on))?;
         if kept.iter().any(|setting| setting == "off") {
             tracing::warn!(
                 "the server says that something is stored before it is on the disk (`fsync` and `synchronous_commit` are {}): \
@@ -78,6 +81,23 @@ impl PostgresStore {
         schema::make_months(&self.db, now).await
     }
 
+    /// The standby, if there is one and it is not left alone for a while.
+    pub(crate) async fn reading(&self) -> Option<&Replica> {
+        let replica = self.replica.as_ref()?;
+        replica.is_ready(&self.db, now()).await.then_some(replica)
+    }
+
+    /// How far the standby of [`read_url`](crate::PostgresOptions::read_url) is behind; none without one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when one of the two servers does not answer.
+    pub async fn replica_lag(&self) -> Result<Option<ReplicaLag>> {
+        match &self.replica {
+            Some(replica) => replica.lag(&self.db).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date.
     ///
     /// The pool's connections have to meet the same server for as long as each is open: behind a pooler that changes
@@ -95,7 +115,7 @@ impl PostgresStore {
     /// [`Error::Unavailable`] when the database is not reached, [`Error::Config`] when the tables are not up to date and the
     /// role may not make them.
     pub async fn from_pool(pool: PgPool) -> Result<Self> {
-        Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false)).await
+        Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false), None).await
     }
 }
 
@@ -109,7 +129,7 @@ async fn durability(on: &mut On<'_>) -> UnitResult<[String; 2]> {
 }
 
 /// The instant, for what is made ahead of time only: what is stored has the instant that it is given.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
@@ -141,7 +161,7 @@ impl Store for PostgresStore {
     }
 
     async fn open(&self, info: &OpenInfo) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => open(on, info))
+        unit!(self.db, Whose::Installation, Twice::Harmless, on => open(on, info))
     }
 }
 

@@ -11,7 +11,7 @@ use super::PostgresStore;
 use super::rows::{
     self, RowResult, bytes, code, ms, number, site_scope, tenant, time, time_if_any, unreadable,
 };
-use crate::db::{On, Twice, UnitResult, read, unit};
+use crate::db::{On, Twice, UnitResult, Whose, read, unit};
 
 macro_rules! notification_columns {
     () => {
@@ -171,8 +171,8 @@ impl OutboxStore for PostgresStore {
     ) -> Result<Vec<Notification>> {
         // The longest due of each tenant, and of those the longest due: no tenant waits behind another one's backlog.
         let (mut due, mut last) = (Vec::new(), String::new());
-        while let Some(tenant) = read!(self.db, on => next_tenant(on, &last))? {
-            let of_tenant = read!(self.db, on => dues(on, &tenant, now, max))?;
+        while let Some(tenant) = read!(self.db, Whose::Installation, on => next_tenant(on, &last))? {
+            let of_tenant = read!(self.db, tenant.as_str(), on => dues(on, &tenant, now, max))?;
             due.extend(of_tenant.into_iter().map(|at| (at, tenant.clone())));
             due.sort_unstable();
             due.truncate(max as usize);
@@ -183,7 +183,7 @@ impl OutboxStore for PostgresStore {
         // One transaction per tenant. What another instance takes at this moment is passed over.
         let mut claimed = Vec::new();
         for (tenant, share) in shares {
-            match unit!(self.db, Twice::Never, on => lease(on, &tenant, now, until, share)) {
+            match unit!(self.db, tenant.as_str(), Twice::Never, on => lease(on, &tenant, now, until, share)) {
                 Ok(leased) => claimed.extend(leased),
                 // What was leased before is to be sent.
                 Err(error) if claimed.is_empty() => return Err(error),
@@ -200,7 +200,7 @@ impl OutboxStore for PostgresStore {
         outcome: &Attempted,
         at: Timestamp,
     ) -> Result<bool> {
-        unit!(self.db, Twice::Never, on => settle(on, claimed, outcome, at))
+        unit!(self.db, &claimed.scope, Twice::Never, on => settle(on, claimed, outcome, at))
     }
 
     async fn notifications(
@@ -209,6 +209,6 @@ impl OutboxStore for PostgresStore {
         after: Option<(Timestamp, NotificationId)>,
         limit: u16,
     ) -> Result<Vec<Notification>> {
-        read!(self.db, on => list(on, tenant, after, limit))
+        read!(self.db, tenant, on => list(on, tenant, after, limit))
     }
 }

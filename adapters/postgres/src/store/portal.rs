@@ -11,10 +11,12 @@ use privet::{Day, Error, Result, Scope, Tenant, Timestamp};
 use super::conversations::{self, SHOWN, advance, bind_shown, lock_with_owner};
 use super::rows::{self, conversation_columns, ms, read_conversation};
 use super::{
-    Line, PostgresStore, audit, check_proof, figures, list, messages, notes, shown_contact, snapshot,
+    Line, NAME, PostgresStore, audit, check_proof, figures, list, messages, notes, shown_contact, snapshot,
     stand_on, writing_contact,
 };
 use crate::db::{On, Twice, UnitResult, read, read_moment, unit};
+use crate::error::{UnitError, told};
+use crate::replica::listed;
 
 async fn contents(
     on: &mut On<'_>,
@@ -141,7 +143,7 @@ impl PortalStore for PostgresStore {
         cap: u32,
         horizon: &Horizon,
     ) -> Result<u32> {
-        read!(self.db, on => list::count(on, scope, filter, as_of, cap, horizon))
+        listed!(self, scope, read, on => list::count(on, scope, filter, as_of, cap, horizon))
     }
 
     async fn contact_contents(
@@ -150,7 +152,7 @@ impl PortalStore for PostgresStore {
         id: ContactId,
         horizon: &Horizon,
     ) -> Result<Option<Removed>> {
-        read_moment!(self.db, on => contents(on, scope, id, horizon))
+        read_moment!(self.db, scope, on => contents(on, scope, id, horizon))
     }
 
     async fn conversation(
@@ -159,7 +161,7 @@ impl PortalStore for PostgresStore {
         id: ConversationId,
         horizon: &Horizon,
     ) -> Result<Option<Conversation>> {
-        read!(self.db, on => conversations::shown(on, scope, id, horizon))
+        read!(self.db, scope, on => conversations::shown(on, scope, id, horizon))
     }
 
     async fn open_conversations(
@@ -168,7 +170,7 @@ impl PortalStore for PostgresStore {
         limit: u16,
         horizon: &Horizon,
     ) -> Result<Vec<Conversation>> {
-        read!(self.db, on => open_conversations(on, scope, limit, horizon))
+        read!(self.db, scope, on => open_conversations(on, scope, limit, horizon))
     }
 
     async fn answer(
@@ -177,11 +179,11 @@ impl PortalStore for PostgresStore {
         message: &MessageToStore,
         horizon: &Horizon,
     ) -> Result<StoredMessage> {
-        unit!(self.db, Twice::Harmless, on => answer(on, scope, message, horizon))
+        unit!(self.db, scope, Twice::Harmless, on => answer(on, scope, message, horizon))
     }
 
     async fn erase_message(&self, scope: &Scope, conversation: ConversationId, number: u32) -> Result<bool> {
-        unit!(self.db, Twice::Never, on => messages::erase(on, scope, conversation, number))
+        unit!(self.db, scope, Twice::Never, on => messages::erase(on, scope, conversation, number))
     }
 
     async fn set_blocked(
@@ -191,35 +193,43 @@ impl PortalStore for PostgresStore {
         blocked: bool,
         horizon: &Horizon,
     ) -> Result<bool> {
-        unit!(self.db, Twice::Harmless, on => set_blocked(on, scope, id, blocked, horizon))
+        unit!(self.db, scope, Twice::Harmless, on => set_blocked(on, scope, id, blocked, horizon))
     }
 
     async fn identify_contact(&self, identification: &Identification, horizon: &Horizon) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => identify(on, identification, horizon))
+        unit!(self.db, identification.contacts.scope(), Twice::Harmless, on => identify(on, identification, horizon))
     }
 
     async fn add_note(&self, scope: &Scope, note: &StoredNote, horizon: &Horizon) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => notes::add(on, scope, note, horizon))
+        unit!(self.db, scope, Twice::Harmless, on => notes::add(on, scope, note, horizon))
     }
 
     async fn notes(&self, scope: &Scope, contact: ContactId, horizon: &Horizon) -> Result<Vec<StoredNote>> {
-        read!(self.db, on => notes::of(on, scope, contact, horizon))
+        read!(self.db, scope, on => notes::of(on, scope, contact, horizon))
     }
 
     async fn erase_note(&self, scope: &Scope, contact: ContactId, note: NoteId) -> Result<bool> {
-        unit!(self.db, Twice::Never, on => notes::erase(on, scope, contact, note))
+        unit!(self.db, scope, Twice::Never, on => notes::erase(on, scope, contact, note))
     }
 
     async fn figures(&self, scope: &Scope, from: Day, to: Day, horizon: &Horizon) -> Result<SiteFigures> {
-        read_moment!(self.db, on => figures::of(on, scope, from, to, horizon))
+        listed!(self, scope, read_moment, on => figures::of(on, scope, from, to, horizon))
     }
 
     async fn snapshot(&self, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
-        snapshot::open(&self.db, scope, horizon).await
+        if let Some(replica) = self.reading().await
+            && let Some(opened) = replica.settle(snapshot::open(&replica.db, scope, horizon).await)
+        {
+            return opened;
+        }
+        snapshot::open(&self.db, scope, horizon).await.map_err(|error| match error {
+            UnitError::Rule(error) => error,
+            UnitError::Sql(error) | UnitError::Commit(error) => told(NAME, &error),
+        })
     }
 
     async fn append_audit(&self, event: &AuditEvent) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => audit::append(on, event))
+        unit!(self.db, &event.tenant, Twice::Harmless, on => audit::append(on, event))
     }
 
     async fn audit(
@@ -228,6 +238,6 @@ impl PortalStore for PostgresStore {
         before: Option<(Timestamp, AuditId)>,
         limit: u16,
     ) -> Result<Vec<AuditEvent>> {
-        read!(self.db, on => audit::of(on, tenant, before, limit))
+        listed!(self, tenant, read, on => audit::of(on, tenant, before, limit))
     }
 }

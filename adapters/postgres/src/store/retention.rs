@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::rows::{self, column, ms};
 use super::{PostgresStore, audit, counts, erase, mark_contacts, outbox};
-use crate::db::{Db, On, Twice, UnitResult, read, read_moment, unit};
+use crate::db::{Db, On, Twice, UnitResult, Whose, read, read_moment, unit};
 
 const TENANTS: [&str; 6] = [
     "SELECT min(tenant) FROM privet.contacts WHERE tenant > $1",
@@ -29,7 +29,7 @@ async fn next_tenant(on: &mut On<'_>, sql: &'static str, after: &str) -> UnitRes
 
 async fn tenants_of(db: &Db, sql: &'static str) -> Result<Vec<Tenant>> {
     let (mut all, mut last) = (Vec::new(), String::new());
-    while let Some(next) = read!(db, on => next_tenant(on, sql, &last))? {
+    while let Some(next) = read!(db, Whose::Installation, on => next_tenant(on, sql, &last))? {
         all.extend(Tenant::new(&next));
         last = next;
     }
@@ -253,11 +253,11 @@ impl RetentionStore for PostgresStore {
     }
 
     async fn rules(&self, tenant: &Tenant) -> Result<Vec<RetentionRule>> {
-        read!(self.db, on => rules(on, tenant))
+        read!(self.db, tenant, on => rules(on, tenant))
     }
 
     async fn set_rule(&self, tenant: &Tenant, rule: &RetentionRule) -> Result<()> {
-        unit!(self.db, Twice::Harmless, on => set_rule(on, tenant, rule))
+        unit!(self.db, tenant, Twice::Harmless, on => set_rule(on, tenant, rule))
     }
 
     async fn purge_step(
@@ -273,11 +273,11 @@ impl RetentionStore for PostgresStore {
             self.make_months().await?;
         }
         // What is taken twice is what is due.
-        unit!(self.db, Twice::Harmless, on => purge(on, tenant, class, max, horizon, fence_until))
+        unit!(self.db, tenant, Twice::Harmless, on => purge(on, tenant, class, max, horizon, fence_until))
     }
 
     async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {
-        read_moment!(self.db, on => erase::marked(on, tenant, max))
+        read_moment!(self.db, tenant.map_or(Whose::Installation, Whose::from), on => erase::marked(on, tenant, max))
     }
 
     async fn erase_step(&self, erasing: &[Erasing], max: u32) -> Result<EraseStep> {
@@ -287,7 +287,8 @@ impl RetentionStore for PostgresStore {
         // One transaction per tenant.
         for of_tenant in erasing.chunk_by(|a, b| a.scope.tenant == b.scope.tenant) {
             let left = max.saturating_sub(u32::try_from(step.removed.rows()).unwrap_or(u32::MAX));
-            let taken = match unit!(self.db, Twice::Never, on => erase::step(on, of_tenant, left)) {
+            let taken = match unit!(self.db, of_tenant.first().map_or(Whose::Installation, |e| Whose::from(&e.scope)), Twice::Never, on => erase::step(on, of_tenant, left))
+            {
                 Ok(taken) => taken,
                 // What was taken before is told; the next step meets the error again.
                 Err(_) if step.done > 0 => break,
@@ -306,7 +307,7 @@ impl RetentionStore for PostgresStore {
     async fn purge_fences(&self, now: Timestamp) -> Result<u64> {
         let mut gone = 0;
         for tenant in tenants_of(&self.db, FENCED).await? {
-            gone += unit!(self.db, Twice::Harmless, on => purge_fences(on, &tenant, now))?;
+            gone += unit!(self.db, &tenant, Twice::Harmless, on => purge_fences(on, &tenant, now))?;
         }
         Ok(gone)
     }

@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::conversations::{SHOWN, bind_shown};
 use super::rows::{self, conversation_columns, ms, read_conversation, read_summary, summary_columns};
 use super::{NAME, messages};
-use crate::db::{Db, On, Sql, UnitResult};
+use crate::db::{Db, MOMENT, On, Sql, UnitResult};
 use crate::error::{UnitError, told};
 
 struct SiteSnapshot {
@@ -28,16 +28,16 @@ impl fmt::Debug for SiteSnapshot {
 }
 
 /// Opens the moment. The transaction ends with the connection, when the snapshot is dropped.
-pub(super) async fn open(db: &Db, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
+pub(super) async fn open(db: &Db, scope: &Scope, horizon: &Horizon) -> UnitResult<Box<dyn Snapshot>> {
     let opened = async {
         let mut connection = PgConnection::connect_with(&db.pool.connect_options()).await?;
-        sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut connection).await?;
+        sqlx::raw_sql(db.opening(MOMENT, scope.into())).execute(&mut connection).await?;
         // The moment is that of the first look.
         let on = On { c: &mut connection, sql: &db.sql };
         on.q("SELECT 1 FROM privet.meta LIMIT 1").fetch_optional(&mut *on.c).await?;
         Ok::<_, sqlx::Error>(connection)
     };
-    let connection = opened.await.map_err(|e| told(NAME, &e))?;
+    let connection = opened.await?;
     Ok(Box::new(SiteSnapshot { connection, sql: db.sql.clone(), scope: scope.clone(), horizon: *horizon }))
 }
 

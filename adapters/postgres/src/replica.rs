@@ -1,0 +1,185 @@
+//! A server that follows, for lists and exports, which may be a moment old. What decides reads the primary.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use privet::{Error, Result};
+use sqlx::Row as _;
+
+use crate::db::{Db, On, UnitResult, Whose, read};
+use crate::error::{UnitError, told};
+
+/// How far a server that is read from is behind.
+///
+/// ```no_run
+/// # async fn example() -> privet::Result<()> {
+/// let options = privet_postgres::PostgresOptions::new("postgres://shop:secret@db.internal/shop")?;
+/// let store = options.read_url("postgres://shop:secret@standby.internal/shop")?.store().await?;
+/// if let Some(lag) = store.replica_lag().await? {
+///     println!("lists are {:?} old, {} bytes behind", lag.behind, lag.bytes);
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReplicaLag {
+    /// How much of the write-ahead log it has not replayed yet.
+    pub bytes: u64,
+    /// How old the last commit is that it has replayed; zero when it has replayed everything.
+    pub behind: Duration,
+}
+
+/// What is not reached is left alone for so long.
+const REST_MS: i64 = 5_000;
+/// How far it is behind is looked at this often, while it is read from.
+const LOOK_MS: i64 = 10_000;
+
+#[derive(Debug, Default)]
+struct State {
+    rests_until: AtomicI64,
+    looked: AtomicI64,
+    /// Whether it was said that it is left alone, or behind.
+    down: AtomicBool,
+    late: AtomicBool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Replica {
+    pub(crate) db: Db,
+    bound: Duration,
+    state: Arc<State>,
+}
+
+async fn written(on: &mut On<'_>) -> UnitResult<String> {
+    let row = on.q("SELECT pg_current_wal_lsn()::text").fetch_one(&mut *on.c).await?;
+    Ok(row.try_get(0)?)
+}
+
+async fn replayed(on: &mut On<'_>, written: &str) -> UnitResult<ReplicaLag> {
+    // One that follows nobody has everything that it has; one that has replayed nothing yet is as old as its start.
+    let row = on
+        .q("SELECT greatest(0, pg_wal_lsn_diff($1::text::pg_lsn,
+                     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE $1::text::pg_lsn END))::bigint,
+                   greatest(0, extract(epoch FROM clock_timestamp()
+                     - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) * 1000)::bigint")
+        .bind(written.to_owned())
+        .fetch_one(&mut *on.c)
+        .await?;
+    let bytes = row.try_get::<i64, _>(0)?.unsigned_abs();
+    let behind = Duration::from_millis(row.try_get::<i64, _>(1)?.unsigned_abs());
+    Ok(ReplicaLag { bytes, behind: if bytes == 0 { Duration::ZERO } else { behind } })
+}
+
+impl Replica {
+    pub(crate) fn new(db: Db, bound: Duration) -> Self {
+        Self { db, bound, state: Arc::default() }
+    }
+
+    pub(crate) async fn lag(&self, primary: &Db) -> Result<ReplicaLag> {
+        let written = read!(primary, Whose::Installation, on => written(on))?;
+        self.look(&written).await.map_err(|error| match error {
+            UnitError::Rule(error) => error,
+            UnitError::Sql(error) | UnitError::Commit(error) => told(self.db.store, &error),
+        })
+    }
+
+    /// Once: who waits for a list does not wait for this.
+    async fn look(&self, written: &str) -> UnitResult<ReplicaLag> {
+        let mut place = self.db.place(Whose::Installation).await?;
+        let lag = replayed(&mut On { c: place.connection(), sql: &self.db.sql }, written).await;
+        place.leave().await;
+        lag
+    }
+
+    /// Whether to read there. It is looked at on the way how far it is behind.
+    pub(crate) async fn is_ready(&self, primary: &Db, now: i64) -> bool {
+        let state = &self.state;
+        if now < state.rests_until.load(Ordering::Relaxed) {
+            return false;
+        }
+        if now.saturating_sub(state.looked.load(Ordering::Relaxed)) >= LOOK_MS {
+            state.looked.store(now, Ordering::Relaxed);
+            match self.lag(primary).await {
+                Ok(lag) => self.say(lag),
+                Err(error) => {
+                    self.rest(&error, now);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn say(&self, lag: ReplicaLag) {
+        let late = lag.behind > self.bound;
+        if late {
+            tracing::warn!(
+                bytes = lag.bytes,
+                behind_ms = lag.behind.as_millis(),
+                "lists and exports are read from a standby that is behind; look into its replication, or leave out `read_url`"
+            );
+        } else if self.state.late.load(Ordering::Relaxed) {
+            tracing::info!("the standby that lists are read from has caught up");
+        }
+        self.state.late.store(late, Ordering::Relaxed);
+    }
+
+    fn answered(&self) {
+        if self.state.down.swap(false, Ordering::Relaxed) {
+            tracing::info!("lists and exports are read from the standby again");
+        }
+    }
+
+    fn rest(&self, why: &Error, now: i64) {
+        self.state.rests_until.store(now + REST_MS, Ordering::Relaxed);
+        if !self.state.down.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the standby for lists and exports did not answer, and the primary is read instead: {why}"
+            );
+        }
+    }
+
+    /// What it answered, or nothing, if the primary is to be asked. A standby ends a look that is in the way of what it
+    /// replays: the primary answers that one too.
+    pub(crate) fn settle<T>(&self, looked: UnitResult<T>) -> Option<Result<T>> {
+        match looked {
+            Ok(value) => {
+                self.answered();
+                Some(Ok(value))
+            }
+            Err(UnitError::Rule(error)) => Some(Err(error)),
+            Err(UnitError::Sql(error) | UnitError::Commit(error)) => {
+                self.rest(&told(self.db.store, &error), crate::store::now());
+                None
+            }
+        }
+    }
+}
+
+/// Reads a list: at the standby, if there is one that answers, and else with the macro that is named, at the primary.
+macro_rules! listed {
+    ($store:expr, $whose:expr, $primary:ident, $on:ident => $work:expr) => {{
+        let store: &$crate::PostgresStore = $store;
+        let mut listed = None;
+        if let Some(replica) = store.reading().await {
+            let db = &replica.db;
+            let looked = match db.moment($crate::db::Whose::from($whose)).await {
+                Ok(mut transaction) => {
+                    let worked = {
+                        let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
+                        $work.await
+                    };
+                    $crate::db::Db::end(transaction, worked).await
+                }
+                Err(error) => Err(error),
+            };
+            listed = replica.settle(looked);
+        }
+        match listed {
+            Some(listed) => listed,
+            None => $primary!(store.db, $whose, $on => $work),
+        }
+    }};
+}
+pub(crate) use listed;

@@ -1,0 +1,125 @@
+//! A primary that dies while it is written to, and a synchronous standby that takes its place: the store goes on, and what was
+//! acknowledged is there.
+#![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use privet::catalogue::{CategoryCode, Language};
+use privet::consent::{Act, ConsentRecord, Method, NoticeId, RecordId, RecordedDecision};
+use privet::consent::{Decision, Regime};
+use privet::store::{ConsentStore as _, NewRecord, SubjectDigest};
+use privet::{Catalogue, KeyRing, Privet, Scope, Tenant, Timestamp};
+use privet_postgres::PostgresOptions;
+use privet_test_postgres::Cluster;
+use sqlx::{PgPool, Row as _};
+
+fn id(task: u8, n: u64) -> [u8; 16] {
+    let mut id = [task; 16];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    id
+}
+
+/// A grant that begins a line.
+fn record(task: u8, n: u64, at: Timestamp) -> NewRecord {
+    let granted = RecordedDecision::new(CategoryCode::new(2).unwrap(), Decision::Granted, [1; 3]);
+    let record = ConsentRecord {
+        id: RecordId::from_bytes(id(task, n)),
+        scope: Scope::default(),
+        subject: SubjectDigest::from_bytes(id(task, n)),
+        act: Act::Grant,
+        at,
+        until: at + Duration::from_secs(86_400),
+        notice: NoticeId::from_bytes([7; 32]),
+        language: Language::new("en").unwrap(),
+        regime: Regime::OptIn,
+        method: Method::Form,
+        gesture: true,
+        gpc: false,
+        decisions: vec![granted],
+    };
+    NewRecord::new(record, None)
+}
+
+/// Until something is so, for no longer than a test may take.
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_standby_is_gone_on_with() {
+    let Some(primary) = Cluster::primary() else { return };
+    let standby = primary.standby("second");
+    let there = PgPool::connect(&primary.url()).await.unwrap();
+    for sql in [
+        "ALTER SYSTEM SET synchronous_standby_names = 'second'",
+        "ALTER SYSTEM SET synchronous_commit = on",
+        "SELECT pg_reload_conf()",
+    ] {
+        sqlx::raw_sql(sql).execute(&there).await.unwrap();
+    }
+    until(async || {
+        let sql = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        sqlx::query(sql).fetch_one(&there).await.unwrap().get::<i64, _>(0) == 1
+    })
+    .await;
+    // The standby is named first: it is found out who takes writes.
+    let options = PostgresOptions::new(&standby.url()).unwrap().failover_url(&primary.url()).unwrap();
+    let options = options.connections(8).wait(Duration::from_secs(60));
+    let store = options.store().await.unwrap();
+    let catalogue = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"";
+    let ring = KeyRing::generate().unwrap();
+    let storage = options.storage(ring).await.unwrap();
+    let privet =
+        Privet::builder(Catalogue::from_toml(catalogue).unwrap()).storage(storage).build().await.unwrap();
+    let (now, contacts) = (privet.now(), CategoryCode::new(5).unwrap());
+    let (over, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let writers: Vec<_> = (0..6_u8)
+        .map(|task| {
+            let (store, over, acknowledged) = (store.clone(), over.clone(), acknowledged.clone());
+            tokio::spawn(async move {
+                let mut n = 0;
+                while !over.load(Ordering::SeqCst) {
+                    let new = record(task, n, now);
+                    store.append_record(&new, contacts, new.record.until).await.unwrap();
+                    n += 1;
+                    acknowledged.fetch_add(1, Ordering::SeqCst);
+                }
+                n
+            })
+        })
+        .collect();
+    let more = async |than: u64| until(async || acknowledged.load(Ordering::SeqCst) > than).await;
+    more(100).await;
+    primary.kill();
+    standby.promote();
+    // It waits for nobody now.
+    let promoted = PgPool::connect(&standby.url()).await.unwrap();
+    for sql in ["ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()"] {
+        // Its own commit may wait for a standby until the setting is read.
+        sqlx::raw_sql(sql).execute(&promoted).await.unwrap();
+    }
+    more(acknowledged.load(Ordering::SeqCst) + 100).await;
+    over.store(true, Ordering::SeqCst);
+    let mut written = Vec::new();
+    for writer in writers {
+        written.push(writer.await.unwrap());
+    }
+    let sql = "SELECT id FROM privet.consent_records";
+    let kept = sqlx::query(sql).fetch_all(&promoted).await.unwrap();
+    let kept: std::collections::BTreeSet<Vec<u8>> = kept.iter().map(|row| row.get(0)).collect();
+    for (task, count) in (0_u8..).zip(&written) {
+        for n in 0..*count {
+            assert!(kept.contains(id(task, n).as_slice()), "record {n} of writer {task} is gone");
+        }
+    }
+    assert_eq!(kept.len() as u64, written.iter().sum::<u64>(), "once each");
+    let report = privet.verify_consent(&Tenant::default()).await.unwrap();
+    assert_eq!((report.damage, report.records), (None, written.iter().sum::<u64>()));
+}

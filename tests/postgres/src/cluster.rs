@@ -1,0 +1,162 @@
+//! A primary and its standbys, in a temporary folder: for what happens between servers. Each ends when it is dropped.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{MISSING, fresh_name, is_root, programs, said, unprivileged};
+
+/// A server of a test's own.
+#[derive(Debug)]
+pub struct Cluster {
+    programs: PathBuf,
+    root: bool,
+    folder: PathBuf,
+    port: u16,
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
+fn text(e: std::io::Error) -> String {
+    e.to_string()
+}
+
+impl Cluster {
+    /// A primary that standbys may copy. None when there is no PostgreSQL on this machine, after saying so.
+    ///
+    /// # Panics
+    /// When there is none and `CI` is `true`, or when it does not start.
+    #[must_use]
+    #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
+    pub fn primary() -> Option<Self> {
+        let Some(programs) = programs() else {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{MISSING}");
+            eprintln!("not run: {MISSING}");
+            return None;
+        };
+        match Self::folder(programs).and_then(Self::create) {
+            Ok(cluster) => Some(cluster),
+            Err(why) => panic!("a PostgreSQL for a test does not start: {why}"),
+        }
+    }
+
+    /// A standby that streams from this one, which knows it as `name`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    #[allow(clippy::panic, reason = "this is how a test says that it cannot go on")]
+    pub fn standby(&self, name: &str) -> Self {
+        match Self::folder(self.programs.clone()).and_then(|standby| self.copy_to(standby, name)) {
+            Ok(standby) => standby,
+            Err(why) => panic!("a standby for a test does not start: {why}"),
+        }
+    }
+
+    /// The URL of its database for a role that may do everything.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@localhost:{}/postgres?host={}", self.port, self.folder.display())
+    }
+
+    /// Makes a standby a primary, and waits until it is one.
+    ///
+    /// # Panics
+    /// When it does not become one.
+    #[allow(clippy::panic, reason = "this is how a test says that it cannot go on")]
+    pub fn promote(&self) {
+        let promoted = self.control(&["-w", "promote"]).status();
+        assert!(promoted.is_ok_and(|s| s.success()), "not promoted: see {}", self.log().display());
+    }
+
+    /// Kills the server's first process, which ends the others, as they notice.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[allow(clippy::expect_used, reason = "this is how a test says that it cannot go on")]
+    pub fn kill(&self) {
+        let pid = std::fs::read_to_string(self.folder.join("postmaster.pid")).expect("it runs");
+        let pid = pid.lines().next().expect("a process").trim();
+        let killed = Command::new("kill").args(["-9", pid]).status();
+        assert!(killed.is_ok_and(|s| s.success()), "not killed");
+    }
+
+    fn folder(programs: PathBuf) -> Result<Self, String> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(text)?.port();
+        // A socket's path has to be short.
+        let folder = std::env::temp_dir().join(format!("pg-{}", fresh_name()));
+        std::fs::create_dir_all(&folder).map_err(text)?;
+        // A server takes no folder that others may look into.
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).map_err(text)?;
+        let root = is_root();
+        if root {
+            said("chown", Command::new("chown").arg("postgres").arg(&folder).output())?;
+        }
+        Ok(Self { programs, root, folder, port })
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = unprivileged(&self.programs.join(name), self.root);
+        command.current_dir(std::env::temp_dir());
+        command
+    }
+
+    fn control(&self, words: &[&str]) -> Command {
+        let mut command = self.program("pg_ctl");
+        command.arg("-D").arg(&self.folder).args(words);
+        // It stays, and would keep open what is read to its end.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn create(self) -> Result<Self, String> {
+        let mut initdb = self.program("initdb");
+        initdb.args(["--username=postgres", "--encoding=UTF8", "--no-sync", "--auth=trust", "-D"]);
+        said("initdb", initdb.arg(&self.folder).output())?;
+        self.settings(
+            "listen_addresses = ''\nmax_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n",
+        )?;
+        self.start()
+    }
+
+    fn copy_to(&self, standby: Self, name: &str) -> Result<Self, String> {
+        let from = format!(
+            "host={} port={} user=postgres application_name={name}",
+            self.folder.display(),
+            self.port
+        );
+        let mut copy = self.program("pg_basebackup");
+        copy.args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d"]).arg(from).arg("-D");
+        said("pg_basebackup", copy.arg(&standby.folder).output())?;
+        standby.settings("")?;
+        standby.start()
+    }
+
+    fn settings(&self, more: &str) -> Result<(), String> {
+        let own =
+            format!("port = {}\nunix_socket_directories = '{}'\n{more}", self.port, self.folder.display());
+        let file: &Path = &self.folder.join("postgresql.conf");
+        let mut file = OpenOptions::new().append(true).open(file).map_err(text)?;
+        file.write_all(own.as_bytes()).map_err(text)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.with_extension("log")
+    }
+
+    fn start(self) -> Result<Self, String> {
+        let log = self.log().display().to_string();
+        let started = self.control(&["-l", &log, "-w", "start"]).status().map_err(text)?;
+        if started.success() { Ok(self) } else { Err(std::fs::read_to_string(&log).unwrap_or(log)) }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.control(&["-m", "immediate", "-w", "stop"]).status();
+        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = std::fs::remove_file(self.log());
+    }
+}
