@@ -39,7 +39,9 @@ pub use state::{ConsentState, Decision};
 pub use token::NoticeToken;
 pub use words::NoticeWords;
 
-pub use crate::privet::{Answer, ChainReport, Damage, Decided, Provenance, SiteNotice, Withdrawn};
+pub use crate::privet::{
+    Answer, ChainReport, Damage, Decided, Provenance, SiteNotice, Withdrawn, verify_chain,
+};
 pub use crate::privet::{DeliveryProblem, DeliveryReport, DeliveryRequest, RecipientChannel};
 
 pub(crate) use receipt::standpoints;

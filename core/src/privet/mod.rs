@@ -17,7 +17,7 @@ mod site_decl;
 pub use act::{Answer, Decided, Provenance, Withdrawn};
 pub use builder::Builder;
 pub use outbox::{DeliveryProblem, DeliveryReport, DeliveryRequest, RecipientChannel};
-pub use proof::{ChainReport, Damage};
+pub use proof::{ChainReport, Damage, verify_chain};
 pub use site::SiteNotice;
 pub use site_decl::{SiteDecl, SiteRequest};
 

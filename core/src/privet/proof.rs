@@ -9,10 +9,11 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 
 use super::Privet;
+use crate::clock::Timestamp;
 use crate::consent::{ConsentRecord, Receipt, standpoints};
 use crate::error::{Error, Result};
 use crate::scope::Tenant;
-use crate::store::{ChainLink, Chained, KeptRecord, LedgerEntry, record_digest};
+use crate::store::{ChainLink, Chained, KeptRecord, Ledger, LedgerEntry, Store, record_digest};
 use crate::visit::Visit;
 
 /// Links that are read at once.
@@ -97,71 +98,7 @@ impl Privet {
     /// What the store or the ledger says.
     pub async fn verify_consent(&self, tenant: &Tenant) -> Result<ChainReport> {
         let purged_before = self.horizon(tenant, self.now()).await?.records;
-        let mut anchors: BTreeMap<u64, ChainLink> = BTreeMap::new();
-        let mut anchored_twice = BTreeSet::new();
-        for entry in self.ledger().entries().await? {
-            let LedgerEntry::Head { tenant: of, link, .. } = entry else { continue };
-            if of == *tenant && *anchors.entry(link.seq).or_insert(link) != link {
-                anchored_twice.insert(link.seq);
-            }
-        }
-        let anchored = anchors.last_key_value().map_or(0, |(seq, _)| *seq);
-        let mut report = ChainReport { anchored, ..ChainReport::default() };
-        loop {
-            let page = self.store().chain(tenant, report.head.as_ref(), PAGE).await?;
-            let last = page.len() < usize::from(PAGE);
-            for Chained { link, record } in page {
-                let before = report.head.replace(link);
-                let expected = before.map_or(0, |b| b.seq) + 1;
-                let wrong = if link.seq != expected {
-                    Some(Damage::LinkMissing)
-                } else if link.hash != link.hash_after(before.as_ref(), tenant) {
-                    Some(Damage::LinkChanged)
-                } else if anchored_twice.contains(&link.seq)
-                    || anchors.get(&link.seq).is_some_and(|anchor| *anchor != link)
-                {
-                    Some(Damage::Rewritten)
-                } else {
-                    match record {
-                        KeptRecord::Whole(record, salt)
-                            if salt.digest(&record) == link.digest && record.until == link.until =>
-                        {
-                            report.records += 1;
-                            None
-                        }
-                        KeptRecord::Severed(record, commitment)
-                            if record_digest(&record, &commitment) == link.digest
-                                && record.until == link.until =>
-                        {
-                            report.severed += 1;
-                            None
-                        }
-                        KeptRecord::Whole(..) | KeptRecord::Severed(..) | KeptRecord::Unreadable => {
-                            Some(Damage::RecordChanged)
-                        }
-                        KeptRecord::Gone if link.until < purged_before => {
-                            report.purged += 1;
-                            None
-                        }
-                        KeptRecord::Gone => Some(Damage::RecordMissing),
-                    }
-                };
-                if let Some(damage) = wrong {
-                    report.damage = Some((expected, damage));
-                    return Ok(report);
-                }
-            }
-            if last {
-                break;
-            }
-        }
-        let end = report.head.map_or(0, |head| head.seq);
-        if end < anchored {
-            report.damage = Some((end + 1, Damage::TailCut));
-        } else if self.store().unchained_records(tenant).await? > 0 {
-            report.damage = Some((end + 1, Damage::Unchained));
-        }
-        Ok(report)
+        verify_chain(self.store(), self.ledger(), tenant, purged_before).await
     }
 
     /// Writes into the ledger how far each tenant's chain of consent records goes, where it went on since the last time;
@@ -215,6 +152,84 @@ impl Privet {
             }
         }
     }
+}
+
+/// As [`Privet::verify_consent`], of a store and a ledger that nobody serves from. A record whose decisions lapsed before
+/// `purged_before` may be gone.
+///
+/// # Errors
+/// What the store or the ledger says.
+pub async fn verify_chain(
+    store: &dyn Store,
+    ledger: &dyn Ledger,
+    tenant: &Tenant,
+    purged_before: Timestamp,
+) -> Result<ChainReport> {
+    let mut anchors: BTreeMap<u64, ChainLink> = BTreeMap::new();
+    let mut anchored_twice = BTreeSet::new();
+    for entry in ledger.entries().await? {
+        let LedgerEntry::Head { tenant: of, link, .. } = entry else { continue };
+        if of == *tenant && *anchors.entry(link.seq).or_insert(link) != link {
+            anchored_twice.insert(link.seq);
+        }
+    }
+    let anchored = anchors.last_key_value().map_or(0, |(seq, _)| *seq);
+    let mut report = ChainReport { anchored, ..ChainReport::default() };
+    loop {
+        let page = store.chain(tenant, report.head.as_ref(), PAGE).await?;
+        let last = page.len() < usize::from(PAGE);
+        for Chained { link, record } in page {
+            let before = report.head.replace(link);
+            let expected = before.map_or(0, |b| b.seq) + 1;
+            let wrong = if link.seq != expected {
+                Some(Damage::LinkMissing)
+            } else if link.hash != link.hash_after(before.as_ref(), tenant) {
+                Some(Damage::LinkChanged)
+            } else if anchored_twice.contains(&link.seq)
+                || anchors.get(&link.seq).is_some_and(|anchor| *anchor != link)
+            {
+                Some(Damage::Rewritten)
+            } else {
+                match record {
+                    KeptRecord::Whole(record, salt)
+                        if salt.digest(&record) == link.digest && record.until == link.until =>
+                    {
+                        report.records += 1;
+                        None
+                    }
+                    KeptRecord::Severed(record, commitment)
+                        if record_digest(&record, &commitment) == link.digest
+                            && record.until == link.until =>
+                    {
+                        report.severed += 1;
+                        None
+                    }
+                    KeptRecord::Whole(..) | KeptRecord::Severed(..) | KeptRecord::Unreadable => {
+                        Some(Damage::RecordChanged)
+                    }
+                    KeptRecord::Gone if link.until < purged_before => {
+                        report.purged += 1;
+                        None
+                    }
+                    KeptRecord::Gone => Some(Damage::RecordMissing),
+                }
+            };
+            if let Some(damage) = wrong {
+                report.damage = Some((expected, damage));
+                return Ok(report);
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    let end = report.head.map_or(0, |head| head.seq);
+    if end < anchored {
+        report.damage = Some((end + 1, Damage::TailCut));
+    } else if store.unchained_records(tenant).await? > 0 {
+        report.damage = Some((end + 1, Damage::Unchained));
+    }
+    Ok(report)
 }
 
 fn write_line(out: &mut (dyn Write + Send), Chained { link, record }: &Chained) -> io::Result<()> {

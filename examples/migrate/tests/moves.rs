@@ -1,0 +1,246 @@
+//! From SQLite to PostgreSQL, with everything that an installation has.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
+
+#[path = "../../../core/tests/common/mod.rs"]
+mod common;
+mod house;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_executor::block_on;
+use house::{app, asks, furnish, officer, on_postgres, on_sqlite, ring, runtime, seen};
+use migrate::{Move, Progress, tables};
+use privet::contact::PageRequest;
+use privet::{Error, KeyRing, Scope, Tenant};
+use privet_test_postgres::{fresh_name, server};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::runtime::Runtime;
+
+fn sql(rt: &Runtime, url: &str, text: String) -> u64 {
+    rt.block_on(async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await.unwrap().rows_affected()
+    })
+}
+
+/// Everything goes over and reads as before, under the same key; on half of it no app starts.
+#[test]
+fn everything_is_there_afterwards() {
+    let Some(server) = server() else { return };
+    let (rt, schema, folder) = (runtime(), fresh_name(), tempfile::tempdir().unwrap());
+    let _in = rt.enter();
+    let privet = on_sqlite(folder.path());
+    let visitors = furnish(&privet);
+    let before = seen(&privet, &visitors);
+    let job = Move::new(folder.path(), server.url()).schema(&schema).batch(7);
+    let silent = Progress::silent();
+
+    let passes = rt.block_on(job.copy(&silent)).unwrap();
+    assert!(passes[0].0 > 100 && passes.last() == Some(&(0, 0)), "{passes:?}");
+    let early = on_postgres(&rt, server.url(), &schema, ring(folder.path()));
+    assert!(matches!(early, Err(Error::Key { .. })), "no app starts on half of it");
+    let running = rt.block_on(job.finish(&silent)).unwrap_err().to_string();
+    assert!(running.contains("the app still runs"), "{running}");
+    drop(privet);
+
+    let verified = rt.block_on(job.finish(&silent)).unwrap();
+    assert!(verified.is_whole() && verified.links > 20);
+    for table in &verified.tables {
+        assert!(table.rows > 0 && table.rows == table.found, "{} is not tested", table.table);
+    }
+    let again = rt.block_on(job.finish(&silent)).unwrap_err().to_string();
+    assert!(again.contains("the move was finished"), "{again}");
+    let whole = rt.block_on(job.verify(&silent)).unwrap();
+    assert!(whole.is_whole());
+    let shown = format!("{job:?} {verified:?} {whole}");
+    assert!(!shown.contains("hedges") && !shown.contains(&visitors.anna_id.to_string()));
+
+    let stranger = on_postgres(&rt, server.url(), &schema, KeyRing::generate().unwrap());
+    assert!(matches!(stranger, Err(Error::Key { .. })), "with another key no app starts");
+    let privet = on_postgres(&rt, server.url(), &schema, ring(folder.path())).unwrap();
+    assert_eq!(seen(&privet, &visitors), before);
+    // It goes on from here, and what was erased stays so.
+    let mut erased = visitors.erased;
+    erased.say(&privet, "hello again");
+    assert!(matches!(
+        block_on(privet.contact(&Scope::default(), visitors.erased_id)),
+        Err(Error::NotFound { .. })
+    ));
+    asks(&privet, "a new one");
+    let report = block_on(privet.verify_consent(&Tenant::default())).unwrap();
+    assert_eq!(report.damage, None);
+}
+
+/// Visitors come, write, withdraw and are erased while it copies; what they left in the end is on the other side, and what was
+/// erased is not.
+#[test]
+fn the_app_serves_meanwhile() {
+    let Some(server) = server() else { return };
+    let (rt, schema, folder) = (runtime(), fresh_name(), tempfile::tempdir().unwrap());
+    let _in = rt.enter();
+    let privet = on_sqlite(folder.path());
+    let mut visitors = furnish(&privet);
+    let job = Move::new(folder.path(), server.url()).schema(&schema).batch(5);
+    let silent = Progress::silent();
+    rt.block_on(job.copy(&silent)).unwrap();
+
+    let (stop, privet_there) = (AtomicBool::new(false), privet.clone());
+    let (written, gone) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let (mut written, mut gone) = (0, Vec::new());
+            while !stop.load(Ordering::Relaxed) || written < 10 {
+                let (mut one, id, _) = asks(&privet_there, &format!("meanwhile {written}"));
+                one.say(&privet_there, "and more");
+                match written % 3 {
+                    0 => {
+                        block_on(officer(&privet_there).erase_contact(id)).unwrap();
+                        gone.push(id);
+                    }
+                    1 => drop(one.withdraw(&privet_there, &[]).0.unwrap()),
+                    _ => {}
+                }
+                written += 1;
+            }
+            (written, gone)
+        });
+        for _ in 0..3 {
+            rt.block_on(job.copy(&silent)).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap()
+    });
+    assert!(written >= 10);
+    // One who was copied long ago.
+    block_on(officer(&privet).erase_contact(visitors.anna_id)).unwrap();
+    block_on(privet.flush()).unwrap();
+    let before = block_on(privet.contacts(&Scope::default(), &PageRequest::first(100))).unwrap().contacts;
+    drop((privet, privet_there));
+
+    assert!(rt.block_on(job.finish(&silent)).unwrap().is_whole());
+    let privet = on_postgres(&rt, server.url(), &schema, ring(folder.path())).unwrap();
+    let after = block_on(privet.contacts(&Scope::default(), &PageRequest::first(100))).unwrap().contacts;
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
+    for id in gone.into_iter().chain([visitors.anna_id, visitors.erased_id]) {
+        assert!(block_on(privet.contact(&Scope::default(), id)).is_err());
+    }
+    visitors.anna.say(&privet, "am I there?");
+    assert!(block_on(privet.contact(&Scope::default(), visitors.anna_id)).is_err());
+    assert_eq!(block_on(privet.verify_consent(&Tenant::default())).unwrap().damage, None);
+}
+
+/// One byte in any table is found by the comparison, one in a consent record by its chain as well; while the move is under way the
+/// next pass mends it.
+#[test]
+fn a_flipped_byte_is_found() {
+    let Some(server) = server() else { return };
+    let (rt, schema, folder) = (runtime(), fresh_name(), tempfile::tempdir().unwrap());
+    let _in = rt.enter();
+    furnish(&on_sqlite(folder.path()));
+    let job = Move::new(folder.path(), server.url()).schema(&schema).batch(10);
+    let silent = Progress::silent();
+    rt.block_on(job.copy(&silent)).unwrap();
+    let flip = |table: &tables::Table| {
+        let (column, kind) = table.columns.last().copied().unwrap();
+        use tables::Kind::{Body, Bool, Bytes, Int, Small, Text, Word};
+        let other = match kind {
+            Text | Word => format!("{column} || 'x'"),
+            Body | Bytes => format!("coalesce(set_byte({column}, 0, get_byte({column}, 0) # 1), '\\x00')"),
+            Int | Small => format!("coalesce({column}, 0) + 1"),
+            Bool => format!("NOT {column}"),
+        };
+        let name = format!("\"{schema}\".{}", table.name);
+        sql(
+            &rt,
+            server.url(),
+            format!("UPDATE {name} SET {column} = {other} WHERE ctid = (SELECT min(ctid) FROM {name})"),
+        )
+    };
+    for table in tables::TABLES.iter().chain([&tables::KEYS, &tables::LEDGER]) {
+        assert_eq!(flip(table), 1, "{}", table.name);
+        let found = rt.block_on(job.verify(&silent)).unwrap();
+        let differ: Vec<_> = found.tables.iter().filter(|t| !t.equal).map(|t| t.table).collect();
+        assert_eq!(differ, [table.name]);
+        let chained = ["consent_links", "consent_records", "ledger"].contains(&table.name);
+        assert_eq!(found.damage.is_empty(), !chained, "{:?}", found.damage);
+        let passes = rt.block_on(job.copy(&silent)).unwrap();
+        assert_eq!(passes[0], (1, 1), "{}", table.name);
+        assert!(rt.block_on(job.verify(&silent)).unwrap().is_whole());
+    }
+    assert!(rt.block_on(job.finish(&silent)).unwrap().is_whole());
+}
+
+/// A target that is somebody else's stays as it is.
+#[test]
+fn a_foreign_target_is_refused() {
+    let Some(server) = server() else { return };
+    let rt = runtime();
+    let _in = rt.enter();
+    let (mine, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for folder in [&mine, &other] {
+        asks(&on_sqlite(folder.path()), "hello");
+    }
+    let silent = Progress::silent();
+    let refused = |schema: &str, says: &str| {
+        let job = Move::new(mine.path(), server.url()).schema(schema);
+        for error in [
+            rt.block_on(job.copy(&silent)).err(),
+            rt.block_on(job.finish(&silent)).err(),
+            rt.block_on(job.verify(&silent)).err(),
+        ] {
+            let error = error.unwrap().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    };
+
+    let served = fresh_name();
+    let privet = on_postgres(&rt, server.url(), &served, KeyRing::generate().unwrap()).unwrap();
+    asks(&privet, "I am somebody else's");
+    refused(&served, "already serves another installation");
+    assert_eq!(
+        block_on(privet.contacts(&Scope::default(), &PageRequest::first(9))).unwrap().contacts.len(),
+        1
+    );
+
+    let moving = fresh_name();
+    rt.block_on(Move::new(other.path(), server.url()).schema(&moving).copy(&silent)).unwrap();
+    refused(&moving, "a move of another installation");
+
+    let unknown = fresh_name();
+    let options = privet_postgres::PostgresOptions::new(server.url()).unwrap().schema(&unknown);
+    rt.block_on(options.store()).unwrap();
+    sql(&rt, server.url(), format!("INSERT INTO \"{unknown}\".fences VALUES ('main', '\\x01', 1, 1)"));
+    refused(&unknown, "does not say whose");
+
+    // One that serves with the very key of this installation may have more than SQLite has.
+    let serving = fresh_name();
+    let options = privet_postgres::PostgresOptions::new(server.url()).unwrap().schema(&serving);
+    app(rt.block_on(options.storage(ring(mine.path()))).unwrap()).unwrap();
+    let job = Move::new(mine.path(), server.url()).schema(&serving);
+    assert!(rt.block_on(job.copy(&silent)).unwrap_err().to_string().contains("the move was finished"));
+}
+
+/// SQLite was put back from a backup between two passes, and an id that stood elsewhere comes again.
+#[test]
+fn an_id_may_stand_elsewhere_than_before() {
+    let Some(server) = server() else { return };
+    let (rt, schema, folder) = (runtime(), fresh_name(), tempfile::tempdir().unwrap());
+    let _in = rt.enter();
+    furnish(&on_sqlite(folder.path()));
+    let job = Move::new(folder.path(), server.url()).schema(&schema).batch(5);
+    let silent = Progress::silent();
+    rt.block_on(job.copy(&silent)).unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("privet.db")).unwrap();
+    file.execute_batch(
+        "CREATE TEMP TABLE old AS SELECT seq, id FROM consent_records WHERE seq IN (1, 20);
+         UPDATE consent_records SET id = randomblob(16) WHERE seq IN (1, 20);
+         UPDATE consent_records SET id = (SELECT id FROM old WHERE seq = CASE consent_records.seq WHEN 1 THEN 20 ELSE 1 END) WHERE seq IN (1, 20);",
+    )
+    .unwrap();
+    drop(file);
+    rt.block_on(job.copy(&silent)).unwrap();
+    let found = rt.block_on(job.verify(&silent)).unwrap();
+    assert!(found.tables.iter().all(|table| table.equal));
+    // That such a chain is not whole is found on the new side as well, and it is not handed over.
+    assert!(found.damage[0].contains("not whole at 1"), "{:?}", found.damage);
+    assert!(rt.block_on(job.finish(&silent)).unwrap_err().to_string().contains("nothing was handed over"));
+}

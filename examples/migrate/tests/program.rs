@@ -1,0 +1,145 @@
+//! The program: killed and called again, and called wrongly.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
+
+#[path = "../../../core/tests/common/mod.rs"]
+mod common;
+mod house;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use house::{furnish, on_postgres, on_sqlite, ring, runtime, seen};
+use privet_test_postgres::{PASSWORD, fresh_name, server};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+fn program(folder: &Path, to: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
+    command.arg("--from").arg(folder).args(["--to", to]).args(more).env_remove("PRIVET_DB");
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
+}
+
+/// Killed for real, in the middle of the first pass and of the last one, it goes on and ends with both sides equal.
+#[test]
+fn killed_in_the_middle_it_goes_on() {
+    let Some(server) = server() else { return };
+    let (rt, schema, folder) = (runtime(), fresh_name(), tempfile::tempdir().unwrap());
+    let _in = rt.enter();
+    let privet = on_sqlite(folder.path());
+    let visitors = furnish(&privet);
+    let before = seen(&privet, &visitors);
+    let early = program(folder.path(), server.url(), &["--schema", &schema, "--finish"]).output().unwrap();
+    assert_eq!(early.status.code(), Some(2));
+    assert!(said(&early).contains("in use: the app still runs"), "{}", said(&early));
+    drop(privet);
+    // Enough of them to be in the middle of.
+    const MANY: i64 = 20_000;
+    let file = rusqlite::Connection::open(folder.path().join("privet.db")).unwrap();
+    let events = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+        INSERT INTO audit_events SELECT 'other', randomblob(16), 'shop', n, 'Olga', 1, NULL, 1 FROM n";
+    file.execute(events, [MANY]).unwrap();
+    drop(file);
+    let mut connection = rt.block_on(PgConnection::connect(server.url())).unwrap();
+    let mut copied = || {
+        let count = format!("SELECT count(*) FROM \"{schema}\".audit_events");
+        let row = rt.block_on(sqlx::query(AssertSqlSafe(count)).fetch_one(&mut connection));
+        row.map_or(0, |row| row.get::<i64, _>(0))
+    };
+
+    for (more, until) in [(&["--batch", "20"][..], 1_000), (&["--batch", "20", "--finish"], 6_000)] {
+        let mut child = program(folder.path(), server.url(), &[&["--schema", &schema], more].concat());
+        let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while copied() < until {
+            assert!(begun.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        }
+        // SIGKILL.
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+        let half = copied();
+        assert!((until..MANY).contains(&half), "{half} of {MANY}");
+    }
+    let ended = program(folder.path(), server.url(), &["--schema", &schema, "--finish"]).output().unwrap();
+    let text = said(&ended);
+    assert!(ended.status.success() && text.contains("Both sides are equal"), "{text}");
+    assert!(text.contains("last pass: ") && text.contains("  audit_events: "), "plain lines: {text}");
+    assert!(!text.contains("hedges") && !text.contains("\r"), "{text}");
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_migrate"));
+    verify.arg("--from").arg(folder.path()).args(["--verify", "--schema", &schema]);
+    let verified = verify.env("PRIVET_DB", server.url()).output().unwrap();
+    assert!(verified.status.success(), "{}", said(&verified));
+    rusqlite::Connection::open(folder.path().join("privet.db"))
+        .unwrap()
+        .execute("DELETE FROM notes", [])
+        .unwrap();
+    let differs = verify.output().unwrap();
+    assert_eq!(differs.status.code(), Some(1));
+    assert!(
+        said(&differs).contains("They differ: `notes` differs (0 rows here, 1 there)."),
+        "{}",
+        said(&differs)
+    );
+    let privet = on_postgres(&rt, server.url(), &schema, ring(folder.path())).unwrap();
+    assert_eq!(seen(&privet, &visitors), before);
+}
+
+/// What cannot be done is told with what helps, and never with the password.
+#[test]
+fn bad_input_is_told_with_the_cure() {
+    let (empty, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(on_sqlite(good.path()));
+    let refused = |folder: &Path, to: &str, more: &[&str], says: &str| {
+        let output = program(folder, to, more).output().unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(says) && !text.contains(PASSWORD), "{text}");
+        assert!(output.stdout.is_empty());
+    };
+    let nobody = format!("postgres://app:{PASSWORD}@127.0.0.1:1/app");
+    refused(Path::new("/no/such/folder"), &nobody, &[], "there is no folder /no/such/folder");
+    refused(empty.path(), &nobody, &[], "privet.db");
+    refused(good.path(), &nobody, &[], "check the host and the port");
+    refused(good.path(), &format!("mysql://app:{PASSWORD}@host/app"), &[], "the database URL cannot be read");
+    refused(good.path(), &nobody, &["--batch", "none"], "`none` is no number of rows");
+    refused(good.path(), &nobody, &["--finish", "--verify"], "does not go with the others");
+    refused(good.path(), &nobody, &[&format!("postgres://x:{PASSWORD}@y/z")], "a value without an option");
+    refused(good.path(), &nobody, &["--schema"], "--schema needs a value");
+    let missing = Command::new(env!("CARGO_BIN_EXE_migrate")).env_remove("PRIVET_DB").output().unwrap();
+    assert!(said(&missing).contains("--from is missing"));
+
+    let version = |change: &str| {
+        rusqlite::Connection::open(good.path().join("privet.db")).unwrap().execute_batch(change).unwrap();
+    };
+    version("INSERT INTO _privet_migrations VALUES (4)");
+    refused(good.path(), &nobody, &[], "a newer privet");
+    version("DELETE FROM _privet_migrations WHERE version > 2");
+    refused(good.path(), &nobody, &[], "start it once");
+    version("DROP TABLE _privet_migrations");
+    refused(good.path(), &nobody, &[], "is no file of privet's");
+    version("CREATE TABLE _privet_migrations (version INTEGER); INSERT INTO _privet_migrations VALUES (3)");
+    let other = tempfile::tempdir().unwrap();
+    drop(on_sqlite(other.path()));
+    std::fs::copy(other.path().join("privet.key"), good.path().join("privet.key")).unwrap();
+    refused(good.path(), &nobody, &[], "is not the key");
+    std::fs::remove_file(good.path().join("privet.key")).unwrap();
+    std::fs::write(good.path().join("ledger.jsonl"), "{}\n").unwrap();
+    refused(good.path(), &nobody, &[], "line 1 does not continue the chain");
+    version("DELETE FROM meta");
+    refused(good.path(), &nobody, &[], "never served");
+    std::fs::write(good.path().join("privet.db"), "no database, and long enough for a look".repeat(100))
+        .unwrap();
+    refused(good.path(), &nobody, &[], "restore the file from its backup");
+
+    let Some(tcp) = server().and_then(|server| server.tcp_url("postgres")) else { return };
+    let good = tempfile::tempdir().unwrap();
+    drop(on_sqlite(good.path()));
+    refused(good.path(), &tcp, &["--schema", "No Name"], "name it plainly");
+    let wrong = tcp.replace(PASSWORD, "wr0ng-Pa55");
+    let output = program(good.path(), &wrong, &[]).output().unwrap();
+    let text = said(&output);
+    assert!(text.contains("check the user and the password") && !text.contains("wr0ng-Pa55"), "{text}");
+}
