@@ -66,7 +66,7 @@ impl Privet {
     }
 
     /// Freezes the contacts of each site whose visitors agreed to something else than is asked today.
-    async fn freeze_contacts(&self, now: Timestamp) -> Result<()> {
+    pub(crate) async fn freeze_contacts(&self, now: Timestamp) -> Result<()> {
         let until = now + self.legal_figures().get(Figure::FrozenLife);
         for scope in self.scopes() {
             let site = self.site(scope)?;

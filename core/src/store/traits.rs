@@ -4,6 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::chain::{ChainLink, Chained};
+use super::lease::LeaseStore;
 use super::outbox::{Attempted, Notification, NotificationId};
 use super::portal::{ContactQuery, Identification, PortalStore, SiteFigures, Snapshot, StoredNote};
 use super::types::{
@@ -266,7 +267,7 @@ pub trait OutboxStore: fmt::Debug + Send + Sync {
 /// A store: every unit of work there is.
 #[async_trait]
 pub trait Store:
-    ConsentStore + ContactStore + ConversationStore + OutboxStore + PortalStore + RetentionStore
+    ConsentStore + ContactStore + ConversationStore + LeaseStore + OutboxStore + PortalStore + RetentionStore
 {
     /// Its name in errors and logs.
     fn name(&self) -> &'static str;
@@ -402,6 +403,18 @@ macro_rules! forward {
             async fn begin_conversation_erasure(&self, scope: &Scope, id: ConversationId) -> Result<Option<Erasing>> {
                 let $this = self;
                 $store.begin_conversation_erasure(scope, id).await
+            }
+        }
+
+        #[async_trait]
+        impl<$($generics)*> $crate::store::LeaseStore for $type {
+            async fn acquire_lease(&self, name: &str, owner: &[u8; 16], now: Timestamp, until: Timestamp) -> Result<Option<$crate::store::LeaseToken>> {
+                let $this = self;
+                $store.acquire_lease(name, owner, now, until).await
+            }
+            async fn release_lease(&self, name: &str, token: $crate::store::LeaseToken) -> Result<bool> {
+                let $this = self;
+                $store.release_lease(name, token).await
             }
         }
 
