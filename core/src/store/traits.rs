@@ -222,6 +222,14 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
         fence_until: Timestamp,
     ) -> Result<u32>;
 
+    /// Takes away messages from before `before`, which is past the horizon of each of these tenants, where a store can do so
+    /// for all of them at once; it leaves what has a message of another tenant. How many it took. What it leaves,
+    /// [`purge_step`](Self::purge_step) takes.
+    async fn drop_messages(&self, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
+        let _ = (before, tenants);
+        Ok(0)
+    }
+
     /// What is marked for erasure, of every tenant or of one.
     async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>>;
 
@@ -515,6 +523,10 @@ macro_rules! forward {
             async fn purge_step(&self, tenant: &Tenant, class: DataClass, max: u32, horizon: &Horizon, fence_until: Timestamp) -> Result<u32> {
                 let $this = self;
                 $store.purge_step(tenant, class, max, horizon, fence_until).await
+            }
+            async fn drop_messages(&self, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
+                let $this = self;
+                $store.drop_messages(before, tenants).await
             }
             async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {
                 let $this = self;
