@@ -2,6 +2,7 @@
 -- when the tables are there; with another schema than `privet`, put its name in. The tables of the key store and of the
 -- ledger are small and stay where they are.
 SELECT create_reference_table('privet.meta');
+SELECT create_reference_table('privet.leases');
 SELECT create_distributed_table('privet.notices', 'tenant');
 SELECT create_distributed_table('privet.statements', 'tenant', colocate_with => 'privet.notices');
 SELECT create_distributed_table('privet.consent_records', 'tenant', colocate_with => 'privet.notices');

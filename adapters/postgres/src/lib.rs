@@ -45,7 +45,7 @@
 //! any number of instances may start at once. A role that finds everything up to date needs USAGE on the schema and SELECT,
 //! INSERT, UPDATE and DELETE on its tables, and no right to create anything. Messages are partitioned by month; the
 //! months to come get their partitions from any role that owns the tables, and without one the default partition takes
-//! them.
+//! them. A month that is over for every tenant is dropped as a whole by a sweep of such a role, and goes row by row otherwise.
 //!
 //! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
 //! by tenant; it has not been run against Citus.
@@ -80,6 +80,7 @@ mod hosts;
 mod keys;
 mod ledger;
 mod options;
+mod partitions;
 mod replica;
 mod schema;
 mod store;

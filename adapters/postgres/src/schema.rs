@@ -33,8 +33,11 @@ const TABLES: [&str; 15] = [
     "notes",
     "audit_events",
 ];
-pub(crate) const STORE: Part =
-    Part { name: "store", tables: &TABLES, migrations: &[include_str!("../migrations/0001_init.sql")] };
+pub(crate) const STORE: Part = Part {
+    name: "store",
+    tables: &TABLES,
+    migrations: &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_leases.sql")],
+};
 pub(crate) const KEYS: Part =
     Part { name: "keys", tables: &["keys"], migrations: &[include_str!("../migrations/keys_0001_init.sql")] };
 pub(crate) const LEDGER: Part =

@@ -43,7 +43,7 @@ async fn ten_instances_start_at_once() {
         .await
         .unwrap();
     let versions: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(versions, ["keys1", "ledger1", "store1"]);
+    assert_eq!(versions, ["keys1", "ledger1", "store1", "store2"]);
     let ring = KeyRing::generate().unwrap();
     let store = PostgresOptions::new(server.url()).unwrap().schema(&schema).store().await.unwrap();
     store.open(&OpenInfo::new(&ring)).await.unwrap();
@@ -122,7 +122,7 @@ async fn ten_01_the_tenant_leads_every_key() {
     for row in &rows {
         let (table, index, first): (String, String, String) = (row.get(0), row.get(1), row.get(3));
         // The installation's own facts.
-        let of_installation = ["meta", "ledger", "_privet_migrations"].contains(&table.as_str());
+        let of_installation = ["meta", "leases", "ledger", "_privet_migrations"].contains(&table.as_str());
         assert!(first == "tenant" || of_installation, "{table}: {index} begins with {first}");
     }
     let keys = texts(
@@ -157,7 +157,7 @@ async fn the_file_for_citus_names_every_table() {
     let file = include_str!("../citus.sql");
     for table in &tables {
         let call = match table.as_str() {
-            "meta" => "SELECT create_reference_table('privet.meta');".to_owned(),
+            "meta" | "leases" => format!("SELECT create_reference_table('privet.{table}');"),
             table => format!("SELECT create_distributed_table('privet.{table}', 'tenant'"),
         };
         assert_eq!(file.matches(&call).count(), 1, "{call}");
@@ -192,6 +192,7 @@ async fn ip_07_there_is_no_place_for_an_address() {
         "erased_messages: tenant site id conversation number",
         "fences: tenant subject epoch until",
         "keys: tenant kind id wrapped",
+        "leases: name owner until token",
         "ledger: seq line",
         "messages: tenant site conversation number id at channel author body page",
         "meta: key value",

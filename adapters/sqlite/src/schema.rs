@@ -6,6 +6,7 @@ pub(crate) const STORE: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_portal.sql"),
     include_str!("../migrations/0003_summaries.sql"),
+    include_str!("../migrations/0004_leases.sql"),
 ];
 pub(crate) const KEYS: &[&str] = &[include_str!("../migrations/keys_0001_init.sql")];
 

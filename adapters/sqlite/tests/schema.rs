@@ -44,6 +44,7 @@ fn ip_07_there_is_no_place_for_an_address() {
         ),
         ("erased_messages", "tenant site id conversation number"),
         ("fences", "tenant subject epoch until"),
+        ("leases", "name owner until token"),
         ("messages", "tenant site conversation number id at channel author body page"),
         ("meta", "key value"),
         ("notes", "tenant site contact id at author body"),
@@ -104,9 +105,9 @@ fn ten_01_the_tenant_leads_every_key() {
     let leads: Vec<(String, String, String)> = leads.map(Result::unwrap).collect();
     assert!(leads.len() > 15, "{leads:?}");
     for (table, index, first) in leads {
-        // The installation's own facts, and the one job that is the installation's: forgetting old fences.
+        // The installation's own facts and leases, and the one job that is the installation's: forgetting old fences.
         let of_installation =
-            matches!(table.as_str(), "meta" | "_privet_migrations") || index == "fences_until";
+            matches!(table.as_str(), "leases" | "meta" | "_privet_migrations") || index == "fences_until";
         assert!(first == "tenant" || of_installation, "{table}: {index} begins with {first}");
     }
 }

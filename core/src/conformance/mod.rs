@@ -18,6 +18,7 @@ mod conversations;
 mod counts;
 mod faulty;
 mod fixture;
+mod lease;
 mod outbox;
 mod portal;
 mod retention;
@@ -30,6 +31,7 @@ pub use conversations::*;
 pub use counts::*;
 pub use faulty::FaultyStore;
 pub use fixture::Fixture;
+pub use lease::*;
 pub use outbox::*;
 pub use portal::*;
 pub use retention::*;
@@ -129,6 +131,8 @@ macro_rules! store_tests {
             figures_count_what_is_shown
             a_snapshot_is_of_one_moment
             the_log_is_the_tenants_own
+            a_lease_has_one_holder
+            a_lease_is_taken_over_when_it_lapses
             nothing_crosses_at_random
             units_at_once_are_one_after_the_other
         );

@@ -335,6 +335,7 @@ impl Builder {
             banner_warned: AtomicBool::new(false),
             site_warned: AtomicBool::new(false),
             running: AtomicBool::new(false),
+            housekeeper: super::lease::Housekeeper::new()?,
             store: storage.store,
             ledger: storage.ledger,
         }));

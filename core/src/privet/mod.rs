@@ -6,6 +6,7 @@ mod builder;
 mod counts;
 mod floods;
 mod history;
+mod lease;
 mod objections;
 mod outbox;
 mod pending;
@@ -93,6 +94,7 @@ struct Inner {
     banner_warned: AtomicBool,
     site_warned: AtomicBool,
     running: AtomicBool,
+    housekeeper: lease::Housekeeper,
 }
 
 #[derive(Debug)]

@@ -43,6 +43,9 @@ impl Privet {
     /// the day's keys, records withdrawals that wait, tells recipients, anchors the chains of consent. Spawn it once. It ends after
     /// `shutdown`, with everything written; dropped before, it ends where it is, and may be spawned again.
     ///
+    /// Of several instances on one store one at a time sweeps and anchors; when it ends, or is not heard of for 20 seconds, another
+    /// one goes on.
+    ///
     /// Nothing that fails ends it; it is logged and tried again.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         if self.0.running.swap(true, Ordering::SeqCst) {
@@ -66,6 +69,7 @@ impl Privet {
         self.logged("writing activity", self.flush().await.map(drop));
         self.logged("writing counts", self.flush_counts().await);
         self.logged("anchoring consent", self.anchor_consent().await.map(drop));
+        self.logged("leaving the house to another instance", self.leave_house().await);
     }
 
     /// Serves, and does beside it what [`run`](Self::run) does; when `serving` ends, everything is written before its
@@ -100,7 +104,8 @@ impl Privet {
             self.logged("changing the day's keys", self.load_epoch_keys().await);
             self.logged("recording what waits", self.record_pending().await);
             self.logged("recording objections", self.record_objections().await);
-            if anchored.is_none_or(|at: Timestamp| self.now().since(at) >= ANCHOR_EVERY) {
+            if self.keeps_house() && anchored.is_none_or(|at: Timestamp| self.now().since(at) >= ANCHOR_EVERY)
+            {
                 anchored = Some(self.now());
                 self.logged("anchoring consent", self.anchor_consent().await.map(drop));
             }
@@ -120,13 +125,32 @@ impl Privet {
     }
 
     async fn sweep_now_and_then(&self) {
-        let mut swept = None;
+        let (mut looked, mut swept) = (None, None);
         loop {
-            if swept.is_none_or(|at: Timestamp| self.now().since(at) >= SWEEP_EVERY) {
-                swept = Some(self.now());
+            let now = self.now();
+            if looked.is_none_or(|at: Timestamp| now.since(at) >= SWEEP_EVERY) {
+                looked = Some(now);
                 self.forget_rules();
-                self.logged("sweeping", self.sweep(self.now()).await.map(drop));
+                // Only the latest version of a site does it, which need not be the instance that sweeps.
+                self.logged("freezing contacts", self.freeze_contacts(now).await);
             }
+            let keeps_house = self.keep_house().await;
+            if keeps_house && swept.is_none_or(|at: Timestamp| now.since(at) >= SWEEP_EVERY) {
+                swept = Some(now);
+                let sweeping = std::pin::pin!(self.sweep(now));
+                let losing = std::pin::pin!(self.until_house_is_lost());
+                match select(sweeping, losing).await {
+                    Either::Left((swept, _)) => self.logged("sweeping", swept.map(drop)),
+                    // Its steps are whole, each; the other instance goes on where it stopped.
+                    Either::Right(_) => tracing::warn!("another instance sweeps now; this one stopped"),
+                }
+            }
+            Delay::new(FLUSH_EVERY).await;
+        }
+    }
+
+    async fn until_house_is_lost(&self) {
+        while self.keep_house().await {
             Delay::new(FLUSH_EVERY).await;
         }
     }

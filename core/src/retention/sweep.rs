@@ -52,7 +52,12 @@ impl Privet {
             tracing::error!("contacts on a consent to something else could not be frozen: {error}");
         }
         let mut failed = self.erase_marked(None).await.map(|removed| report.removed += removed);
-        for tenant in self.store().tenants().await? {
+        let tenants = self.store().tenants().await?;
+        if let Err(error) = self.drop_messages(&tenants, now, &mut report).await {
+            tracing::error!("messages that are over for everybody could not be taken at once: {error}");
+            failed = Err(error);
+        }
+        for tenant in tenants {
             if let Err(error) = self.sweep_tenant(&tenant, now, &mut report).await {
                 tracing::error!(%tenant, "a tenant could not be swept: {error}");
                 failed = Err(error);
@@ -66,7 +71,7 @@ impl Privet {
     }
 
     /// Freezes the contacts of each site whose visitors agreed to something else than is asked today.
-    async fn freeze_contacts(&self, now: Timestamp) -> Result<()> {
+    pub(crate) async fn freeze_contacts(&self, now: Timestamp) -> Result<()> {
         let until = now + self.legal_figures().get(Figure::FrozenLife);
         for scope in self.scopes() {
             let site = self.site(scope)?;
@@ -78,6 +83,27 @@ impl Privet {
                 after = Some(last);
                 Delay::new(PAUSE).await;
             }
+        }
+        Ok(())
+    }
+
+    /// What is over for every tenant goes at once, where the store can do that.
+    async fn drop_messages(
+        &self,
+        tenants: &[Tenant],
+        now: Timestamp,
+        report: &mut SweepReport,
+    ) -> Result<()> {
+        let mut before: Option<Timestamp> = None;
+        for tenant in tenants {
+            let horizon = self.horizon(tenant, now).await?.messages;
+            before = Some(before.map_or(horizon, |earliest| earliest.min(horizon)));
+        }
+        let Some(before) = before else { return Ok(()) };
+        let gone = self.store().drop_messages(before, tenants).await?;
+        if gone > 0 {
+            *report.expired.entry(DataClass::Messages).or_default() += gone;
+            report.removed.messages += gone;
         }
         Ok(())
     }

@@ -30,9 +30,11 @@
 //!     proof stays with a withdrawal for as long as it is kept.
 //! 17. A record that takes something away brings its notifications with it, in the same transaction. Each is sent by one
 //!     at a time, and is kept until its recipient has it, or nobody tries any more.
+//! 18. A lease has one holder at a time, and its token grows each time it changes hands.
 
 mod chain;
 mod keys;
+mod lease;
 mod ledger;
 mod memory;
 mod outbox;
@@ -42,6 +44,7 @@ mod types;
 
 pub use chain::{ChainLink, Chained, KeptRecord, Salt, Severed, record_digest};
 pub use keys::{KeyName, KeyStore, MemoryKeyStore};
+pub use lease::{LeaseStore, LeaseToken};
 pub use ledger::{FileLedger, Ledger, LedgerChain, LedgerEntry, MemoryLedger};
 pub use memory::MemoryStore;
 pub use outbox::{Attempted, Delivery, NewNotification, Notification, NotificationId, notifications_of};

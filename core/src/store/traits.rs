@@ -4,6 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::chain::{ChainLink, Chained};
+use super::lease::LeaseStore;
 use super::outbox::{Attempted, Notification, NotificationId};
 use super::portal::{ContactQuery, Identification, PortalStore, SiteFigures, Snapshot, StoredNote};
 use super::types::{
@@ -221,6 +222,14 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
         fence_until: Timestamp,
     ) -> Result<u32>;
 
+    /// Takes away messages from before `before`, which is past the horizon of each of these tenants, where a store can do so
+    /// for all of them at once; it leaves what has a message of another tenant. How many it took. What it leaves,
+    /// [`purge_step`](Self::purge_step) takes.
+    async fn drop_messages(&self, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
+        let _ = (before, tenants);
+        Ok(0)
+    }
+
     /// What is marked for erasure, of every tenant or of one.
     async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>>;
 
@@ -266,7 +275,7 @@ pub trait OutboxStore: fmt::Debug + Send + Sync {
 /// A store: every unit of work there is.
 #[async_trait]
 pub trait Store:
-    ConsentStore + ContactStore + ConversationStore + OutboxStore + PortalStore + RetentionStore
+    ConsentStore + ContactStore + ConversationStore + LeaseStore + OutboxStore + PortalStore + RetentionStore
 {
     /// Its name in errors and logs.
     fn name(&self) -> &'static str;
@@ -406,6 +415,18 @@ macro_rules! forward {
         }
 
         #[async_trait]
+        impl<$($generics)*> $crate::store::LeaseStore for $type {
+            async fn acquire_lease(&self, name: &str, owner: &[u8; 16], now: Timestamp, until: Timestamp) -> Result<Option<$crate::store::LeaseToken>> {
+                let $this = self;
+                $store.acquire_lease(name, owner, now, until).await
+            }
+            async fn release_lease(&self, name: &str, token: $crate::store::LeaseToken) -> Result<bool> {
+                let $this = self;
+                $store.release_lease(name, token).await
+            }
+        }
+
+        #[async_trait]
         impl<$($generics)*> OutboxStore for $type {
             async fn claim_notifications(&self, now: Timestamp, until: Timestamp, max: u32) -> Result<Vec<Notification>> {
                 let $this = self;
@@ -502,6 +523,10 @@ macro_rules! forward {
             async fn purge_step(&self, tenant: &Tenant, class: DataClass, max: u32, horizon: &Horizon, fence_until: Timestamp) -> Result<u32> {
                 let $this = self;
                 $store.purge_step(tenant, class, max, horizon, fence_until).await
+            }
+            async fn drop_messages(&self, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
+                let $this = self;
+                $store.drop_messages(before, tenants).await
             }
             async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {
                 let $this = self;

@@ -8,6 +8,7 @@ mod conversations;
 mod counts;
 mod erase;
 mod figures;
+mod lease;
 mod list;
 mod locks;
 mod messages;

@@ -10,6 +10,7 @@ use sqlx::Row as _;
 use super::rows::{self, column, ms};
 use super::{PostgresStore, audit, counts, erase, mark_contacts, outbox};
 use crate::db::{Db, On, Twice, UnitResult, Whose, read, read_moment, unit};
+use crate::partitions;
 
 const TENANTS: [&str; 6] = [
     "SELECT min(tenant) FROM privet.contacts WHERE tenant > $1",
@@ -274,6 +275,10 @@ impl RetentionStore for PostgresStore {
         }
         // What is taken twice is what is due.
         unit!(self.db, tenant, Twice::Harmless, on => purge(on, tenant, class, max, horizon, fence_until))
+    }
+
+    async fn drop_messages(&self, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
+        partitions::drop_months(&self.db, before, tenants).await
     }
 
     async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {

@@ -6,6 +6,7 @@ mod contacts;
 mod conversations;
 mod counts;
 mod figures;
+mod lease;
 mod list;
 mod outbox;
 mod portal;

@@ -3,6 +3,7 @@
 mod consent;
 mod contacts;
 mod conversations;
+mod lease;
 mod outbox;
 mod portal;
 mod retention;
@@ -59,6 +60,7 @@ struct Tables {
     rules: BTreeMap<(Tenant, DataClass), RetentionRule>,
     notes: BTreeMap<(Scope, ContactId), Vec<StoredNote>>,
     audit: Vec<AuditEvent>,
+    leases: BTreeMap<String, lease::Lease>,
 }
 
 #[derive(Clone, Debug)]

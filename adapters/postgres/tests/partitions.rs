@@ -1,0 +1,85 @@
+//! Months of messages that go as a whole.
+#![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
+
+mod roles;
+
+use std::time::Duration;
+
+use privet::conformance::messages_are_numbered_and_stored_once;
+use privet::store::RetentionStore as _;
+use privet::{Tenant, Timestamp};
+use privet_postgres::{PostgresOptions, PostgresStore};
+use privet_test_postgres::{fresh_name, server};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+
+/// The suite is of January 2027.
+const MONTH: &str = "messages_2027_01";
+
+fn end_of_month() -> Timestamp {
+    Timestamp::from_millis(1_801_440_000_000)
+}
+
+async fn number(pool: &PgPool, sql: String) -> i64 {
+    sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await.unwrap().get(0)
+}
+
+/// Messages of the suite, in a month of their own. How many, and of which tenants.
+async fn filled(store: &PostgresStore, pool: &PgPool, schema: &str) -> (u64, Vec<Tenant>) {
+    let make = format!(
+        "CREATE TABLE IF NOT EXISTS \"{schema}\".{MONTH} PARTITION OF \"{schema}\".messages FOR VALUES FROM (1798761600000) TO (1801440000000)"
+    );
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(pool).await.unwrap();
+    messages_are_numbered_and_stored_once(store).await;
+    let sql = AssertSqlSafe(format!("SELECT DISTINCT tenant FROM \"{schema}\".{MONTH}"));
+    let tenants = sqlx::query(sql).fetch_all(pool).await.unwrap();
+    let tenants = tenants.iter().map(|row| Tenant::new(row.get::<String, _>(0)).unwrap()).collect();
+    let count = number(pool, format!("SELECT count(*) FROM \"{schema}\".{MONTH}")).await;
+    assert!(count > 0);
+    (count.unsigned_abs(), tenants)
+}
+
+async fn months_go_whole(options: PostgresOptions, schema: &str) {
+    let store = options.store().await.unwrap();
+    let pool = PgPool::connect(server().unwrap().url()).await.unwrap();
+    let (count, tenants) = filled(&store, &pool, schema).await;
+    let early = Timestamp::from_millis(end_of_month().as_millis() - 1);
+    assert_eq!(store.drop_messages(early, &tenants).await.unwrap(), 0, "a part of it is not over");
+    let others = [Tenant::new("somebody-else").unwrap()];
+    assert_eq!(store.drop_messages(end_of_month(), &others).await.unwrap(), 0, "nobody asked these");
+    // Somebody is writing into it: it is left to the next sweep, and the writer is not held up for long.
+    let mut writing = pool.begin().await.unwrap();
+    let lock = format!("LOCK TABLE \"{schema}\".{MONTH} IN ROW EXCLUSIVE MODE");
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *writing).await.unwrap();
+    let left = tokio::time::timeout(Duration::from_secs(30), store.drop_messages(end_of_month(), &tenants));
+    assert_eq!(left.await.unwrap().unwrap(), 0);
+    writing.rollback().await.unwrap();
+    assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), count);
+    let sql = format!("SELECT (to_regclass('\"{schema}\".{MONTH}') IS NOT NULL)::int::bigint");
+    assert_eq!(number(&pool, sql).await, 0, "the partition is gone");
+    assert_eq!(number(&pool, format!("SELECT count(*) FROM \"{schema}\".messages")).await, 0);
+    assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_is_over_for_everybody_goes_as_a_whole() {
+    let Some(server) = server() else { return };
+    let schema = fresh_name();
+    months_go_whole(PostgresOptions::new(server.url()).unwrap().schema(&schema), &schema).await;
+}
+
+/// A role that does not own the tables drops nothing, and is not told that it failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_only_runs_drops_nothing() {
+    let Some(url) = roles::app_url().await else { return };
+    let schema = fresh_name();
+    let owner = PostgresOptions::new(server().unwrap().url()).unwrap().schema(&schema).store().await.unwrap();
+    let pool = PgPool::connect(server().unwrap().url()).await.unwrap();
+    let (_, tenants) = filled(&owner, &pool, &schema).await;
+    let app = roles::APP;
+    let grants = format!(
+        "GRANT USAGE ON SCHEMA \"{schema}\" TO {app}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \"{schema}\" TO {app}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(grants)).execute(&pool).await.unwrap();
+    let runs = PostgresOptions::new(&url).unwrap().schema(&schema).store().await.unwrap();
+    assert_eq!(runs.drop_messages(end_of_month(), &tenants).await.unwrap(), 0);
+}

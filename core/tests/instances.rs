@@ -1,0 +1,85 @@
+//! Several instances on one store: one at a time keeps house, and another goes on when that one dies.
+#![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
+
+mod common;
+
+use std::future::pending;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use common::{CATALOGUE, start};
+use futures_channel::oneshot::{Sender, channel};
+use futures_executor::block_on;
+use futures_util::future::select;
+use privet::clock::FakeClock;
+use privet::consent::{ConsentCount, CountKind, NoticeId};
+use privet::store::{ConsentStore as _, LeaseStore as _, Store};
+use privet::{Catalogue, Clock as _, Day, Privet, Scope, Storage};
+
+const NAME: &str = "housekeeping";
+
+fn instance(storage: &Storage, clock: &FakeClock) -> Privet {
+    let builder = Privet::builder(Catalogue::from_toml(CATALOGUE).unwrap());
+    block_on(builder.storage(storage.clone()).clock(clock.clone()).build()).unwrap()
+}
+
+/// Runs until it is dropped in the middle, as a process that dies.
+fn run_until_killed(privet: Privet) -> (Sender<()>, JoinHandle<()>) {
+    let (kill, killed) = channel();
+    let running = move || drop(block_on(select(Box::pin(privet.run(pending())), killed)));
+    (kill, std::thread::spawn(running))
+}
+
+/// A count of long ago, which the next sweep takes.
+async fn old_count(store: &Arc<dyn Store>) {
+    let count =
+        ConsentCount::new(Scope::default(), Day::from_number(1), CountKind::Refusal, NoticeId::NONE, 1);
+    store.add_consent_counts(&[count]).await.unwrap();
+}
+
+fn is_swept(store: &Arc<dyn Store>) -> bool {
+    let day = Day::from_number(1);
+    block_on(store.consent_counts(&Scope::default(), day, day)).unwrap().is_empty()
+}
+
+fn until(what: &str, so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn one_instance_sweeps_and_another_takes_over() {
+    let storage = Storage::in_memory().unwrap();
+    let (store, clock) = (storage.store.clone(), FakeClock::at(start()));
+    // Who asks for no time at all leaves nothing behind.
+    let is_held = || {
+        let now = clock.now();
+        block_on(store.acquire_lease(NAME, &[9; 16], now, now)).unwrap().is_none()
+    };
+    assert!(!is_held());
+    block_on(old_count(&store));
+    let (kill_first, first) = run_until_killed(instance(&storage, &clock));
+    until("the first one sweeps", || is_swept(&store));
+    assert!(is_held());
+    block_on(old_count(&store));
+    let second = instance(&storage, &clock);
+    let (shut, shutdown) = channel::<()>();
+    let second = std::thread::spawn(move || {
+        block_on(second.run(async {
+            let _ = shutdown.await;
+        }));
+    });
+    kill_first.send(()).unwrap();
+    first.join().unwrap();
+    assert!(is_held() && !is_swept(&store), "it did not say that it died, and nobody else swept");
+    clock.advance(Duration::from_secs(21));
+    until("the second one takes over", || is_swept(&store));
+    assert!(is_held());
+    shut.send(()).unwrap();
+    second.join().unwrap();
+    assert!(!is_held(), "who ends in order gives it back");
+}
