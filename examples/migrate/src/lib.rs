@@ -8,9 +8,13 @@
 //! The first call copies everything, in passes, until little is left to copy; it reads beside the app and writes nothing to
 //! its files. A later call, after it was killed as well, copies what differs: both sides compute hashes over their rows, a
 //! range at a time, and what is gone from SQLite goes from PostgreSQL. With `--finish` nobody else may have the files: a last
-//! pass makes both sides equal, every table is compared by counts and hashes, each chain of consent records is verified on
-//! the new side with the ledger that went over, and only then an app may start on PostgreSQL. Until then a start is refused,
-//! as with a key that is not the installation's. `--verify` compares, and changes nothing.
+//! pass makes both sides equal, by counts and hashes, and compares what it wrote once more; each chain of consent records is
+//! verified on the new side with the ledger that went over; and only then an app may start on PostgreSQL. Until then a start
+//! is refused, as with a key that is not the installation's. `--verify` compares, and changes nothing.
+//!
+//! Tables that an older privet made are not touched: the app of today's version brings them up to date when it starts. Keys,
+//! ledger and data go into one schema. Messages of months before the move go to the default partition, since the store
+//! makes partitions for this month and those to come.
 //!
 //! Keys go over as they are, wrapped with the installation's key; that key stays a file, and is the same one.
 
@@ -168,9 +172,9 @@ impl Move {
         let (source, mut target) = self.open(true).await?;
         progress.say("the files are held: nobody writes to them until this has ended");
         self.start(&source, &mut target).await?;
-        self.walk(&source, &mut target, progress).all("last pass", Act::Copy).await?;
+        let tables = self.walk(&source, &mut target, progress).all("last pass", Act::Settle).await?;
         target.derive().await?;
-        let verified = self.verified(&source, &mut target, progress).await?;
+        let verified = self.chains(&mut target, tables).await?;
         if !verified.is_whole() {
             return Err(Error::corrupt(
                 "postgres",
@@ -195,11 +199,12 @@ impl Move {
                 "run it without --verify first",
             ));
         }
-        self.verified(&source, &mut target, progress).await
+        let tables = self.walk(&source, &mut target, progress).all("comparing", Act::Compare).await?;
+        self.chains(&mut target, tables).await
     }
 
-    async fn verified(&self, source: &Source, target: &mut Target, progress: &Progress) -> Result<Verified> {
-        let tables = self.walk(source, target, progress).all("comparing", Act::Compare).await?;
+    /// Verifies each chain on the new side.
+    async fn chains(&self, target: &mut Target, tables: Vec<TableReport>) -> Result<Verified> {
         let (mut links, mut damage) = (0, Vec::new());
         for tenant in target.chains().await? {
             // A record that is gone is gone from both sides, as the tables say: that is the app's to judge, by its rules.

@@ -14,6 +14,8 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     Copy,
+    /// Copied, and compared again: where nobody writes to SQLite any more, that is how both sides stay.
+    Settle,
     Compare,
 }
 
@@ -25,11 +27,11 @@ pub struct TableReport {
     pub table: &'static str,
     /// Rows in SQLite.
     pub rows: u64,
-    /// Rows in PostgreSQL, before anything was copied.
+    /// Rows in PostgreSQL; before anything was copied, unless that was compared again.
     pub found: u64,
     /// Over the hashes of the rows in SQLite.
     pub hash: [u8; 32],
-    /// Whether every range was equal when it was looked at.
+    /// Whether every range was equal when it was looked at last.
     pub equal: bool,
     /// Rows that were written.
     pub written: u64,
@@ -108,15 +110,17 @@ impl Walk<'_> {
     ) -> Result<Hash> {
         let hashes: Vec<Hash> = rows.iter().map(|row| row_hash(row)).collect();
         let hash = hash_of(&hashes);
-        let (found, found_hash) = self.target.hash(table, range).await?;
         report.rows += as_u64(rows.len());
-        report.found += found;
-        let equal = found == as_u64(rows.len()) && found_hash.is_none_or(|found| found == hash);
-        if equal {
+        let same = |(found, theirs): (u64, Option<Hash>)| {
+            found == as_u64(rows.len()) && theirs.is_none_or(|theirs| theirs == hash)
+        };
+        let there = self.target.hash(table, range).await?;
+        let found = there.0;
+        if same(there) {
+            report.found += found;
             return Ok(hash);
         }
-        report.equal = false;
-        if act == Act::Copy {
+        if act != Act::Compare {
             let mut there =
                 if found == 0 { Default::default() } else { self.target.hashes(table, range).await? };
             let (mut remove, mut insert) = (Vec::new(), Vec::new());
@@ -136,6 +140,9 @@ impl Walk<'_> {
             report.removed += as_u64(remove.len());
             self.target.replace(table, &remove, &insert).await?;
         }
+        let left = if act == Act::Settle { self.target.hash(table, range).await? } else { there };
+        report.found += left.0;
+        report.equal &= same(left);
         Ok(hash)
     }
 }
