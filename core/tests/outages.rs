@@ -104,6 +104,34 @@ fn wdr_06_a_withdrawal_during_the_recording_of_another_one_counts() {
     assert!(visit.consent().allows("marketing"), "what was not withdrawn stands");
 }
 
+/// P8: the withdrawal of an account waits in one instance, the device brings it to another one, and the person agrees anew
+/// there, on the same line. The first instance does not take that back when its turn comes.
+#[test]
+fn what_another_instance_recorded_is_not_recorded_after_a_new_grant() {
+    let store = Arc::new(FaultyStore::new(MemoryStore::new()));
+    let mut storage = Storage::in_memory().unwrap();
+    storage.store = store.clone();
+    let instance = || installation_on(storage.clone(), privet::Builder::account_consent);
+    let ((one, clock), (two, other)) = (instance(), instance());
+    let mut browser = Browser::default();
+    browser.sign_in(&one, "ann");
+    browser.answer(&one, &Answer::AcceptAll).0.unwrap();
+    say(&mut browser, &one).unwrap();
+    clock.advance(Duration::from_secs(1));
+    store.fail(true);
+    assert!(browser.withdraw(&one, &[]).0.unwrap().pending);
+    store.fail(false);
+    other.advance(Duration::from_secs(2));
+    browser.answer(&two, &Answer::AcceptAll).0.unwrap();
+    assert_eq!(contacts(&two), 0, "what was withdrawn is gone before anything is agreed to anew");
+    say(&mut browser, &two).unwrap();
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(one.pending_withdrawals(), 1);
+    block_on(one.record_pending()).unwrap();
+    assert_eq!((one.pending_withdrawals(), contacts(&one)), (0, 1), "the new grant stands");
+    assert!(browser.granted(&one).contains(&"contacts".to_owned()));
+}
+
 /// A withdrawal erases what it is about, and does not wait for what a sweep has still to do.
 #[test]
 fn a_withdrawal_erases_its_own_contact_only() {

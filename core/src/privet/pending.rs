@@ -7,7 +7,7 @@ use super::Privet;
 use super::act::{Facts, Provenance, granted_mask};
 use crate::clock::Timestamp;
 use crate::consent::cookie::AccountState;
-use crate::consent::{Act, ConsentState, Method, NoticeId, RecordId};
+use crate::consent::{Act, ConsentRecord, ConsentState, Method, NoticeId, RecordId};
 use crate::error::{Error, Result};
 use crate::scope::Scope;
 use crate::store::SubjectDigest;
@@ -243,7 +243,16 @@ impl Privet {
     async fn record_withdrawal(&self, withdrawal: &PendingWithdrawal) -> Result<Settled> {
         let PendingWithdrawal { scope, follows, state, at, provenance, gpc, account } = withdrawal;
         let site = self.site(scope)?;
-        let latest = self.store().latest_record(scope, *follows).await?;
+        let line = self.store().line(scope, *follows).await?;
+        // Another instance may have recorded it, from the device that carried it there, and the person may have agreed anew
+        // since: that is not to be taken back.
+        let is_it = |r: &&ConsentRecord| {
+            r.act != Act::Grant && r.at >= *at && granted_of(r) & !granted_mask(state) == 0
+        };
+        if let Some(recorded) = line.iter().rev().find(is_it) {
+            return Ok(Settled { record: recorded.id, granted: granted_of(recorded) });
+        }
+        let latest = line.into_iter().next_back();
         let first = site.notices.first();
         // Where there is nothing to take back, an account has refused.
         let granted = granted_mask(state);
@@ -268,7 +277,12 @@ impl Privet {
             account: *account,
         };
         let (record, _) = self.append(site, state, Some(*follows), facts).await?;
-        let granted = record.decisions.iter().filter(|d| record.grants(d.category, record.at));
-        Ok(Settled { record: record.id, granted: granted.fold(0, |codes, d| codes | d.category.bit()) })
+        Ok(Settled { record: record.id, granted: granted_of(&record) })
     }
+}
+
+/// What a record grants, as bits by code.
+fn granted_of(record: &ConsentRecord) -> u64 {
+    let granted = record.decisions.iter().filter(|d| record.grants(d.category, record.at));
+    granted.fold(0, |codes, d| codes | d.category.bit())
 }

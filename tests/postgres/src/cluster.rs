@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::{MISSING, fresh_name, is_root, programs, said, unprivileged};
 
@@ -81,6 +82,20 @@ impl Cluster {
         let pid = pid.lines().next().expect("a process").trim();
         let killed = Command::new("kill").args(["-9", pid]).status();
         assert!(killed.is_ok_and(|s| s.success()), "not killed");
+    }
+
+    /// Starts a server again that was killed. What is left of it may keep its folder for a moment: it is tried until that is
+    /// gone.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&self) {
+        let from = Instant::now();
+        let log = self.log().display().to_string();
+        let mut start = self.control(&["-l", &log, "-w", "start"]);
+        while !start.status().is_ok_and(|s| s.success()) {
+            assert!(from.elapsed() < Duration::from_secs(30), "not started again: see {log}");
+        }
     }
 
     fn folder(programs: PathBuf) -> Result<Self, String> {
