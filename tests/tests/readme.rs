@@ -21,7 +21,8 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_readme_shows_the_programs_that_are_tested() {
-    assert_eq!(blocks("rust,no_run"), QUICKSTARTS);
+    let programs: Vec<_> = blocks("rust,no_run").into_iter().filter(|b| b.contains("fn main()")).collect();
+    assert_eq!(programs, QUICKSTARTS);
 }
 
 /// Both frameworks: about twenty lines, and the same handlers.

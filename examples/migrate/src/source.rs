@@ -14,7 +14,7 @@ use crate::rows::{Range, Row, Value};
 use crate::tables::{Kind, Table};
 
 /// The migrations of the database that this program knows, and those of the keys.
-const STORE_VERSION: i64 = 3;
+const STORE_VERSION: i64 = 4;
 const KEYS_VERSION: i64 = 1;
 
 /// A file of SQLite.

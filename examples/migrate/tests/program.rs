@@ -114,13 +114,13 @@ fn bad_input_is_told_with_the_cure() {
     let version = |change: &str| {
         rusqlite::Connection::open(good.path().join("privet.db")).unwrap().execute_batch(change).unwrap();
     };
-    version("INSERT INTO _privet_migrations VALUES (4)");
+    version("INSERT INTO _privet_migrations VALUES (99)");
     refused(good.path(), &nobody, &[], "a newer privet");
     version("DELETE FROM _privet_migrations WHERE version > 2");
     refused(good.path(), &nobody, &[], "start it once");
     version("DROP TABLE _privet_migrations");
     refused(good.path(), &nobody, &[], "is no file of privet's");
-    version("CREATE TABLE _privet_migrations (version INTEGER); INSERT INTO _privet_migrations VALUES (3)");
+    version("CREATE TABLE _privet_migrations (version INTEGER); INSERT INTO _privet_migrations VALUES (4)");
     let other = tempfile::tempdir().unwrap();
     drop(on_sqlite(other.path()));
     std::fs::copy(other.path().join("privet.key"), good.path().join("privet.key")).unwrap();

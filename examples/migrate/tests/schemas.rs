@@ -55,6 +55,9 @@ fn the_move_knows_every_table_and_column_of_sqlite() {
         expected.insert("_privet_migrations".to_owned(), columns(&["version INTEGER"]));
         if file == "privet.db" {
             expected.insert("meta".to_owned(), columns(&["key TEXT", "value BLOB"]));
+            // Who works at the moment, which is nobody of the other side.
+            let leases = ["name TEXT", "owner BLOB", "until INTEGER", "token INTEGER"];
+            expected.insert("leases".to_owned(), columns(&leases));
         }
         assert_eq!(found, expected, "{file}");
         for table in tables {
@@ -110,6 +113,8 @@ fn the_move_knows_every_table_and_column_of_postgresql() {
     expected.insert("meta".to_owned(), columns(&["key text", "value bytea"]));
     let head = ["tenant text", "segment bigint", "seq bigint", "until bigint", "digest bytea", "hash bytea"];
     expected.insert("consent_heads".to_owned(), columns(&head));
+    let leases = ["name text", "owner bytea", "until bigint", "token bigint"];
+    expected.insert("leases".to_owned(), columns(&leases));
     expected.insert("_privet_migrations".to_owned(), columns(&["part text", "version bigint"]));
     assert_eq!(found, expected);
 }
