@@ -34,7 +34,7 @@ const FILL: &str = "
     INSERT INTO contacts (tenant, site, id, subject, epoch, country, created, last_seen, conversations, consent, consent_line, consent_until, material)
     SELECT 'main', 'main', randomblob(16), randomblob(16), 1,
            CASE i % 20 WHEN 0 THEN NULL WHEN 1 THEN 'NL' WHEN 2 THEN 'FR' ELSE 'DE' END,
-           ?2 - (i * 40503 % ?1) * 7000 - 86400000, ?2 - (i * 40503 % ?1) * 7000, i % 7, randomblob(16), randomblob(16),
+           ?2 - (i * 40503 % ?1) * 3000 - 86400000, ?2 - (i * 40503 % ?1) * 3000, i % 7, randomblob(16), randomblob(16),
            ?2 + 15552000000, x'000000'
     FROM n";
 
