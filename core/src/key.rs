@@ -148,36 +148,39 @@ impl KeyRing {
         }
     }
 
-    /// Reads a key file, or draws a key and creates the file, readable by its owner only.
+    /// Reads a key file, or draws a key and creates the file, readable by its owner only. Of several processes that start at
+    /// once one draws the key, and the others read it.
     ///
     /// # Errors
     /// As [`KeyRing::from_file`], or when the file cannot be created.
     pub fn from_file_or_create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        match create_private(path) {
-            Ok(mut file) => {
-                use std::io::Write as _;
-                let fresh = Self::generate()?;
-                let mut line = Zeroizing::new(HEXLOWER_PERMISSIVE.encode(fresh.current.as_bytes()));
-                line.push('\n');
-                let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
-                written.map(|()| fresh).map_err(|e| {
-                    // A half-written key must not be found at the next start.
-                    let _ = std::fs::remove_file(path);
-                    io_error(
-                        format!("key file {} cannot be written", path.display()),
-                        "check that the disk has room",
-                        e,
-                    )
-                })
-            }
+        if path.exists() {
+            return Self::from_file(path);
+        }
+        let fresh = Self::generate()?;
+        // Whole when it gets its name: whoever sees the file sees the key.
+        let draft =
+            path.with_extension(format!("{}.draft", HEXLOWER_PERMISSIVE.encode(&random_bytes::<8>()?)));
+        let placed = fresh.write_to(&draft).and_then(|()| std::fs::hard_link(&draft, path));
+        let _ = std::fs::remove_file(&draft);
+        match placed {
+            Ok(()) => Ok(fresh),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Self::from_file(path),
             Err(e) => Err(io_error(
                 format!("key file {} cannot be created", path.display()),
-                "check that the folder exists and that this user may write there",
+                "check that the folder exists, that this user may write there, and that the disk has room",
                 e,
             )),
         }
+    }
+
+    fn write_to(&self, path: &Path) -> std::io::Result<()> {
+        use std::io::Write as _;
+        let mut file = create_private(path)?;
+        let mut line = Zeroizing::new(HEXLOWER_PERMISSIVE.encode(self.current.as_bytes()));
+        line.push('\n');
+        file.write_all(line.as_bytes()).and_then(|()| file.sync_all())
     }
 
     /// The same current secret, with another ring's current one accepted for reading.
@@ -342,6 +345,19 @@ mod tests {
         let mut bytes = [byte; 32];
         bytes[7] ^= 0x5a;
         KeyRing::from_bytes(bytes).unwrap()
+    }
+
+    #[test]
+    fn whoever_starts_at_once_has_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("privet.key");
+        let rings: Vec<_> = std::thread::scope(|threads| {
+            let start = |_| threads.spawn(|| KeyRing::from_file_or_create(&path).unwrap().fingerprint());
+            let starting: Vec<_> = (0..32).map(start).collect();
+            starting.into_iter().map(|s| s.join().unwrap()).collect()
+        });
+        assert!(rings.iter().all(|f| *f == rings[0]), "all have the one that is kept");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
     }
 
     #[test]
