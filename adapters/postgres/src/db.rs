@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use privet::{Error, Result};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr as _, SqlStr, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, SqlStr, Transaction};
 
 use crate::error::{Failure, UnitError, only_reads, told, unknown};
 use crate::hosts::{self, Hosts};
@@ -25,6 +25,11 @@ const COLLISIONS: u32 = 20;
 const LOSSES: u32 = 25;
 /// What begins a transaction that sees one moment.
 pub(crate) const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// How long a unit waits for what it needs, if nothing else is said.
+pub(crate) const WAIT: Duration = Duration::from_secs(10);
+/// How long, in milliseconds, a server waits within a unit of work for its next statement. It comes at once, unless the instance
+/// is stopped or gone.
+const IDLE: u32 = 15_000;
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(250);
 
@@ -105,6 +110,8 @@ pub(crate) struct Db {
     /// Where there are several servers.
     hosts: Option<Hosts>,
     wait: Duration,
+    /// What begins a unit of work.
+    unit: Arc<str>,
     /// Every statement is in a transaction, since the next one may meet another server.
     pooler: bool,
 }
@@ -161,7 +168,7 @@ impl Db {
             .connect_lazy_with(fit(&reach.options));
         let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
         db.sql.walled = reach.row_security;
-        (db.hosts, db.wait) = (hosts, reach.wait);
+        (db.hosts, db.wait, db.unit) = (hosts, reach.wait, unit_opening(reach.wait));
         db
     }
 
@@ -175,6 +182,7 @@ impl Db {
             schema,
             hosts: None,
             wait: Duration::ZERO,
+            unit: unit_opening(WAIT),
             pooler,
         }
     }
@@ -184,12 +192,9 @@ impl Db {
     }
 
     /// What begins a transaction on somebody's behalf.
-    pub(crate) fn opening(&self, begin: &'static str, whose: Whose<'_>) -> SqlStr {
-        if self.sql.walled {
-            AssertSqlSafe(whose.opening(begin)).into_sql_str()
-        } else {
-            begin.into_sql_str()
-        }
+    pub(crate) fn opening(&self, begin: impl SqlSafeStr, whose: Whose<'_>) -> SqlStr {
+        let begin = begin.into_sql_str();
+        if self.sql.walled { AssertSqlSafe(whose.opening(begin.as_str())).into_sql_str() } else { begin }
     }
 
     async fn begun(&self, sql: SqlStr) -> UnitResult<Transaction<'static, Postgres>> {
@@ -217,7 +222,7 @@ impl Db {
 
     /// A transaction in which each statement sees what was committed before it: what the locks are taken for.
     pub(crate) async fn begin(&self, whose: Whose<'_>) -> UnitResult<Transaction<'static, Postgres>> {
-        self.begun(self.opening("BEGIN ISOLATION LEVEL READ COMMITTED", whose)).await
+        self.begun(self.opening(AssertSqlSafe(self.unit.clone()), whose)).await
     }
 
     /// A transaction that sees one moment.
@@ -322,6 +327,15 @@ impl Tries<'_> {
         tokio::time::sleep(pause.mul_f64(0.5 + part_of_one() / 2.0)).await;
         None
     }
+}
+
+/// What begins a unit of work. It gives up on what somebody else holds for longer than this; and when an instance vanishes in
+/// the middle, with its machine, the server does not keep its locks until it notices that the connection is dead.
+fn unit_opening(wait: Duration) -> Arc<str> {
+    let wait = wait.as_millis().clamp(1, 86_400_000);
+    Arc::from(format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {wait}; SET LOCAL idle_in_transaction_session_timeout = {IDLE}"
+    ))
 }
 
 /// Enough to keep two who met from meeting again.

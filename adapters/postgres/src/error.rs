@@ -54,9 +54,10 @@ impl Failure {
             Sql::Io(_) | Sql::Protocol(_) | Sql::WorkerCrashed | Sql::BeginFailed => Self::Lost,
             Sql::Database(_) => match code(error).as_str() {
                 "40001" | "40P01" => Self::Collision,
-                // The server is shutting down, starting or not the one that writes any more; the pooler lost its server.
-                "57P01" | "57P02" | "57P03" | "25006" | "08000" | "08001" | "08003" | "08004" | "08006"
-                | "08P01" => Self::Lost,
+                // The server is shutting down, starting or not the one that writes any more; the pooler lost its server; the
+                // server waited too long for what comes next.
+                "25P03" | "57P01" | "57P02" | "57P03" | "25006" | "08000" | "08001" | "08003" | "08004"
+                | "08006" | "08P01" => Self::Lost,
                 _ => Self::Lasting,
             },
             _ => Self::Lasting,
@@ -79,6 +80,9 @@ fn cure(code: &str) -> &'static str {
         }
         "53300" => "raise max_connections of the server, lower the pool's size, or put a pooler in front",
         "53100" | "53200" => "give the server more room",
+        "55P03" => {
+            "somebody holds a lock for long: look for an old transaction in pg_stat_activity, and end it"
+        }
         "25006" => "connect to the primary: this server only reads",
         "26000" | "42P05" => {
             "there is a pooler in between that changes servers between transactions: say so with `behind_pooler`"

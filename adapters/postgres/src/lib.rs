@@ -76,6 +76,7 @@
 
 mod db;
 mod error;
+mod group;
 mod hosts;
 mod keys;
 mod ledger;

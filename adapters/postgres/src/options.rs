@@ -6,7 +6,7 @@ use std::time::Duration;
 use privet::{Error, KeyRing, Result, Storage};
 use sqlx::postgres::PgConnectOptions;
 
-use crate::db::{Db, Reach, SCHEMA, check_schema};
+use crate::db::{Db, Reach, SCHEMA, WAIT, check_schema};
 use crate::replica::Replica;
 use crate::{PostgresKeyStore, PostgresLedger, PostgresStore, keys, ledger, store};
 
@@ -58,7 +58,7 @@ impl PostgresOptions {
             others: Vec::new(),
             schema: Arc::from(SCHEMA),
             connections: 10,
-            wait: Duration::from_secs(10),
+            wait: WAIT,
             pooler: false,
             row_security: false,
         };
@@ -79,8 +79,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How long a unit of work waits for a free connection at most (10 s by default), and, with [`failover_url`](Self::failover_url),
-    /// for a server that takes writes.
+    /// How long a unit of work waits for a free connection at most (10 s by default), for what another one holds, and, with
+    /// [`failover_url`](Self::failover_url), for a server that takes writes.
     #[must_use]
     pub fn wait(mut self, longest: Duration) -> Self {
         self.reach.wait = longest;

@@ -26,7 +26,7 @@ pub(super) const LIFE: Duration = Duration::from_secs(180 * 86_400);
 #[derive(Clone, Copy, Debug)]
 pub struct Fixture<'s> {
     store: &'s dyn Store,
-    scope: &'s Scope,
+    pub(super) scope: &'s Scope,
 }
 
 /// An instant that every case counts from.

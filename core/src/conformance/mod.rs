@@ -134,6 +134,7 @@ macro_rules! store_tests {
             a_lease_has_one_holder
             a_lease_is_taken_over_when_it_lapses
             nothing_crosses_at_random
+            many_at_once_each_get_their_own_answer
             units_at_once_are_one_after_the_other
         );
     };

@@ -311,3 +311,92 @@ pub async fn units_at_once_are_one_after_the_other(store: &dyn Store) {
         crowd.check().await;
     }
 }
+
+/// Many who decide and write at the same moment, as a store that lets them share a commit meets them: each gets its own answer,
+/// and a "no" to one is nobody else's.
+pub async fn many_at_once_each_get_their_own_answer(store: &dyn Store) {
+    const MANY: u8 = 90;
+    let scope = scope("a", "x");
+    let f = Fixture::new(store, &scope);
+    let now = everything(at(100));
+    let grants: Vec<_> = (0..MANY).map(|_| f.record(&[CONTACTS], start())).collect();
+    let appended = join_all(grants.iter().map(|grant| f.append(grant.clone(), None))).await;
+    assert_eq!(appended, grants);
+    let opened = join_all((0..MANY).map(|n| {
+        let proof = f.proof(&grants[usize::from(n)], CONTACTS);
+        async move {
+            let contact = store.open_contact(&proof, &f.new_contact(n, &proof, start())).await.unwrap();
+            (contact, proof)
+        }
+    }))
+    .await;
+    // Every third withdraws, every third is blocked.
+    let withdrawals = (0..MANY)
+        .step_by(3)
+        .map(|n| f.append_counting(f.record(&[], at(50)), Some(grants[usize::from(n)].id)));
+    for (n, (withdrawn, erasing)) in (0..MANY).step_by(3).zip(join_all(withdrawals).await) {
+        assert_eq!(
+            (withdrawn.subject, erasing),
+            (grants[usize::from(n)].subject, 1),
+            "each marks its own contact"
+        );
+    }
+    let blocked = opened.iter().skip(1).step_by(3);
+    join_all(blocked.map(|(contact, _)| store.set_blocked(&scope, contact.id, true, &now))).await;
+    // Each writes twice at once; the second one may meet a conversation that is not there yet, and is sent again.
+    let said = |n: u8, id: u8| {
+        let (contact, proof) = &opened[usize::from(n)];
+        let owner = f.by_contact(contact, proof);
+        async move {
+            loop {
+                let message = f.message(n, id, at(60));
+                let since = start();
+                match store.record_message(f.scope, &owner, &message, since, &everything(at(60))).await {
+                    Err(Error::Conflict { .. }) => {}
+                    answered => return answered,
+                }
+            }
+        }
+    };
+    let answers = join_all((0..MANY).flat_map(|n| [said(n, 1), said(n, 2)])).await;
+    for (n, both) in (0..MANY).zip(answers.chunks(2)) {
+        match (n % 3, both) {
+            (0, [Err(Error::NotGranted { .. }), Err(Error::NotGranted { .. })]) => {}
+            (1, [Err(Error::Blocked), Err(Error::Blocked)]) => {}
+            (2, [Ok(first), Ok(second)]) => {
+                assert_eq!([first.id, second.id].map(|id| id.as_bytes()[0]), [1, 2]);
+                assert_eq!(BTreeSet::from([first.number, second.number]), BTreeSet::from([1, 2]));
+                assert_eq!(first.conversation, ConversationId::from_bytes([n; 16]));
+                assert_eq!(f.counter(ContactId::from_bytes([n; 16]), at(100)).await, Some(1));
+            }
+            (_, other) => unreachable!("contact {n} was answered {other:?}"),
+        }
+    }
+    // One conversation, many messages at once: each has a number of its own.
+    let (contact, proof) = &opened[2];
+    let owner = f.by_contact(contact, proof);
+    let more = join_all((10..10 + MANY).map(|id| {
+        let (owner, message) = (owner.clone(), f.message(2, id, at(70)));
+        async move { f.say(&owner, &message).await.unwrap().number }
+    }))
+    .await;
+    assert_eq!(more.into_iter().collect::<BTreeSet<_>>(), (3..3 + u32::from(MANY)).collect());
+    // A visit opens one conversation, however many of its messages come at once.
+    let visit = f.by_session(1, 120);
+    let opening = join_all((0..20).map(|n| {
+        let (owner, message) = (visit.clone(), f.message(120 + n % 2, n, at(80)));
+        async move { f.say(&owner, &message).await }
+    }))
+    .await;
+    let kept: BTreeSet<_> = opening.into_iter().filter_map(taken).map(|m| m.conversation).collect();
+    assert_eq!(kept.len(), 1);
+    let crowd = Crowd {
+        store,
+        scope: &scope,
+        devices: Mutex::default(),
+        ids: AtomicU32::new(0),
+        said: Mutex::default(),
+        adopted: Mutex::default(),
+    };
+    crowd.check_chain().await;
+}

@@ -44,37 +44,61 @@ async fn lock_head(on: &mut On<'_>, tenant: &Tenant) -> UnitResult<Option<ChainL
     }
 }
 
-/// Appends a record with its link. The last thing that a unit does, since it holds up every other append of the tenant.
-pub(super) async fn append(on: &mut On<'_>, r: &ConsentRecord) -> UnitResult<()> {
-    let head = lock_head(on, &r.scope.tenant).await?;
-    let (link, salt) = ChainLink::after(head.as_ref(), r)?;
-    on.q("WITH link AS (
-            INSERT INTO privet.consent_links (tenant, segment, seq, until, digest, hash) VALUES ($1, $2, $3, $9, $18, $19)
+/// Appends records of one tenant with their links. The last thing that a unit does, since it holds up every other append of
+/// the tenant.
+pub(super) async fn append(on: &mut On<'_>, tenant: &Tenant, records: &[&ConsentRecord]) -> UnitResult<()> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut head = lock_head(on, tenant).await?;
+    let mut chained = Vec::with_capacity(records.len());
+    for record in records {
+        let (link, salt) = ChainLink::after(head.as_ref(), record)?;
+        chained.push((*record, link, salt));
+        head = Some(link);
+    }
+    fn each<'r, T>(
+        chained: &'r [(&'r ConsentRecord, ChainLink, Salt)],
+        of: impl Fn(&'r ConsentRecord, &'r ChainLink) -> T,
+    ) -> Vec<T> {
+        chained.iter().map(|(r, link, _)| of(r, link)).collect()
+    }
+    on.q("WITH new AS MATERIALIZED (
+            SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[], $7::smallint[], $8::bigint[],
+                $9::bigint[], $10::bytea[], $11::text[], $12::smallint[], $13::smallint[], $14::boolean[], $15::boolean[],
+                $16::bytea[], $17::bytea[], $18::bytea[], $19::bytea[])
+              AS n (segment, seq, site, id, subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions,
+                salt, digest, hash)
+          ), links AS (
+            INSERT INTO privet.consent_links (tenant, segment, seq, until, digest, hash)
+            SELECT $1, segment, seq, until, digest, hash FROM new
           ), head AS (
-            UPDATE privet.consent_heads SET segment = $2, seq = $3, until = $9, digest = $18, hash = $19 WHERE tenant = $1
+            UPDATE privet.consent_heads h SET segment = n.segment, seq = n.seq, until = n.until, digest = n.digest, hash = n.hash
+            FROM (SELECT * FROM new ORDER BY seq DESC LIMIT 1) n WHERE h.tenant = $1
           )
           INSERT INTO privet.consent_records
             (tenant, segment, seq, site, id, subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions, salt)
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)")
-        .bind(r.scope.tenant.as_str())
-        .bind(link.segment)
-        .bind(seq_of(&link))
-        .bind(r.scope.site.as_str())
-        .bind(r.id.as_bytes().as_slice())
-        .bind(r.subject.as_bytes().as_slice())
-        .bind(i16::from(r.act.code()))
-        .bind(ms(r.at))
-        .bind(ms(r.until))
-        .bind(r.notice.as_bytes().as_slice())
-        .bind(r.language.as_str())
-        .bind(i16::from(r.regime.rules().code))
-        .bind(i16::from(r.method.code()))
-        .bind(r.gesture)
-        .bind(r.gpc)
-        .bind(RecordedDecision::all_to_bytes(&r.decisions))
-        .bind(salt.as_bytes().as_slice())
-        .bind(link.digest.as_slice())
-        .bind(link.hash.as_slice())
+          SELECT $1, segment, seq, site, id, subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions, salt
+          FROM new")
+        .bind(tenant.as_str())
+        .bind(each(&chained, |_, link| link.segment))
+        .bind(each(&chained, |_, link| seq_of(link)))
+        .bind(each(&chained, |r, _| r.scope.site.as_str()))
+        .bind(each(&chained, |r, _| r.id.as_bytes().to_vec()))
+        .bind(each(&chained, |r, _| r.subject.as_bytes().to_vec()))
+        .bind(each(&chained, |r, _| i16::from(r.act.code())))
+        .bind(each(&chained, |r, _| ms(r.at)))
+        .bind(each(&chained, |r, _| ms(r.until)))
+        .bind(each(&chained, |r, _| r.notice.as_bytes().to_vec()))
+        .bind(each(&chained, |r, _| r.language.as_str()))
+        .bind(each(&chained, |r, _| i16::from(r.regime.rules().code)))
+        .bind(each(&chained, |r, _| i16::from(r.method.code())))
+        .bind(each(&chained, |r, _| r.gesture))
+        .bind(each(&chained, |r, _| r.gpc))
+        .bind(each(&chained, |r, _| RecordedDecision::all_to_bytes(&r.decisions)))
+        .bind(chained.iter().map(|(_, _, salt)| salt.as_bytes().to_vec()).collect::<Vec<_>>())
+        .bind(each(&chained, |_, link| link.digest.to_vec()))
+        .bind(each(&chained, |_, link| link.hash.to_vec()))
         .execute(&mut *on.c)
         .await?;
     Ok(())

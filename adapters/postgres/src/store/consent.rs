@@ -2,133 +2,15 @@ use async_trait::async_trait;
 use privet::catalogue::{CategoryCode, Language, NewStatement, StatementVersion};
 use privet::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use privet::store::{
-    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, NEVER_LAPSES, NewRecord, SubjectDigest,
-    joining_line, notifications_of,
+    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, NewRecord, SubjectDigest,
 };
 use privet::{Day, Result, Scope, Tenant, Timestamp};
 use sqlx::postgres::PgRow;
 
-use super::locks::{self, Named};
+use super::append_records::AppendRecord;
 use super::rows::{self, RowResult, bytes, column, ms, number, read_record, record_columns, text, time};
-use super::{
-    PostgresStore, chain, contact_kind, counts, held, latest_of_line, mark_contacts, outbox, read_erasing,
-    record,
-};
+use super::{PostgresStore, chain, counts, held, latest_of_line, record};
 use crate::db::{On, Twice, UnitResult, Whose, read, read_moment, unit};
-
-/// The latest record of the line that a record joins, locked, and when the last one of the line lapses.
-async fn line_to_join(on: &mut On<'_>, new: &NewRecord) -> UnitResult<Option<(ConsentRecord, Timestamp)>> {
-    let scope = &new.record.scope;
-    let followed = match new.follows {
-        Some(id) => record(on, scope, id).await?,
-        None => None,
-    };
-    let Some(followed) = followed else {
-        // It begins a line, or speaks on an account's.
-        locks::alone(on, scope, Named::Line(new.record.subject)).await?;
-        return Ok(None);
-    };
-    locks::alone(on, scope, Named::Line(followed.subject)).await?;
-    // It may have been cut from its person before the lock was ours: then nobody finds the line any more.
-    let still = match new.follows {
-        Some(id) => record(on, scope, id).await?.is_some(),
-        None => false,
-    };
-    let latest = if still { latest_of_line(on, scope, followed.subject).await? } else { None };
-    let Some(latest) = latest else {
-        locks::alone(on, scope, Named::Line(new.record.subject)).await?;
-        return Ok(None);
-    };
-    let until = on
-        .q("SELECT max(until) FROM privet.consent_records WHERE tenant = $1 AND site = $2 AND subject = $3")
-        .bind(scope.tenant.as_str())
-        .bind(scope.site.as_str())
-        .bind(latest.subject.as_bytes().as_slice())
-        .fetch_one(&mut *on.c)
-        .await?;
-    Ok(Some((latest, time(&until, 0)?)))
-}
-
-async fn append(
-    on: &mut On<'_>,
-    new: &NewRecord,
-    contacts: CategoryCode,
-    fence_until: Timestamp,
-) -> UnitResult<AppendedRecord> {
-    let scope = new.record.scope.clone();
-    let joined = line_to_join(on, new).await?;
-    // Asked once the line is locked, so that the same record twice at once is one.
-    if let Some(there) = record(on, &scope, new.record.id).await? {
-        return Ok(AppendedRecord::new(there, Vec::new()));
-    }
-    let (latest, line_until) = joined.map_or((None, None), |(latest, until)| (Some(latest), Some(until)));
-    let before = latest.clone();
-    let r = match (joining_line(new.record.clone(), latest.as_ref(), line_until), latest) {
-        (Some(record), _) => record,
-        (None, Some(latest)) => return Ok(AppendedRecord::new(latest, Vec::new())),
-        (None, None) => new.record.clone(),
-    };
-    let erasing = change_contacts(on, new, &r, contacts, fence_until).await?;
-    outbox::insert(on, &notifications_of(&new.notify, before.as_ref(), &r)).await?;
-    chain::append(on, &r).await?;
-    Ok(AppendedRecord::new(r, erasing))
-}
-
-/// What a record does to the contacts of its line.
-async fn change_contacts(
-    on: &mut On<'_>,
-    new: &NewRecord,
-    r: &ConsentRecord,
-    contacts: CategoryCode,
-    fence_until: Timestamp,
-) -> UnitResult<Vec<privet::store::Erasing>> {
-    let (tenant, site) = (r.scope.tenant.as_str(), r.scope.site.as_str());
-    let line = r.subject.as_bytes().as_slice();
-    if new.forgets {
-        on.q("UPDATE privet.contacts SET identity = NULL, identity_text = NULL
-              WHERE tenant = $1 AND site = $2 AND consent_line = $3 AND identity IS NOT NULL")
-            .bind(tenant)
-            .bind(site)
-            .bind(line)
-            .execute(&mut *on.c)
-            .await?;
-    }
-    if r.grants(contacts, r.at) {
-        on.q("UPDATE privet.contacts SET consent = $4, consent_until = $5, material = $6, frozen_until = NULL, kept_on = NULL
-              WHERE tenant = $1 AND site = $2 AND consent_line = $3 AND erasing IS NULL")
-            .bind(tenant)
-            .bind(site)
-            .bind(line)
-            .bind(r.id.as_bytes().as_slice())
-            .bind(ms(r.until))
-            .bind(r.fingerprint_of(contacts).unwrap_or_default().to_vec())
-            .execute(&mut *on.c)
-            .await?;
-        return Ok(Vec::new());
-    }
-    if let Some(basis) = new.keeps {
-        on.q("UPDATE privet.contacts SET kept_on = $4, consent_until = $5, frozen_until = NULL
-              WHERE tenant = $1 AND site = $2 AND consent_line = $3 AND erasing IS NULL")
-            .bind(tenant)
-            .bind(site)
-            .bind(line)
-            .bind(i16::from(basis.code()))
-            .bind(ms(NEVER_LAPSES))
-            .execute(&mut *on.c)
-            .await?;
-        return Ok(Vec::new());
-    }
-    let marked = on
-        .q(mark_contacts!("site = $4 AND consent_line = $5 ORDER BY id"))
-        .bind(tenant)
-        .bind(i16::from(r.act.erasure_cause().code()))
-        .bind(ms(fence_until))
-        .bind(site)
-        .bind(line)
-        .fetch_all(&mut *on.c)
-        .await?;
-    Ok(rows::all(&marked, |row| read_erasing(row, contact_kind))?)
-}
 
 async fn line(on: &mut On<'_>, scope: &Scope, id: RecordId) -> UnitResult<Vec<ConsentRecord>> {
     let rows = on
@@ -262,7 +144,7 @@ impl ConsentStore for PostgresStore {
         contacts: CategoryCode,
         fence_until: Timestamp,
     ) -> Result<AppendedRecord> {
-        unit!(self.db, &new.record.scope, Twice::Harmless, on => append(on, new, contacts, fence_until))
+        self.records.run(AppendRecord { new: new.clone(), contacts, fence_until }).await
     }
 
     async fn record(&self, scope: &Scope, id: RecordId) -> Result<Option<ConsentRecord>> {

@@ -18,7 +18,7 @@ async fn open(on: &mut On<'_>, proof: &ConsentProof, contact: &Contact) -> UnitR
     // Alone, since a line has one contact, and there is no row yet to lock.
     let record = check_proof(on, scope, proof, contact.created, Line::Alone).await?;
     // One with this id may be there, and be erased meanwhile.
-    locks::contacts(on, scope, &[contact.id]).await?;
+    locks::contacts(on, &scope.tenant, &[(scope.site.as_str(), contact.id)]).await?;
     check_fence(on, &scope.tenant, contact.subject, contact.epoch).await?;
     let there = on
         .q(concat!(

@@ -1,15 +1,16 @@
 use async_trait::async_trait;
-use privet::contact::{Channel, ContactId, Conversation, ConversationId, Owner};
+use privet::contact::{ContactId, Conversation, ConversationId, Owner};
 use privet::store::{
     Adoption, ConversationStore, Erasing, ErasingKind, ErasureCause, Horizon, MessageToStore, OwnerProof,
-    StoredMessage, SubjectDigest,
+    StoredMessage,
 };
 use privet::{Error, Result, Scope, Timestamp};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
 
-use super::locks::{self, Named};
+use super::locks;
+use super::record_messages::RecordMessage;
 use super::rows::{self, bytes, conversation_columns, digest_if_any, ms, number, read_conversation};
 use super::{Line, PostgresStore, check_proof, messages, shown_contact, stand_on, writing_contact};
 use crate::db::{On, Twice, UnitResult, read, unit};
@@ -99,7 +100,7 @@ pub(super) async fn lock_with_owner(
     let Some(mut owner) = owner_of(on, scope, id).await? else { return Ok(None) };
     loop {
         if let Owner::Contact(contact) = owner {
-            locks::contacts(on, scope, &[contact]).await?;
+            locks::contacts(on, &scope.tenant, &[(scope.site.as_str(), contact)]).await?;
         }
         match lock(on, scope, id).await? {
             // It was adopted in between.
@@ -172,96 +173,7 @@ pub(super) async fn count_conversations(
     Ok(())
 }
 
-const BUSY: Error = Error::Conflict { what: "conversation" };
-
-/// Opens the conversation of a message, unless the owner has another one running, or the message was erased before, which
-/// opens none.
-async fn open(
-    on: &mut On<'_>,
-    scope: &Scope,
-    (whose, subject): (Owner, Option<SubjectDigest>),
-    message: &MessageToStore,
-    since: Timestamp,
-    horizon: &Horizon,
-) -> UnitResult<Option<StoredMessage>> {
-    if !message.opens || running(on, scope, whose, since, horizon).await?.is_some() {
-        return Err(BUSY.into());
-    }
-    if let Some(erased) = messages::erased_before(on, scope, message).await? {
-        return Ok(Some(erased));
-    }
-    let (kind, key) = whose.parts();
-    let opened = on
-        .q("INSERT INTO privet.conversations
-              (tenant, site, id, owner_kind, owner, subject, opened, last_message, messages, live_support)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 0, FALSE) ON CONFLICT (tenant, site, id) DO NOTHING")
-        .bind(scope.tenant.as_str())
-        .bind(scope.site.as_str())
-        .bind(message.conversation.as_bytes().as_slice())
-        .bind(i16::from(kind))
-        .bind(key.as_slice())
-        .bind(subject.map(|s| s.as_bytes().to_vec()))
-        .bind(ms(message.at))
-        .execute(&mut *on.c)
-        .await?;
-    // Somebody else's, opened in between.
-    if opened.rows_affected() == 1 { Ok(None) } else { Err(BUSY.into()) }
-}
-
-async fn record_message(
-    on: &mut On<'_>,
-    scope: &Scope,
-    owner: &OwnerProof,
-    message: &MessageToStore,
-    since: Timestamp,
-    horizon: &Horizon,
-) -> UnitResult<StoredMessage> {
-    let (whose, subject) = match owner {
-        OwnerProof::Contact { proof, id, epoch, subject } => {
-            let record = check_proof(on, scope, proof, message.at, Line::Together).await?;
-            let line = writing_contact(on, scope, (*id, *epoch, *subject), horizon).await?;
-            stand_on(on, scope, (*id, line), &record, proof.category()).await?;
-            (Owner::Contact(*id), None)
-        }
-        OwnerProof::Session { session, subject } => (Owner::Session(*session), Some(*subject)),
-    };
-    let mut there = lock(on, scope, message.conversation).await?;
-    if there.is_none()
-        && message.opens
-        && let Owner::Session(session) = whose
-    {
-        // A visit has no row: whoever opens one for it waits here, and looks again.
-        locks::alone(on, scope, Named::Visit(session)).await?;
-        there = lock(on, scope, message.conversation).await?;
-    }
-    let opens = there.is_none();
-    if let Some((found, marked)) = there {
-        // The contact whose it is is the one that was found to be there.
-        if marked || found.owner != whose || !horizon.shows_conversation(&found) {
-            return Err(BUSY.into());
-        }
-        if let Some(stored) = messages::by_id(on, scope, message).await? {
-            return Ok(stored);
-        }
-    } else if let Some(erased) = open(on, scope, (whose, subject), message, since, horizon).await? {
-        return Ok(erased);
-    }
-    let number =
-        advance(on, scope, message, message.channel == Channel::LiveSupport, message.author.awaits_answer())
-            .await?;
-    if let Owner::Contact(contact) = whose {
-        on.q("UPDATE privet.contacts SET last_seen = greatest(last_seen, $4), conversations = conversations + $5
-              WHERE tenant = $1 AND site = $2 AND id = $3")
-            .bind(scope.tenant.as_str())
-            .bind(scope.site.as_str())
-            .bind(contact.as_bytes().as_slice())
-            .bind(ms(message.at))
-            .bind(i64::from(opens))
-            .execute(&mut *on.c)
-            .await?;
-    }
-    messages::insert(on, scope, message, number).await
-}
+pub(super) const BUSY: Error = Error::Conflict { what: "conversation" };
 
 /// Gives a message its number in its conversation, which is locked.
 pub(super) async fn advance(
@@ -306,7 +218,8 @@ async fn adopt(on: &mut On<'_>, adoption: &Adoption, horizon: &Horizon) -> UnitR
     let record = check_proof(on, scope, proof, *at, Line::Together).await?;
     if let Owner::Contact(from) = from {
         // Both at once, in their order.
-        locks::contacts(on, scope, &[*contact, *from]).await?;
+        let site = scope.site.as_str();
+        locks::contacts(on, &scope.tenant, &[(site, *contact), (site, *from)]).await?;
     }
     let line = writing_contact(on, scope, (*contact, *epoch, *subject), horizon).await?;
     let gives = *from != Owner::Contact(*contact);
@@ -413,7 +326,8 @@ impl ConversationStore for PostgresStore {
         since: Timestamp,
         horizon: &Horizon,
     ) -> Result<StoredMessage> {
-        unit!(self.db, scope, Twice::Harmless, on => record_message(on, scope, owner, message, since, horizon))
+        let (scope, owner, message, horizon) = (scope.clone(), owner.clone(), message.clone(), *horizon);
+        self.messages.run(RecordMessage { scope, owner, message, since, horizon }).await
     }
 
     async fn conversations(

@@ -175,25 +175,20 @@ async fn lock_all(on: &mut On<'_>, erasing: &[Erasing]) -> UnitResult<()> {
     let lines = on
         .q("SELECT DISTINCT c.site, c.consent_line FROM unnest($2::text[], $3::bytea[]) AS e (site, id)
             JOIN privet.contacts c ON c.tenant = $1 AND c.site = e.site AND c.id = e.id
-            WHERE c.erasing = $4 ORDER BY 1, 2")
+            WHERE c.erasing = $4")
         .bind(tenant)
         .bind(&sites)
         .bind(&ids)
         .bind(i16::from(ErasureCause::Request.code()))
         .fetch_all(&mut *on.c)
         .await?;
-    for row in &lines {
-        let scope = rows::site_scope(&first.tenant, row, 0)?;
-        locks::alone(on, &scope, Named::Line(SubjectDigest::from_bytes(bytes(row, 1)?))).await?;
-    }
-    on.q("SELECT 1 FROM unnest($2::text[], $3::bytea[]) AS e (site, id)
-          JOIN privet.contacts c ON c.tenant = $1 AND c.site = e.site AND c.id = e.id
-          ORDER BY c.site, c.id FOR UPDATE OF c")
-        .bind(tenant)
-        .bind(&sites)
-        .bind(&ids)
-        .execute(&mut *on.c)
-        .await?;
+    let keys = rows::all(&lines, |row| {
+        let line = Named::Line(SubjectDigest::from_bytes(bytes(row, 1)?));
+        Ok(locks::key(&rows::site_scope(&first.tenant, row, 0)?, line))
+    })?;
+    locks::alone(on, keys).await?;
+    let contacts: Vec<_> = contacts.iter().map(|(scope, id)| (scope.site.as_str(), *id)).collect();
+    locks::contacts(on, &first.tenant, &contacts).await?;
     Ok(())
 }
 

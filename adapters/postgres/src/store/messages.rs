@@ -62,7 +62,7 @@ pub(super) async fn by_id(
         .q(concat!(
             "SELECT ",
             message_columns!(),
-            " FROM privet.messages WHERE tenant = $1 AND site = $2 AND conversation = $3 AND id = $4"
+            " FROM privet.messages m WHERE tenant = $1 AND site = $2 AND conversation = $3 AND id = $4"
         ))
         .bind(scope.tenant.as_str())
         .bind(scope.site.as_str())
@@ -111,7 +111,7 @@ pub(super) async fn of(
     horizon: &Horizon,
 ) -> UnitResult<Vec<StoredMessage>> {
     let sql = format!(
-        "SELECT {} FROM privet.messages WHERE tenant = $1 AND site = $2 AND conversation = $8 AND number > $9 AND at >= $10
+        "SELECT {} FROM privet.messages m WHERE tenant = $1 AND site = $2 AND conversation = $8 AND number > $9 AND at >= $10
            AND EXISTS (SELECT 1 FROM privet.conversations c WHERE c.tenant = $1 AND c.site = $2 AND c.id = $8 AND {SHOWN})
          ORDER BY number LIMIT $11",
         message_columns!()

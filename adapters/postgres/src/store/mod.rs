@@ -1,5 +1,6 @@
 //! The units of work in SQL.
 
+mod append_records;
 mod audit;
 mod chain;
 mod consent;
@@ -15,6 +16,7 @@ mod messages;
 mod notes;
 mod outbox;
 mod portal;
+mod record_messages;
 mod retention;
 mod rows;
 mod snapshot;
@@ -32,12 +34,15 @@ use privet::{Error, Result, Scope, Tenant, Timestamp};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
+use self::append_records::AppendRecord;
 use self::locks::Named;
+use self::record_messages::RecordMessage;
 use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
     tenant,
 };
 use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read, unit};
+use crate::group::GroupCommit;
 use crate::replica::{Replica, ReplicaLag};
 use crate::schema;
 
@@ -51,6 +56,8 @@ pub struct PostgresStore {
     db: Db,
     /// Where lists are read from.
     replica: Option<Replica>,
+    records: GroupCommit<AppendRecord>,
+    messages: GroupCommit<RecordMessage>,
     /// When it was last looked whether the months to come have their partitions.
     months: Arc<AtomicI64>,
 }
@@ -58,7 +65,8 @@ pub struct PostgresStore {
 impl PostgresStore {
     pub(crate) async fn on(db: Db, replica: Option<Replica>) -> Result<Self> {
         schema::migrate(&db, schema::STORE).await?;
-        let store = Self { db, replica, months: Arc::new(AtomicI64::new(i64::MIN)) };
+        let (records, messages) = (GroupCommit::on(&db), GroupCommit::on(&db));
+        let store = Self { db, replica, records, messages, months: Arc::new(AtomicI64::new(i64::MIN)) };
         store.make_months().await?;
         let kept = read!(store.db, Whose::Installation, on => durability(on))?;
         if kept.iter().any(|setting| setting == "off") {
@@ -246,8 +254,8 @@ async fn check_proof(
     }
     let line = record(on, scope, proof.record()).await?.ok_or_else(|| proof.refused())?.subject;
     match how {
-        Line::Together => locks::together(on, scope, Named::Line(line)).await?,
-        Line::Alone => locks::alone(on, scope, Named::Line(line)).await?,
+        Line::Together => locks::together(on, vec![locks::key(scope, Named::Line(line))]).await?,
+        Line::Alone => locks::alone(on, vec![locks::key(scope, Named::Line(line))]).await?,
     }
     Ok(held(on, proof, now).await?.ok_or_else(|| proof.refused())?)
 }

@@ -15,7 +15,7 @@ pub(super) async fn add(
     note: &StoredNote,
     horizon: &Horizon,
 ) -> UnitResult<()> {
-    locks::contacts(on, scope, &[note.contact]).await?;
+    locks::contacts(on, &scope.tenant, &[(scope.site.as_str(), note.contact)]).await?;
     shown_contact(on, scope, note.contact, horizon).await?.ok_or(Error::NotFound { what: "contact" })?;
     let there = on
         .q("SELECT count(*), coalesce(bool_or(id = $4), FALSE) FROM privet.notes WHERE tenant = $1 AND site = $2 AND contact = $3")

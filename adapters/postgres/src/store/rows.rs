@@ -93,9 +93,44 @@ macro_rules! record_columns {
     };
 }
 
+/// Of a table, if another one is beside it.
 macro_rules! contact_columns {
     () => {
-        "id, epoch, subject, country, created, last_seen, conversations, consent, consent_until, material, frozen_until, kept_on, blocked, identity, identity_text"
+        contact_columns!("")
+    };
+    ($of:literal) => {
+        concat!(
+            $of,
+            "id, ",
+            $of,
+            "epoch, ",
+            $of,
+            "subject, ",
+            $of,
+            "country, ",
+            $of,
+            "created, ",
+            $of,
+            "last_seen, ",
+            $of,
+            "conversations, ",
+            $of,
+            "consent, ",
+            $of,
+            "consent_until, ",
+            $of,
+            "material, ",
+            $of,
+            "frozen_until, ",
+            $of,
+            "kept_on, ",
+            $of,
+            "blocked, ",
+            $of,
+            "identity, ",
+            $of,
+            "identity_text"
+        )
     };
 }
 
@@ -113,7 +148,7 @@ macro_rules! conversation_columns {
 
 macro_rules! message_columns {
     () => {
-        "number, id, at, channel, author, body, page"
+        "m.number, m.id, m.at, m.channel, m.author, m.body, m.page"
     };
 }
 

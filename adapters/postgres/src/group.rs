@@ -1,0 +1,212 @@
+//! Group commit: units of work of one kind and one tenant that come while another transaction is on its way share the next one,
+//! each of its statements among them, and one write-through.
+//!
+//! Nobody waits for company: the first one leads, at once, and goes on for as long as others come. A unit stands for itself
+//! all the same: a "no" of the rules is its own, and when the database fails over one of them, each goes alone.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use privet::{Error, Result, Tenant};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::db::{Db, On, Twice, UnitResult, unit};
+use crate::error::{Failure, UnitError};
+
+/// Units in one transaction at most: more hardly share more, and each holds locks, of which a server has room for some
+/// thousands.
+const MOST: usize = 64;
+/// How often a unit is handed in again whose leader is gone.
+const LEADERS: usize = 3;
+
+/// A unit of work that may share a transaction with others of its kind. Doing it twice is harmless.
+pub(crate) trait Unit: Send + Sync + Sized + 'static {
+    type Answer: Send + 'static;
+
+    fn tenant(&self) -> &Tenant;
+
+    /// Does units of one tenant as if one came after the other, and says of each what became of it, in their order.
+    fn together(
+        on: &mut On<'_>,
+        units: &[Arc<Self>],
+    ) -> impl Future<Output = UnitResult<Vec<Became<Self::Answer>>>> + Send;
+}
+
+/// What became of a unit.
+pub(crate) enum Became<T> {
+    Done(Result<T>),
+    /// It stands on what another one of them changes: it did nothing, and goes with the next. Never the first.
+    Later,
+}
+
+struct Waiting<U: Unit> {
+    unit: Arc<U>,
+    reply: oneshot::Sender<Result<U::Answer>>,
+}
+
+/// Who waits, by tenant. A tenant is in it as long as somebody leads.
+type Queues<U> = Mutex<HashMap<Tenant, VecDeque<Waiting<U>>>>;
+
+fn locked<U: Unit>(queues: &Queues<U>) -> MutexGuard<'_, HashMap<Tenant, VecDeque<Waiting<U>>>> {
+    queues.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The units of one kind.
+pub(crate) struct GroupCommit<U: Unit> {
+    db: Db,
+    queues: Arc<Queues<U>>,
+}
+
+impl<U: Unit> Clone for GroupCommit<U> {
+    fn clone(&self) -> Self {
+        Self { db: self.db.clone(), queues: self.queues.clone() }
+    }
+}
+
+impl<U: Unit> fmt::Debug for GroupCommit<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupCommit").field("db", &self.db).finish_non_exhaustive()
+    }
+}
+
+impl<U: Unit> GroupCommit<U> {
+    pub(crate) fn on(db: &Db) -> Self {
+        Self { db: db.clone(), queues: Arc::default() }
+    }
+
+    /// Does a unit of work, durable when the future is ready. When the future is dropped it may be done all the same.
+    pub(crate) async fn run(&self, unit: U) -> Result<U::Answer> {
+        let unit = Arc::new(unit);
+        for _ in 0..LEADERS {
+            let (reply, replied) = oneshot::channel();
+            self.hand_in(Waiting { unit: unit.clone(), reply })?;
+            if let Ok(answer) = replied.await {
+                return answer;
+            }
+            // The runtime of whoever led has ended: nobody knows whether this was done.
+        }
+        Err(Error::unavailable(self.db.store, "whoever wrote for several at once ended in the middle"))
+    }
+
+    fn hand_in(&self, waiting: Waiting<U>) -> Result<()> {
+        let tenant = waiting.unit.tenant().clone();
+        let mut queues = locked(&self.queues);
+        if let Some(queue) = queues.get_mut(&tenant) {
+            queue.push_back(waiting);
+            return Ok(());
+        }
+        // A task of its own, since a visitor who goes away takes their request with them, and not the others'.
+        let runtime = Handle::try_current().map_err(|e| Error::unavailable(self.db.store, e))?;
+        queues.insert(tenant.clone(), VecDeque::from([waiting]));
+        let lead = Lead { group: self.clone(), tenant, ended: false };
+        runtime.spawn(lead.run());
+        Ok(())
+    }
+
+    /// A transaction for several units, and whether one of them may be what it failed over.
+    async fn transaction(&self, tenant: &Tenant, units: &[Arc<U>]) -> (Result<Vec<Became<U::Answer>>>, bool) {
+        let own = AtomicBool::new(false);
+        let done = unit!(self.db, tenant, Twice::Harmless, on => async {
+            let done = U::together(on, units).await;
+            let failed = match &done {
+                Err(UnitError::Sql(error)) => Failure::of(error) == Failure::Lasting,
+                Err(_) => true,
+                Ok(_) => false,
+            };
+            own.store(failed, Ordering::Relaxed);
+            done
+        });
+        (done, own.into_inner())
+    }
+
+    /// A transaction of its own.
+    async fn alone(self, Waiting { unit, reply }: Waiting<U>) {
+        let (done, _) = self.transaction(unit.tenant(), std::slice::from_ref(&unit)).await;
+        let answer = done.and_then(|mut became| match became.pop() {
+            Some(Became::Done(answer)) => answer,
+            _ => Err(Error::unavailable(self.db.store, "a unit of work had no answer")),
+        });
+        let _ = reply.send(answer);
+    }
+
+    /// Tells each of them what became of it, and gives back those that go with the next.
+    async fn settle(&self, tenant: &Tenant, group: Vec<Waiting<U>>) -> Vec<Waiting<U>> {
+        let units: Vec<_> = group.iter().map(|w| w.unit.clone()).collect();
+        let (done, own) = self.transaction(tenant, &units).await;
+        let error = match done {
+            Ok(became) => {
+                let mut later = Vec::new();
+                for (waiting, became) in group.into_iter().zip(became) {
+                    match became {
+                        // Whoever does not wait any more does not want to know.
+                        Became::Done(answer) => drop(waiting.reply.send(answer)),
+                        Became::Later => later.push(waiting),
+                    }
+                }
+                return later;
+            }
+            Err(error) => error,
+        };
+        if own && group.len() > 1 {
+            // Each on its own, so that none of the others fails or waits because of it.
+            for waiting in group {
+                tokio::spawn(self.clone().alone(waiting));
+            }
+            return Vec::new();
+        }
+        let why = error.to_string();
+        let mut waiting = group.into_iter();
+        if let Some(first) = waiting.next() {
+            let _ = first.reply.send(Err(error));
+        }
+        for waiting in waiting {
+            let _ = waiting.reply.send(Err(Error::unavailable(self.db.store, why.clone())));
+        }
+        Vec::new()
+    }
+}
+
+/// Who leads the units of a tenant, until none is left.
+struct Lead<U: Unit> {
+    group: GroupCommit<U>,
+    tenant: Tenant,
+    ended: bool,
+}
+
+impl<U: Unit> Lead<U> {
+    async fn run(mut self) {
+        let mut later = Vec::new();
+        while let Some(group) = self.next(later) {
+            later = self.group.settle(&self.tenant, group).await;
+        }
+    }
+
+    /// The next ones; first of all those that were put off.
+    fn next(&mut self, later: Vec<Waiting<U>>) -> Option<Vec<Waiting<U>>> {
+        let mut queues = locked(&self.group.queues);
+        let queue = queues.get_mut(&self.tenant)?;
+        for waiting in later.into_iter().rev() {
+            queue.push_front(waiting);
+        }
+        if queue.is_empty() {
+            queues.remove(&self.tenant);
+            self.ended = true;
+            return None;
+        }
+        let n = queue.len().min(MOST);
+        Some(queue.drain(..n).collect())
+    }
+}
+
+impl<U: Unit> Drop for Lead<U> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Ended in the middle: those who wait learn it, since their senders go, and hand in again.
+            locked(&self.group.queues).remove(&self.tenant);
+        }
+    }
+}
