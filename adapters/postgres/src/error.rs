@@ -27,6 +27,16 @@ impl From<Error> for UnitError {
     }
 }
 
+impl UnitError {
+    /// Whether the connection is one to go on with.
+    pub(crate) fn leaves_the_connection(&self) -> bool {
+        match self {
+            Self::Sql(error) | Self::Commit(error) => Failure::of(error) != Failure::Lost,
+            Self::Rule(_) => true,
+        }
+    }
+}
+
 /// What a failure says about doing it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {

@@ -54,6 +54,16 @@ async fn until(mut so: impl AsyncFnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promoted_standby_is_gone_on_with() {
+    after_the_primary_is_gone(Cluster::kill).await;
+}
+
+/// A machine that is cut off does not say that it is gone: whoever waits for it would wait for a quarter of an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_falls_silent_is_left() {
+    after_the_primary_is_gone(Cluster::silence).await;
+}
+
+async fn after_the_primary_is_gone(ends: fn(&Cluster)) {
     let Some(primary) = Cluster::primary() else { return };
     let standby = primary.standby("second");
     let there = PgPool::connect(&primary.url()).await.unwrap();
@@ -97,7 +107,7 @@ async fn a_promoted_standby_is_gone_on_with() {
         .collect();
     let more = async |than: u64| until(async || acknowledged.load(Ordering::SeqCst) > than).await;
     more(100).await;
-    primary.kill();
+    ends(&primary);
     standby.promote();
     // It waits for nobody now.
     let promoted = PgPool::connect(&standby.url()).await.unwrap();

@@ -113,7 +113,7 @@ pub struct AppendedRecord {
     /// The record as it stands: the new one as it joined its line, or, for a withdrawal that changed nothing, the
     /// one before.
     pub record: ConsentRecord,
-    /// The contacts of the line that it marked for erasure, since it no longer grants them.
+    /// The contacts of the line that it marked for erasure, since it no longer grants them, and that are still there.
     pub erasing: Vec<Erasing>,
 }
 

@@ -84,6 +84,26 @@ impl Cluster {
         assert!(killed.is_ok_and(|s| s.success()), "not killed");
     }
 
+    /// Stops the server where it stands, as when its machine is cut off: it takes what it is sent, and says nothing any more. It
+    /// stays so until it is dropped.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[allow(clippy::expect_used, reason = "this is how a test says that it cannot go on")]
+    pub fn silence(&self) {
+        // The first one before the others, so that it starts none meanwhile.
+        assert!(self.signal("-STOP").expect("it runs"), "not stopped");
+    }
+
+    /// Sends a signal to the server's first process, and then to those that it started.
+    fn signal(&self, signal: &str) -> Option<bool> {
+        let pid = std::fs::read_to_string(self.folder.join("postmaster.pid")).ok()?;
+        let pid = pid.lines().next()?.trim();
+        let first = Command::new("kill").args([signal, pid]).status();
+        let others = Command::new("pkill").args([signal, "-P", pid]).status();
+        Some([first, others].into_iter().all(|s| s.is_ok_and(|s| s.success())))
+    }
+
     /// Starts a server again that was killed. What is left of it may keep its folder for a moment: it is tried until that is
     /// gone.
     ///
@@ -170,6 +190,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // One that was stopped hears nothing else.
+        let _ = self.signal("-CONT");
         let _ = self.control(&["-m", "immediate", "-w", "stop"]).status();
         let _ = std::fs::remove_dir_all(&self.folder);
         let _ = std::fs::remove_file(self.log());

@@ -44,7 +44,7 @@ use self::rows::{
 use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read, unit};
 use crate::group::GroupCommit;
 use crate::replica::{Replica, ReplicaLag};
-use crate::schema;
+use crate::{partitions, schema};
 
 pub(crate) const NAME: &str = "postgres";
 
@@ -87,7 +87,7 @@ impl PostgresStore {
             return Ok(());
         }
         self.months.store(now, Ordering::Relaxed);
-        schema::make_months(&self.db, now).await
+        partitions::make_months(&self.db, now).await
     }
 
     /// The standby, if there is one and it is not left alone for a while.

@@ -231,11 +231,17 @@ async fn set_rule(on: &mut On<'_>, tenant: &Tenant, rule: &RetentionRule) -> Uni
     Ok(())
 }
 
+/// Fences in one statement at most: after a mass erasure all of them end together.
+const FENCES: i64 = 10_000;
+
 async fn purge_fences(on: &mut On<'_>, tenant: &Tenant, now: Timestamp) -> UnitResult<u64> {
     let gone = on
-        .q("DELETE FROM privet.fences WHERE tenant = $1 AND until <= $2")
+        .q("WITH d AS MATERIALIZED (
+              SELECT subject FROM privet.fences WHERE tenant = $1 AND until <= $2 ORDER BY until LIMIT $3 FOR UPDATE SKIP LOCKED)
+            DELETE FROM privet.fences f USING d WHERE f.tenant = $1 AND f.subject = d.subject")
         .bind(tenant.as_str())
         .bind(ms(now))
+        .bind(FENCES)
         .execute(&mut *on.c)
         .await?;
     Ok(gone.rows_affected())
@@ -312,7 +318,13 @@ impl RetentionStore for PostgresStore {
     async fn purge_fences(&self, now: Timestamp) -> Result<u64> {
         let mut gone = 0;
         for tenant in tenants_of(&self.db, FENCED).await? {
-            gone += unit!(self.db, &tenant, Twice::Harmless, on => purge_fences(on, &tenant, now))?;
+            loop {
+                let step = unit!(self.db, &tenant, Twice::Harmless, on => purge_fences(on, &tenant, now))?;
+                gone += step;
+                if step < FENCES.unsigned_abs() {
+                    break;
+                }
+            }
         }
         Ok(gone)
     }
