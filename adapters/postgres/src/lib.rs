@@ -50,6 +50,22 @@
 //! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
 //! by tenant; it has not been run against Citus.
 //!
+//! # Encryption
+//!
+//! `sslmode` in the URL says what the way to the server is to be. Anything but a socket or the machine itself wants
+//! `sslmode=verify-full`, which encrypts and holds the server's certificate against the host's name:
+//!
+//! ```text
+//! postgres://shop:secret@db.internal/shop?sslmode=verify-full&sslrootcert=/etc/shop/db-root.crt
+//! ```
+//!
+//! An authority of your own is named with `sslrootcert`, as a file in PEM; the public ones are known without it, and with it.
+//! Where the URL says nothing it is `prefer`, or what `PGSSLMODE` says: encrypted if the server offers it, and in the clear
+//! without a word if somebody on the way says that it does not. `require` encrypts, and takes any certificate, with
+//! `sslrootcert` too; `verify-ca` does not look at the name; `allow` and `disable` do not encrypt. With `hostssl` alone in
+//! `pg_hba.conf` the server refuses who does not. Each server of `failover_url` and `read_url` has a URL of its own, and so a
+//! `sslmode`.
+//!
 //! # Failover
 //!
 //! [`PostgresOptions::failover_url`] names further servers of the same database. Whichever takes writes is used; when a

@@ -46,8 +46,8 @@ impl fmt::Debug for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// From a URL such as `postgres://user:password@host:5432/database`, with `sslmode` and `sslrootcert` as PostgreSQL's own
-    /// programs take them.
+    /// From a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`; what `sslmode` may say, and what
+    /// goes without it, is told with the [crate](crate#encryption).
     ///
     /// # Errors
     /// [`Error::Config`] when it is none.
