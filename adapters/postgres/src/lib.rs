@@ -31,6 +31,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! An app that has a pool already gives that instead of URLs, with a schema for each: [`PostgresOptions::from_pool`].
+//!
 //! # How it keeps its promises
 //!
 //! Each unit of work is one transaction. It locks what it stands on, always in the same order, and checks afterwards, so that a
