@@ -172,7 +172,8 @@ impl Db {
             .connect_lazy_with(fit(&reach.options));
         let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
         db.sql.walled = reach.row_security;
-        (db.hosts, db.wait, db.unit) = (hosts, reach.wait, unit_opening(reach.wait));
+        db.hosts = hosts;
+        db.waits(reach.wait);
         db
     }
 
@@ -195,10 +196,14 @@ impl Db {
         &self.schema
     }
 
+    /// How long a unit waits for what it needs.
+    pub(crate) fn waits(&mut self, longest: Duration) {
+        (self.wait, self.unit) = (longest, unit_opening(longest));
+    }
+
     /// For units that go together: they give up soon on what somebody holds, so that one does not keep the others waiting.
     pub(crate) fn impatient(&self) -> Self {
-        let wait = self.wait.min(IMPATIENT);
-        Self { unit: unit_opening(wait), ..self.clone() }
+        Self { unit: unit_opening(self.wait.min(IMPATIENT)), ..self.clone() }
     }
 
     /// What begins a transaction on somebody's behalf.

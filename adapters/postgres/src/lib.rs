@@ -31,6 +31,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! An app that has a pool already gives that instead of URLs, with a schema for each: [`PostgresOptions::from_pool`].
+//!
 //! # How it keeps its promises
 //!
 //! Each unit of work is one transaction. It locks what it stands on, always in the same order, and checks afterwards, so that a
@@ -57,6 +59,22 @@
 //!
 //! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
 //! by tenant; it has not been run against Citus.
+//!
+//! # Encryption
+//!
+//! `sslmode` in the URL says what the way to the server is to be. Anything but a socket or the machine itself wants
+//! `sslmode=verify-full`, which encrypts and holds the server's certificate against the host's name:
+//!
+//! ```text
+//! postgres://shop:secret@db.internal/shop?sslmode=verify-full&sslrootcert=/etc/shop/db-root.crt
+//! ```
+//!
+//! An authority of your own is named with `sslrootcert`, as a file in PEM; the public ones are known without it, and with it.
+//! Where the URL says nothing it is `prefer`, or what `PGSSLMODE` says: encrypted if the server offers it, and in the clear
+//! without a word if somebody on the way says that it does not. `require` encrypts, and takes any certificate, with
+//! `sslrootcert` too; `verify-ca` does not look at the name; `allow` and `disable` do not encrypt. With `hostssl` alone in
+//! `pg_hba.conf` the server refuses who does not. Each server of `failover_url` and `read_url` has a URL of its own, and so a
+//! `sslmode`.
 //!
 //! # Failover
 //!

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{MISSING, fresh_name, is_root, programs, said, unprivileged};
+use crate::{Authority, MISSING, PASSWORD, fresh_name, is_root, programs, said, unprivileged};
 
 /// A server of a test's own.
 #[derive(Debug)]
@@ -30,14 +30,28 @@ impl Cluster {
     /// # Panics
     /// When there is none and `CI` is `true`, or when it does not start.
     #[must_use]
-    #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
     pub fn primary() -> Option<Self> {
+        Self::started(Self::create)
+    }
+
+    /// A primary that is reached over TCP as well, by who has [`PASSWORD`] and encrypts: its certificate is for `localhost` and
+    /// `127.0.0.1`, and it also listens on `127.0.0.2`.
+    ///
+    /// # Panics
+    /// As [`primary`](Self::primary).
+    #[must_use]
+    pub fn encrypted(authority: &Authority) -> Option<Self> {
+        Self::started(|cluster| cluster.create_encrypted(authority))
+    }
+
+    #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
+    fn started(create: impl FnOnce(Self) -> Result<Self, String>) -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{MISSING}");
             eprintln!("not run: {MISSING}");
             return None;
         };
-        match Self::folder(programs).and_then(Self::create) {
+        match Self::folder(programs).and_then(create) {
             Ok(cluster) => Some(cluster),
             Err(why) => panic!("a PostgreSQL for a test does not start: {why}"),
         }
@@ -60,6 +74,12 @@ impl Cluster {
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://postgres@localhost:{}/postgres?host={}", self.port, self.folder.display())
+    }
+
+    /// Of an [`encrypted`](Self::encrypted) one, the URL of its database by TCP, at one of its hosts, for the same role.
+    #[must_use]
+    pub fn tcp_url(&self, host: &str) -> String {
+        format!("postgres://postgres:{PASSWORD}@{host}:{}/postgres", self.port)
     }
 
     /// Makes a standby a primary, and waits until it is one.
@@ -146,14 +166,39 @@ impl Cluster {
         command
     }
 
-    fn create(self) -> Result<Self, String> {
+    fn init(&self, listen: &str, more: &str) -> Result<(), String> {
         let mut initdb = self.program("initdb");
         initdb.args(["--username=postgres", "--encoding=UTF8", "--no-sync", "--auth=trust", "-D"]);
         said("initdb", initdb.arg(&self.folder).output())?;
-        self.settings(
-            "listen_addresses = ''\nmax_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n",
-        )?;
+        self.settings(&format!(
+            "listen_addresses = '{listen}'\nmax_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n{more}"
+        ))
+    }
+
+    fn create(self) -> Result<Self, String> {
+        self.init("", "")?;
         self.start()
+    }
+
+    fn create_encrypted(self, authority: &Authority) -> Result<Self, String> {
+        self.init("localhost, 127.0.0.2", "ssl = on\n")?;
+        let (certificate, key) = authority.certificate()?;
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.folder.join(name);
+            std::fs::copy(from, &to).map_err(text)?;
+            // A server takes no key that others may read.
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).map_err(text)?;
+            if self.root {
+                said("chown", Command::new("chown").arg("postgres").arg(&to).output())?;
+            }
+        }
+        let hosts = "local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\nhostssl all all ::1/128 scram-sha-256\n";
+        std::fs::write(self.folder.join("pg_hba.conf"), hosts).map_err(text)?;
+        let cluster = self.start()?;
+        let mut psql = cluster.program("psql");
+        psql.args(["--quiet", "--dbname", &cluster.url(), "--command"]);
+        said("psql", psql.arg(format!("ALTER ROLE postgres PASSWORD '{PASSWORD}'")).output())?;
+        Ok(cluster)
     }
 
     fn copy_to(&self, standby: Self, name: &str) -> Result<Self, String> {

@@ -3,8 +3,10 @@
 //!
 //! `PRIVET_TEST_POSTGRES_URL` names another server to use, with a database that is there for tests.
 
+mod authority;
 mod cluster;
 
+pub use authority::Authority;
 pub use cluster::Cluster;
 
 use std::fmt;
