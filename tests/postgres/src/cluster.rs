@@ -30,14 +30,24 @@ impl Cluster {
     /// # Panics
     /// When there is none and `CI` is `true`, or when it does not start.
     #[must_use]
-    #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
     pub fn primary() -> Option<Self> {
+        Self::primary_with("max_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n")
+    }
+
+    /// A primary with settings of one's own, as lines of `postgresql.conf`. It writes through to the disk, and listens on its
+    /// socket alone.
+    ///
+    /// # Panics
+    /// As [`primary`](Self::primary).
+    #[must_use]
+    #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
+    pub fn primary_with(settings: &str) -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{MISSING}");
             eprintln!("not run: {MISSING}");
             return None;
         };
-        match Self::folder(programs).and_then(Self::create) {
+        match Self::folder(programs).and_then(|cluster| cluster.create(settings)) {
             Ok(cluster) => Some(cluster),
             Err(why) => panic!("a PostgreSQL for a test does not start: {why}"),
         }
@@ -126,13 +136,11 @@ impl Cluster {
         command
     }
 
-    fn create(self) -> Result<Self, String> {
+    fn create(self, settings: &str) -> Result<Self, String> {
         let mut initdb = self.program("initdb");
         initdb.args(["--username=postgres", "--encoding=UTF8", "--no-sync", "--auth=trust", "-D"]);
         said("initdb", initdb.arg(&self.folder).output())?;
-        self.settings(
-            "listen_addresses = ''\nmax_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n",
-        )?;
+        self.settings(&format!("listen_addresses = ''\n{settings}"))?;
         self.start()
     }
 
