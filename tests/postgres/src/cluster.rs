@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::{Authority, MISSING, PASSWORD, fresh_name, is_root, programs, said, unprivileged};
 
+/// What a server for a test needs, and what a standby may follow.
+const SMALL: &str = "max_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n";
+
 /// A server of a test's own.
 #[derive(Debug)]
 pub struct Cluster {
@@ -31,7 +34,17 @@ impl Cluster {
     /// When there is none and `CI` is `true`, or when it does not start.
     #[must_use]
     pub fn primary() -> Option<Self> {
-        Self::started(Self::create)
+        Self::started(|cluster| cluster.create(SMALL))
+    }
+
+    /// A primary with settings of one's own, as lines of `postgresql.conf`. It writes through to the disk, and listens on its
+    /// socket alone.
+    ///
+    /// # Panics
+    /// As [`primary`](Self::primary).
+    #[must_use]
+    pub fn primary_with(settings: &str) -> Option<Self> {
+        Self::started(|cluster| cluster.create(settings))
     }
 
     /// A primary that is reached over TCP as well, by who has [`PASSWORD`] and encrypts: its certificate is for `localhost` and
@@ -166,22 +179,20 @@ impl Cluster {
         command
     }
 
-    fn init(&self, listen: &str, more: &str) -> Result<(), String> {
+    fn init(&self, listen: &str, settings: &str) -> Result<(), String> {
         let mut initdb = self.program("initdb");
         initdb.args(["--username=postgres", "--encoding=UTF8", "--no-sync", "--auth=trust", "-D"]);
         said("initdb", initdb.arg(&self.folder).output())?;
-        self.settings(&format!(
-            "listen_addresses = '{listen}'\nmax_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n{more}"
-        ))
+        self.settings(&format!("listen_addresses = '{listen}'\n{settings}"))
     }
 
-    fn create(self) -> Result<Self, String> {
-        self.init("", "")?;
+    fn create(self, settings: &str) -> Result<Self, String> {
+        self.init("", settings)?;
         self.start()
     }
 
     fn create_encrypted(self, authority: &Authority) -> Result<Self, String> {
-        self.init("localhost, 127.0.0.2", "ssl = on\n")?;
+        self.init("localhost, 127.0.0.2", &format!("{SMALL}ssl = on\n"))?;
         let (certificate, key) = authority.certificate()?;
         for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
             let to = self.folder.join(name);

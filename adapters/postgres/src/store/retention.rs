@@ -159,12 +159,15 @@ async fn purge_conversations(
     Ok(rows::number(&taken, 0)?)
 }
 
+/// By their places, which a join by key would look for in every month. A place is of a month: what is at the same one in
+/// another month goes only if it is between the oldest and the newest that are taken, and so due as well.
 async fn purge_messages(on: &mut On<'_>, tenant: &Tenant, max: u32, horizon: &Horizon) -> UnitResult<u32> {
     let gone = on
         .q("WITH d AS MATERIALIZED (
-              SELECT site, conversation, number, at FROM privet.messages WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT $3)
-            DELETE FROM privet.messages m USING d
-            WHERE m.tenant = $1 AND m.site = d.site AND m.conversation = d.conversation AND m.number = d.number AND m.at = d.at")
+              SELECT min(at) AS oldest, max(at) AS newest, array_agg(place) AS places FROM (
+                SELECT ctid AS place, at FROM privet.messages WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT $3) AS due)
+            DELETE FROM privet.messages WHERE tenant = $1 AND at < $2
+              AND at BETWEEN (SELECT oldest FROM d) AND (SELECT newest FROM d) AND ctid = ANY((SELECT places FROM d)::tid[])")
         .bind(tenant.as_str())
         .bind(ms(horizon.messages))
         .bind(i64::from(max))
@@ -175,10 +178,8 @@ async fn purge_messages(on: &mut On<'_>, tenant: &Tenant, max: u32, horizon: &Ho
 
 async fn purge_records(on: &mut On<'_>, tenant: &Tenant, max: u32, horizon: &Horizon) -> UnitResult<u32> {
     let gone = on
-        .q("WITH d AS MATERIALIZED (
-              SELECT segment, seq FROM privet.consent_records WHERE tenant = $1 AND until < $2 ORDER BY until, seq LIMIT $3 FOR UPDATE)
-            DELETE FROM privet.consent_records r USING d
-            WHERE r.tenant = $1 AND r.segment = d.segment AND r.seq = d.seq")
+        .q("DELETE FROM privet.consent_records WHERE tenant = $1 AND until < $2 AND ctid = ANY(ARRAY(
+              SELECT ctid FROM privet.consent_records WHERE tenant = $1 AND until < $2 ORDER BY until, seq LIMIT $3))")
         .bind(tenant.as_str())
         .bind(ms(horizon.records))
         .bind(i64::from(max))
