@@ -348,7 +348,7 @@ impl Unit for AppendRecord {
             match (joining_line(unit.new.record.clone(), before.as_ref(), line_until), before) {
                 (Some(record), before) => appending.push(Appending { unit, place, record, before }),
                 (None, Some(latest)) => {
-                    became[place] = Became::Done(Ok(AppendedRecord::new(latest, Vec::new())))
+                    became[place] = Became::Done(Ok(AppendedRecord::new(latest, Vec::new())));
                 }
                 (None, None) => {
                     let record = unit.new.record.clone();
