@@ -9,8 +9,9 @@
 //! its files. A later call, after it was killed as well, copies what differs: both sides compute hashes over their rows, a
 //! range at a time, and what is gone from SQLite goes from PostgreSQL. With `--finish` nobody else may have the files: a last
 //! pass makes both sides equal, by counts and hashes, and compares what it wrote once more; each chain of consent records is
-//! verified on the new side with the ledger that went over; and only then an app may start on PostgreSQL. Until then a start
-//! is refused, as with a key that is not the installation's. `--verify` compares, and changes nothing.
+//! verified on the new side with the ledger that went over; and only then an app may start on PostgreSQL, and none on the files
+//! any more, whichever supervisor tries. Until then a start on the new side is refused. `--verify` compares, and changes
+//! nothing.
 //!
 //! Keys and ledger go into the schema of the data, or each into another schema or database, as the app will look for them:
 //!
@@ -181,10 +182,11 @@ impl Move {
         self
     }
 
-    async fn open(&self, alone: bool) -> Result<(Source, Target)> {
+    async fn open(&self, alone: bool, may_make: bool) -> Result<(Source, Target)> {
         let source = Source::open(&self.from, alone)?;
         let (keys, ledger) = (self.keys.than(&self.to), self.ledger.than(&self.to));
-        Ok((source, Target::open(&self.to, &keys, &ledger).await?))
+        let target = Target::open([&self.to, &keys, &ledger], &source.fingerprint()?, may_make).await?;
+        Ok((source, target))
     }
 
     fn walk<'a>(&self, source: &'a Source, target: &'a mut Target, progress: &'a Progress) -> Walk<'a> {
@@ -208,7 +210,7 @@ impl Move {
     /// # Errors
     /// What is wrong with either side, with the cure. What was copied until then stays.
     pub async fn copy(&self, progress: &Progress) -> Result<Vec<(u64, u64)>> {
-        let (mut source, mut target) = self.open(false).await?;
+        let (mut source, mut target) = self.open(false, true).await?;
         self.start(&source, &mut target).await?;
         let mut passes = Vec::new();
         while passes.len() < PASSES {
@@ -231,7 +233,7 @@ impl Move {
     /// As [`copy`](Self::copy); [`Error::Config`] when the app still runs; [`Error::Corrupt`] when both sides are not equal
     /// in the end, or a chain is not whole: then nothing is handed over.
     pub async fn finish(&self, progress: &Progress) -> Result<Verified> {
-        let (source, mut target) = self.open(true).await?;
+        let (source, mut target) = self.open(true, true).await?;
         progress.say("the files are held: nobody writes to them until this has ended");
         self.start(&source, &mut target).await?;
         let tables = self.walk(&source, &mut target, progress).all("last pass", Act::Settle).await?;
@@ -244,7 +246,23 @@ impl Move {
                 "nothing was handed over; see that nobody else writes to the schema, and run it again",
             ));
         }
-        target.end(&source.meta()?).await?;
+        // First no app starts on the old side any more, and then one may start on the new: never on both.
+        let meta = source.meta()?;
+        source.retire()?;
+        if let Err(error) = target.end(&meta).await {
+            return Err(match target.stage(&source.fingerprint()?).await {
+                Ok(Stage::Moving) => {
+                    source.take_back()?;
+                    error
+                }
+                _ => Error::unavailable(
+                    "postgres",
+                    format!(
+                        "{error}; whether it was handed over is not known, and no app starts on the files meanwhile: run --finish again"
+                    ),
+                ),
+            });
+        }
         source.close();
         Ok(verified)
     }
@@ -254,12 +272,9 @@ impl Move {
     /// # Errors
     /// What is wrong with either side. That they differ is no error, but in what is returned.
     pub async fn verify(&self, progress: &Progress) -> Result<Verified> {
-        let (source, mut target) = self.open(false).await?;
+        let (source, mut target) = self.open(false, false).await?;
         if target.stage(&source.fingerprint()?).await? == Stage::Empty {
-            return Err(Error::config(
-                format!("schema `{}` has nothing yet", self.to.schema),
-                "run it without --verify first",
-            ));
+            return Err(target::nothing(&self.to.schema));
         }
         let tables = self.walk(&source, &mut target, progress).all("comparing", Act::Compare).await?;
         self.chains(&mut target, tables).await

@@ -3,18 +3,16 @@
 
 use std::collections::HashMap;
 
+use privet::key::Fingerprint;
 use privet::{Error, Result, Tenant};
 use privet_postgres::{PostgresLedger, PostgresStore};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use crate::columns::{bind, bind_columns, hash, list, order_by, read, selected, unnested};
 use crate::error::postgres;
 use crate::place::{Destination, Place};
 use crate::rows::{Hash, Range, Row, Value, row_hash_sql};
 use crate::tables::{KEYS, Kind, LEDGER, TABLES, Table};
-
-/// In the place of the key's name while the move is under way.
-const MOVING: &[u8; 8] = b"(moving)";
 
 /// How far a target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +33,60 @@ pub(crate) struct Target {
     pub(crate) ledger: PostgresLedger,
 }
 
+fn strange(schema: &str) -> Error {
+    Error::config(
+        format!("schema `{schema}` already serves another installation"),
+        "name another database, or another schema with --schema; nothing was changed",
+    )
+}
+
+fn strange_move(schema: &str) -> Error {
+    Error::config(
+        format!(
+            "schema `{schema}` is the target of a move of another installation, or of this one before its key was changed"
+        ),
+        "name another schema with --schema, or drop this one and begin again",
+    )
+}
+
+/// Before anything is made there: whether it is for this installation, and there at all.
+async fn look_first(
+    connection: &mut PgConnection,
+    schema: &str,
+    fingerprint: &[u8],
+    may_make: bool,
+) -> Result<()> {
+    let failed = |e: sqlx::Error| postgres("reading `meta`", &e);
+    let there = sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(format!("\"{schema}\".meta"));
+    let there: bool =
+        there.fetch_one(&mut *connection).await.and_then(|row| row.try_get(0)).map_err(failed)?;
+    if !there {
+        return if may_make { Ok(()) } else { Err(nothing(schema)) };
+    }
+    let sql = format!(
+        "SELECT (SELECT value FROM \"{schema}\".meta WHERE key = 'installation-key'),
+                (SELECT value FROM \"{schema}\".meta WHERE key = 'moved-from')"
+    );
+    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await.map_err(failed)?;
+    let value = |at: usize| row.try_get::<Option<Vec<u8>>, _>(at).map_err(failed);
+    match (value(0)?, value(1)?) {
+        (Some(_), Some(from)) if from != fingerprint => Err(strange_move(schema)),
+        (Some(key), None) if key != fingerprint => Err(strange(schema)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn nothing(schema: &str) -> Error {
+    Error::config(format!("schema `{schema}` has nothing yet"), "run it without --verify first")
+}
+
 impl Target {
-    /// Connects, and makes the tables if they are not there.
-    pub(crate) async fn open(data: &Destination, keys: &Destination, book: &Destination) -> Result<Self> {
+    /// Connects, and makes the tables if they are not there, unless nothing is to be made, or they are somebody else's.
+    pub(crate) async fn open(
+        [data, keys, book]: [&Destination; 3],
+        fingerprint: &[u8],
+        may_make: bool,
+    ) -> Result<Self> {
         let (mut of_data, of_keys, of_book) =
             (Place::reach(data).await?, Place::reach(keys).await?, Place::reach(book).await?);
         if let (Ok(connection), false) = (&mut of_data, data.walled) {
@@ -48,6 +97,9 @@ impl Target {
                     "run it with --row-security, each time",
                 ));
             }
+        }
+        if let Ok(connection) = &mut of_data {
+            look_first(connection, &data.schema, fingerprint, may_make).await?;
         }
         // What else may be wrong, such as a password, is told here.
         let store = data.options()?.store().await?;
@@ -99,18 +151,9 @@ impl Target {
                 }
                 Ok(Stage::Moving)
             }
-            (Some(_), Some(_)) => Err(Error::config(
-                format!(
-                    "schema `{}` is the target of a move of another installation, or of this one before its key was changed",
-                    self.data.schema
-                ),
-                "name another schema with --schema, or drop this one and begin again",
-            )),
+            (Some(_), Some(_)) => Err(strange_move(&self.data.schema)),
             (Some(key), None) if key == fingerprint => Ok(Stage::Moved),
-            (Some(_), None) => Err(Error::config(
-                format!("schema `{}` already serves another installation", self.data.schema),
-                "name another database, or another schema with --schema; nothing was changed",
-            )),
+            (Some(_), None) => Err(strange(&self.data.schema)),
             (None, _) => {
                 for table in TABLES.iter().chain([&KEYS, &LEDGER]) {
                     let place = self.place(table);
@@ -133,7 +176,12 @@ impl Target {
     /// Writes down that a move into it began, and where keys and ledger go.
     pub(crate) async fn begin(&mut self, fingerprint: &[u8]) -> Result<()> {
         let [keys, book] = self.elsewhere().await?;
-        let facts = [("moved-from", fingerprint.to_vec()), ("installation-key", MOVING.to_vec()), keys, book];
+        let facts = [
+            ("moved-from", fingerprint.to_vec()),
+            ("installation-key", Fingerprint::MOVING.as_bytes().to_vec()),
+            keys,
+            book,
+        ];
         let sql = format!(
             "INSERT INTO {} (key, value) SELECT * FROM unnest($1::text[], $2::bytea[])",
             self.data.name("meta")

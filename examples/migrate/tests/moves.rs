@@ -40,7 +40,8 @@ fn everything_goes_over(rt: &Runtime, home: &Home) {
     let passes = rt.block_on(job.copy(&silent)).unwrap();
     assert!(passes[0].0 > 100 && passes.last() == Some(&(0, 0)), "{passes:?}");
     let early = home.open(rt, ring(folder.path()));
-    assert!(matches!(early, Err(Error::Key { .. })), "no app starts on half of it");
+    let early = early.unwrap_err().to_string();
+    assert!(early.contains("being moved into this store"), "no app starts on half of it: {early}");
     let running = rt.block_on(job.finish(&silent)).unwrap_err().to_string();
     assert!(running.contains("the app still runs"), "{running}");
     drop(privet);
@@ -52,6 +53,9 @@ fn everything_goes_over(rt: &Runtime, home: &Home) {
     }
     let again = rt.block_on(job.finish(&silent)).unwrap_err().to_string();
     assert!(again.contains("the move was finished"), "{again}");
+    // As when a supervisor starts the old unit again.
+    let old = app(block_on(privet_sqlite::open(folder.path())).unwrap()).unwrap_err().to_string();
+    assert!(old.contains("moved to another store"), "{old}");
     let whole = rt.block_on(job.verify(&silent)).unwrap();
     assert!(whole.is_whole());
     let shown = format!("{job:?} {verified:?} {whole}");
@@ -366,6 +370,66 @@ fn a_foreign_target_is_refused() {
     app(rt.block_on(options.storage(ring(mine.path()))).unwrap()).unwrap();
     let job = Move::new(mine.path(), server.url()).schema(&serving);
     assert!(rt.block_on(job.copy(&silent)).unwrap_err().to_string().contains("the move was finished"));
+}
+
+/// A look at a place where nothing is makes nothing there, and a place that is refused is not brought up to date either.
+#[test]
+fn a_look_changes_nothing() {
+    let Some(server) = server() else { return };
+    let (rt, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let _in = rt.enter();
+    asks(&on_sqlite(folder.path()), "hello");
+    let (empty, old, silent) = (fresh_name(), fresh_name(), Progress::silent());
+    let look = Move::new(folder.path(), server.url()).schema(&empty);
+    let error = rt.block_on(look.verify(&silent)).unwrap_err().to_string();
+    assert!(error.contains("has nothing yet"), "{error}");
+    assert_eq!(sql(&rt, server.url(), format!("SELECT 1 FROM pg_namespace WHERE nspname = '{empty}'")), 0);
+    let text = format!(
+        "CREATE SCHEMA \"{old}\"; CREATE TABLE \"{old}\".meta (key TEXT PRIMARY KEY, value BYTEA);
+         INSERT INTO \"{old}\".meta VALUES ('installation-key', '\\x01')"
+    );
+    rt.block_on(async {
+        let mut connection = PgConnection::connect(server.url()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+    });
+    let job = Move::new(folder.path(), server.url()).schema(&old);
+    let error = rt.block_on(job.copy(&silent)).unwrap_err().to_string();
+    assert!(error.contains("already serves another installation"), "{error}");
+    assert_eq!(sql(&rt, server.url(), format!("SELECT 1 FROM pg_tables WHERE schemaname = '{old}'")), 1);
+}
+
+/// What fails at the very end leaves the old side serving; and what was cut off there goes on, with nobody on either side.
+#[test]
+fn never_do_both_sides_serve() {
+    let Some(server) = server() else { return };
+    let (rt, schema, folder) = (runtime(), fresh_name(), tempfile::tempdir().unwrap());
+    let _in = rt.enter();
+    asks(&on_sqlite(folder.path()), "hello");
+    let (job, silent) = (Move::new(folder.path(), server.url()).schema(&schema), Progress::silent());
+    rt.block_on(job.copy(&silent)).unwrap();
+    let (constraint, name) =
+        ("CHECK (key <> 'installation-key' OR value = '(moving)')", format!("\"{schema}\".meta"));
+    sql(&rt, server.url(), format!("ALTER TABLE {name} ADD CONSTRAINT stays {constraint}"));
+    assert!(rt.block_on(job.finish(&silent)).is_err());
+    asks(&on_sqlite(folder.path()), "the old side serves on");
+    assert!(on_postgres(&rt, server.url(), &schema, ring(folder.path())).is_err());
+    sql(&rt, server.url(), format!("ALTER TABLE {name} DROP CONSTRAINT stays"));
+
+    // As if it had been killed between the two.
+    let file = rusqlite::Connection::open(folder.path().join("privet.db")).unwrap();
+    file.execute_batch(
+        "INSERT INTO meta SELECT 'key-before-the-move', value FROM meta WHERE key = 'installation-key';
+         UPDATE meta SET value = CAST('(moved!)' AS BLOB) WHERE key = 'installation-key';",
+    )
+    .unwrap();
+    drop(file);
+    assert!(app(block_on(privet_sqlite::open(folder.path())).unwrap()).is_err());
+    assert!(on_postgres(&rt, server.url(), &schema, ring(folder.path())).is_err());
+    assert!(rt.block_on(job.finish(&silent)).unwrap().is_whole());
+    let privet = on_postgres(&rt, server.url(), &schema, ring(folder.path())).unwrap();
+    let contacts = block_on(privet.contacts(&Scope::default(), &PageRequest::first(9))).unwrap().contacts;
+    assert_eq!(contacts.len(), 2);
+    assert!(rt.block_on(job.verify(&silent)).unwrap().is_whole());
 }
 
 /// SQLite was put back from a backup between two passes, and an id that stood elsewhere comes again.
