@@ -21,7 +21,7 @@
 //! 11. A store that was opened with one installation key refuses another.
 //! 12. Each record gets its [`ChainLink`] in the same transaction; a purge takes records and leaves their links.
 //! 13. A contact whose consent was about something else than is asked today is frozen: hidden and untouched, until it
-//!     stands on a consent to what is asked today, or is purged.
+//!     stands on a consent to what is asked today, or is purged. Meanwhile its line gets no other contact.
 //! 14. Daily counts add up, whoever writes them, and name nobody.
 //! 15. A site's statement is published under the next number when its content is another, and never changed.
 //! 16. A contact that is erased on request takes the link to its person out of the records of its line, up to the last

@@ -90,7 +90,7 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
     /// Opens a contact, or gives the one that is there. Atomic with the check of the proof and of the fence.
     ///
     /// # Errors
-    /// `NotGranted`, `Fenced`.
+    /// `NotGranted`, `Fenced`, `NotFound` when the line has a contact that is frozen: it does not get another one.
     async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact>;
 
     /// Moves `last_seen` of many contacts forward; what is fenced, hidden, gone or newer stays. How many moved.
@@ -101,6 +101,10 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
 
     /// Part of the list of contacts, always by most recent activity first, whichever way it is asked for.
     async fn contacts(
+    /// Whether a contact is there and not marked for erasure, frozen or past its horizon as it may be. While it is, what it
+    /// holds may be read again, and its key stays.
+    async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool>;
+
         &self,
         scope: &Scope,
         query: &ContactQuery,
@@ -370,6 +374,10 @@ macro_rules! forward {
             }
             async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<ContactSummary>> {
                 let $this = self;
+            async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool> {
+                let $this = self;
+                $store.contact_lives(scope, id).await
+            }
                 $store.contacts(scope, query, horizon).await
             }
             async fn freeze_contacts(&self, scope: &Scope, current: &[[u8; 3]], until: Timestamp, after: Option<ContactId>, max: u32) -> Result<Option<ContactId>> {
