@@ -4,6 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::chain::{ChainLink, Chained};
+use super::counts::CountBatch;
 use super::lease::LeaseStore;
 use super::outbox::{Attempted, Notification, NotificationId};
 use super::portal::{ContactQuery, Identification, PortalStore, SiteFigures, Snapshot, StoredNote};
@@ -77,8 +78,9 @@ pub trait ConsentStore: fmt::Debug + Send + Sync {
     /// How many records of a tenant stand beside the chain, which no unit of work leaves.
     async fn unchained_records(&self, tenant: &Tenant) -> Result<u64>;
 
-    /// Adds to the daily counts, to each what is there already: all of them or none.
-    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()>;
+    /// Adds a tenant's counts to the daily ones, to each what is there already: all of them or none. A batch at or below the
+    /// last one that its writer brought changes nothing.
+    async fn add_consent_counts(&self, batch: &CountBatch) -> Result<()>;
 
     /// The daily counts of a site from a day to a day, both included, by day, kind and notice.
     async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>>;
@@ -99,12 +101,12 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
     /// A contact.
     async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>>;
 
-    /// Part of the list of contacts, always by most recent activity first, whichever way it is asked for.
-    async fn contacts(
     /// Whether a contact is there and not marked for erasure, frozen or past its horizon as it may be. While it is, what it
     /// holds may be read again, and its key stays.
     async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool>;
 
+    /// Part of the list of contacts, always by most recent activity first, whichever way it is asked for.
+    async fn contacts(
         &self,
         scope: &Scope,
         query: &ContactQuery,
@@ -348,9 +350,9 @@ macro_rules! forward {
                 let $this = self;
                 $store.unchained_records(tenant).await
             }
-            async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
+            async fn add_consent_counts(&self, batch: &$crate::store::CountBatch) -> Result<()> {
                 let $this = self;
-                $store.add_consent_counts(counts).await
+                $store.add_consent_counts(batch).await
             }
             async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {
                 let $this = self;
@@ -372,12 +374,12 @@ macro_rules! forward {
                 let $this = self;
                 $store.contact(scope, id, horizon).await
             }
-            async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<ContactSummary>> {
-                let $this = self;
             async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool> {
                 let $this = self;
                 $store.contact_lives(scope, id).await
             }
+            async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<ContactSummary>> {
+                let $this = self;
                 $store.contacts(scope, query, horizon).await
             }
             async fn freeze_contacts(&self, scope: &Scope, current: &[[u8; 3]], until: Timestamp, after: Option<ContactId>, max: u32) -> Result<Option<ContactId>> {

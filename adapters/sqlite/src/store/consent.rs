@@ -4,8 +4,8 @@ use privet::consent::{
     Act, ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId, RecordedDecision,
 };
 use privet::store::{
-    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, KeptRecord, NEVER_LAPSES, NewRecord,
-    Salt, Severed, SubjectDigest, joining_line, notifications_of,
+    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, CountBatch, KeptRecord, NEVER_LAPSES,
+    NewRecord, Salt, Severed, SubjectDigest, joining_line, notifications_of,
 };
 use privet::{Day, Result, Scope, Tenant, Timestamp};
 use rusqlite::types::Type;
@@ -391,9 +391,9 @@ impl ConsentStore for SqliteStore {
             .await
     }
 
-    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
-        let counts = counts.to_vec();
-        self.db.write(Priority::Housekeeping, move |c| counts::add(c, &counts)).await
+    async fn add_consent_counts(&self, batch: &CountBatch) -> Result<()> {
+        let batch = batch.clone();
+        self.db.write(Priority::Housekeeping, move |c| counts::add(c, &batch)).await
     }
 
     async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {
