@@ -41,6 +41,7 @@ use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
     tenant,
 };
+use self::snapshot::Moments;
 use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read, unit};
 use crate::group::GroupCommit;
 use crate::replica::{Replica, ReplicaLag};
@@ -56,6 +57,8 @@ pub struct PostgresStore {
     db: Db,
     /// Where lists are read from.
     replica: Option<Replica>,
+    /// What is being exported.
+    moments: Moments,
     records: GroupCommit<AppendRecord>,
     messages: GroupCommit<RecordMessage>,
     /// When it was last looked whether the months to come have their partitions.
@@ -66,7 +69,8 @@ impl PostgresStore {
     pub(crate) async fn on(db: Db, replica: Option<Replica>) -> Result<Self> {
         schema::migrate(&db, schema::STORE).await?;
         let (records, messages) = (GroupCommit::on(&db), GroupCommit::on(&db));
-        let store = Self { db, replica, records, messages, months: Arc::new(AtomicI64::new(i64::MIN)) };
+        let months = Arc::new(AtomicI64::new(i64::MIN));
+        let store = Self { db, replica, moments: Moments::default(), records, messages, months };
         store.make_months().await?;
         let kept = read!(store.db, Whose::Installation, on => durability(on))?;
         if kept.iter().any(|setting| setting == "off") {

@@ -218,11 +218,12 @@ impl PortalStore for PostgresStore {
 
     async fn snapshot(&self, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
         if let Some(replica) = self.reading().await
-            && let Some(opened) = replica.settle(snapshot::open(&replica.db, scope, horizon).await)
+            && let Some(opened) =
+                replica.settle(snapshot::open(&replica.db, &self.moments, scope, horizon).await)
         {
             return opened;
         }
-        snapshot::open(&self.db, scope, horizon).await.map_err(|error| match error {
+        snapshot::open(&self.db, &self.moments, scope, horizon).await.map_err(|error| match error {
             UnitError::Rule(error) => error,
             UnitError::Sql(error) | UnitError::Commit(error) => told(NAME, &error),
         })
