@@ -187,6 +187,9 @@ impl ContactStore for PostgresStore {
         query: &ContactQuery,
         horizon: &Horizon,
     ) -> Result<Vec<ContactSummary>> {
+        if list::decides(&query.filter) {
+            return read!(self.db, scope, on => list::page(on, scope, query, horizon));
+        }
         listed!(self, scope, read, on => list::page(on, scope, query, horizon))
     }
 

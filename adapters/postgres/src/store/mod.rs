@@ -103,7 +103,7 @@ impl PostgresStore {
     /// How far the standby of [`read_url`](crate::PostgresOptions::read_url) is behind; none without one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when one of the two servers does not answer.
+    /// [`Error::Unavailable`] when one of the two servers does not answer, or the standby does not follow the primary.
     pub async fn replica_lag(&self) -> Result<Option<ReplicaLag>> {
         match &self.replica {
             Some(replica) => replica.lag(&self.db).await.map(Some),

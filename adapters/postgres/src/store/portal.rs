@@ -143,6 +143,9 @@ impl PortalStore for PostgresStore {
         cap: u32,
         horizon: &Horizon,
     ) -> Result<u32> {
+        if list::decides(filter) {
+            return read!(self.db, scope, on => list::count(on, scope, filter, as_of, cap, horizon));
+        }
         listed!(self, scope, read, on => list::count(on, scope, filter, as_of, cap, horizon))
     }
 
