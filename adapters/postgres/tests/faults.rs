@@ -12,7 +12,7 @@ use privet::store::{
 };
 use privet::{Day, Scope, Tenant, Timestamp};
 use privet_postgres::PostgresOptions;
-use privet_test_postgres::{fresh_name, server};
+use privet_test_postgres::{fresh_name, own_server, server};
 use sqlx::{PgPool, Row as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -140,7 +140,7 @@ async fn swallowing(server: u16, swallow: Arc<AtomicUsize>) -> u16 {
 /// otherwise the second time is not, and says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_an_answer_is_not_repeated_blindly() {
-    let Some(server) = server() else { return };
+    let Some(server) = own_server() else { return };
     let (Some((_, port)), Some(url)) = (server.socket(), server.tcp_url("postgres")) else { return };
     let swallow = Arc::new(AtomicUsize::new(0));
     let between = swallowing(port, swallow.clone()).await;
