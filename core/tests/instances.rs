@@ -5,6 +5,7 @@ mod common;
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use futures_channel::oneshot::{Sender, channel};
 use futures_executor::block_on;
 use futures_util::future::select;
 use privet::clock::FakeClock;
-use privet::consent::{ConsentCount, CountKind, NoticeId};
-use privet::store::{ConsentStore as _, LeaseStore as _, Store};
+use privet::consent::{CountKind, NoticeId};
+use privet::store::{ConsentStore as _, CountBatch, LeaseStore as _, Store};
 use privet::{Catalogue, Clock as _, Day, Privet, Scope, Storage};
 
 const NAME: &str = "housekeeping";
@@ -33,9 +34,12 @@ fn run_until_killed(privet: Privet) -> (Sender<()>, JoinHandle<()>) {
 
 /// A count of long ago, which the next sweep takes.
 async fn old_count(store: &Arc<dyn Store>) {
-    let count =
-        ConsentCount::new(Scope::default(), Day::from_number(1), CountKind::Refusal, NoticeId::NONE, 1);
-    store.add_consent_counts(&[count]).await.unwrap();
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    let Scope { tenant, site, .. } = Scope::default();
+    let until = start() + Duration::from_secs(86_400);
+    let mut batch = CountBatch::new(tenant, [1; 16], NUMBER.fetch_add(1, Ordering::Relaxed), until);
+    batch.add(site, Day::from_number(1), CountKind::Refusal, NoticeId::NONE, 1);
+    store.add_consent_counts(&batch).await.unwrap();
 }
 
 fn is_swept(store: &Arc<dyn Store>) -> bool {

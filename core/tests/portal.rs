@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Answered, Browser, CATALOGUE, save, start};
+use common::{Answered, Browser, CATALOGUE, IDENTITY, save, start};
 use futures_executor::block_on;
 use privet::conformance::FaultyStore;
 use privet::contact::{
@@ -466,22 +466,6 @@ fn operators_have_names() {
     }
     assert_eq!(Role::named("root"), None);
 }
-
-const IDENTITY: &str = r#"
-    [[category]]
-    id = "identity"
-    code = 41
-    label = { en = "Your account", de = "Ihr Konto" }
-    purpose = { en = "Shows our staff which customer you are.", de = "Zeigt unseren Leuten, welcher Kunde Sie sind." }
-
-    [[service]]
-    id = "customers"
-    provider = "Garden Shop"
-    purpose = { en = "Knows customers.", de = "Kennt Kunden." }
-    label = { en = "Customers", de = "Kunden" }
-    legal_basis = "consent"
-    gate = { consent = "identity" }
-"#;
 
 /// CTC-10: a contact is known to operators as whom the app says it is, by the app's signature and on a consent of its own; it
 /// is found by that, and forgotten with that consent.

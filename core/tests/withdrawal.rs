@@ -11,8 +11,9 @@ use privet::catalogue::{CatalogueBuilder, LegalBasis, Rule};
 use privet::consent::{Act, Answer, Decision};
 use privet::contact::{Channel, NewMessage, PageRequest};
 use privet::legal::{Figure, LegalFigures};
+use privet::portal::{Operator, Role};
 use privet::store::Storage;
-use privet::{Catalogue, FakeClock, Privet, Scope};
+use privet::{Catalogue, Error, FakeClock, Privet, Scope, Tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -21,6 +22,18 @@ const KEPT: &str = r#"purpose = { en = "Recognises you in the chat.", de = "Erke
     [category.on_withdrawal]
     keep = "legal-obligation"
     reason = { en = "Kept for ten years, as tax law wants.", de = "Zehn Jahre aufbewahrt, wie das Steuerrecht es will." }"#;
+
+/// Does more on the consent to contacts.
+const CRM: &str = r#"
+    [[service]]
+    id = "crm"
+    provider = "Other Ltd"
+    purpose = { en = "Follows up.", de = "Fragt nach." }
+    label = { en = "CRM", de = "CRM" }
+    legal_basis = "consent"
+    recipients = ["desk"]
+    gate = { consent = "contacts" }
+"#;
 
 fn built(toml: &str, storage: &Storage, clock: &FakeClock) -> Privet {
     let catalogue = Catalogue::from_toml(toml).unwrap();
@@ -119,10 +132,7 @@ fn con_07_a_material_change_freezes_and_then_erases() {
         browser.answer(&before, &save(&["contacts"])).0.unwrap();
         post(browser, &before, "hello");
     }
-    let more = format!(
-        "{}\n[[service]]\nid = \"crm\"\nprovider = \"Other Ltd\"\npurpose = {{ en = \"Follows up.\", de = \"Fragt nach.\" }}\nlabel = {{ en = \"CRM\", de = \"CRM\" }}\nlegal_basis = \"consent\"\nrecipients = [\"desk\"]\ngate = {{ consent = \"contacts\" }}\n",
-        common::CATALOGUE
-    );
+    let more = format!("{}{CRM}", common::CATALOGUE);
     let after = built(&more, &storage, &clock);
     block_on(after.sweep(after.now())).unwrap();
     assert_eq!(listed(&after), [], "frozen");
@@ -146,10 +156,7 @@ fn con_07_a_material_change_freezes_and_then_erases() {
 #[test]
 fn con_07_an_older_instance_freezes_nobody() {
     let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
-    let more = format!(
-        "{}\n[[service]]\nid = \"crm\"\nprovider = \"Other Ltd\"\npurpose = {{ en = \"x\", de = \"x\" }}\nlabel = {{ en = \"CRM\", de = \"CRM\" }}\nlegal_basis = \"consent\"\nrecipients = [\"desk\"]\ngate = {{ consent = \"contacts\" }}\n",
-        common::CATALOGUE
-    );
+    let more = format!("{}{CRM}", common::CATALOGUE);
     let older = built(common::CATALOGUE, &storage, &clock);
     let newer = built(&more, &storage, &clock);
     let mut browser = Browser::default();
@@ -161,6 +168,60 @@ fn con_07_an_older_instance_freezes_nobody() {
     let back = built(common::CATALOGUE, &storage, &clock);
     block_on(back.sweep(back.now())).unwrap();
     assert_eq!(listed(&back).len(), 1, "less than was agreed to");
+}
+
+/// CON-07: nor does the older one end what the newer one froze: what its visitor goes on writing there is kept with the visit,
+/// and everything is there again when they agree anew.
+#[test]
+fn con_07_an_older_instance_ends_nobody_whom_a_newer_one_froze() {
+    let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+    let older = built(&format!("{}{}", common::CATALOGUE, common::IDENTITY), &storage, &clock);
+    let newer = built(&format!("{}{}{CRM}", common::CATALOGUE, common::IDENTITY), &storage, &clock);
+    let mut browser = Browser::default();
+    let say = |browser: &mut Browser, privet: &Privet, text: &str| {
+        let (visit, _) = browser.open(privet);
+        let message = NewMessage::new(Channel::AiSearch, text).unwrap();
+        let posted = block_on(visit.visitor().post("chat", message)).unwrap();
+        browser.close(&visit, Answered::new(200));
+        posted.contact
+    };
+    let identify = |browser: &mut Browser, privet: &Privet| {
+        let (visit, _) = browser.open(privet);
+        let (contacts, identity) =
+            (visit.granted::<privet::Contacts>().unwrap(), visit.granted::<privet::Identity>().unwrap());
+        let signature = privet.sign_identity(&Scope::default(), "customer 7").unwrap();
+        let done = block_on(visit.visitor().identify(&contacts, &identity, "customer 7", &signature));
+        browser.close(&visit, Answered::new(200));
+        done
+    };
+    let desk = |privet: &Privet| {
+        let ann = Operator::new(Tenant::default(), "ann", Role::PrivacyOfficer).unwrap();
+        privet.portal(&ann, &Scope::default().site).unwrap()
+    };
+    browser.answer(&older, &Answer::AcceptAll).0.unwrap();
+    let id = say(&mut browser, &older, "before").unwrap();
+    identify(&mut browser, &older).unwrap();
+    block_on(desk(&older).add_note(id, "calls back")).unwrap();
+    block_on(newer.sweep(newer.now())).unwrap();
+    assert_eq!(listed(&older), [], "frozen");
+
+    assert_eq!(say(&mut browser, &older, "meanwhile"), None, "nothing is added to what is frozen");
+    let refused = identify(&mut browser, &older);
+    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    // Nor does the line get another contact, from a browser that lost the contact's cookie.
+    let mut bare = browser.clone();
+    bare.cookies.remove("__Host-privet-contact").unwrap();
+    assert_eq!(say(&mut bare, &older, "without it"), None);
+
+    clock.advance(Duration::from_secs(60));
+    browser.answer(&newer, &Answer::AcceptAll).0.unwrap();
+    let [back] = listed(&newer).try_into().unwrap();
+    assert_eq!(back.id, id);
+    assert_eq!(browser.texts(&newer), ["before"], "what it holds is read again");
+    let details = block_on(desk(&newer).contact(id)).unwrap();
+    assert_eq!(details.identity.as_deref(), Some("customer 7"));
+    assert_eq!(details.notes.len(), 1);
+    assert_eq!(say(&mut browser, &newer, "afterwards"), Some(id));
 }
 
 /// CON-07: the controller's name, which privet's own cookies are told under, may be corrected.

@@ -94,7 +94,10 @@
 //!
 //! [`PostgresOptions::read_url`] reads lists, counts, figures and exports from a streaming standby. They may be a moment old:
 //! [`PostgresStore::replica_lag`] tells how old, and what was erased a moment ago may still be listed for as long. What decides
-//! reads the primary: proofs, fences, one contact before an act.
+//! reads the primary: proofs, fences, one contact before an act, and a search by id or by name, since it may be for a request
+//! about somebody's rights. So does everything while the standby is behind further than
+//! [`PostgresOptions::read_lag_bound`], or does not follow the primary any more, since it was promoted, detached or follows
+//! another one.
 //!
 //! # Poolers
 //!

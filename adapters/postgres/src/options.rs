@@ -186,8 +186,9 @@ impl PostgresOptions {
 
     /// Reads lists, counts, figures and exports from another server, a streaming standby, in the same schema and with as many
     /// connections. What was written a moment ago may be missing there, and what was erased may still be listed, for as
-    /// long as [`replica_lag`](PostgresStore::replica_lag) tells. When it does not answer, the primary is read, with a warning;
-    /// it need not be there when the store is made.
+    /// long as [`replica_lag`](PostgresStore::replica_lag) tells. When it does not answer, is behind further than
+    /// [`read_lag_bound`](Self::read_lag_bound) or does not follow the primary any more, the primary is read, with a warning;
+    /// it need not be there when the store is made. Who is looked for by id or by name is always looked for at the primary.
     ///
     /// ```no_run
     /// # async fn example() -> privet::Result<()> {
@@ -204,7 +205,8 @@ impl PostgresOptions {
         Ok(self)
     }
 
-    /// How far the server of [`read_url`](Self::read_url) may be behind before a warning says so (30 s by default).
+    /// How far the server of [`read_url`](Self::read_url) may be behind before the primary is read instead, with a warning
+    /// (30 s by default).
     #[must_use]
     pub fn read_lag_bound(mut self, most: Duration) -> Self {
         self.read_bound = most;

@@ -10,7 +10,7 @@ use sqlx::Row as _;
 use crate::db::{Db, On, UnitResult, Whose, read};
 use crate::error::{UnitError, told};
 
-/// How far a server that is read from is behind.
+/// How far a server that is read from is behind. One that follows the primary no more has no such figure.
 ///
 /// ```no_run
 /// # async fn example() -> privet::Result<()> {
@@ -32,13 +32,15 @@ pub struct ReplicaLag {
 
 /// What is not reached is left alone for so long.
 const REST_MS: i64 = 5_000;
-/// How far it is behind is looked at this often, while it is read from.
+/// How far it is behind is looked at this often at least, while it is read from.
 const LOOK_MS: i64 = 10_000;
 
 #[derive(Debug, Default)]
 struct State {
     rests_until: AtomicI64,
-    looked: AtomicI64,
+    /// Until when what was seen of it counts; and that it may be read from.
+    seen_until: AtomicI64,
+    fit: AtomicBool,
     /// Whether it was said that it is left alone, or behind.
     down: AtomicBool,
     late: AtomicBool,
@@ -51,24 +53,55 @@ pub(crate) struct Replica {
     state: Arc<State>,
 }
 
-async fn written(on: &mut On<'_>) -> UnitResult<String> {
-    let row = on.q("SELECT pg_current_wal_lsn()::text").fetch_one(&mut *on.c).await?;
-    Ok(row.try_get(0)?)
+/// How far the primary has written, and on which timeline: each promotion begins another one.
+struct Written {
+    lsn: String,
+    timeline: i64,
+    started: i64,
 }
 
-async fn replayed(on: &mut On<'_>, written: &str) -> UnitResult<ReplicaLag> {
-    // One that follows nobody has everything that it has; one that has replayed nothing yet is as old as its start.
+async fn written(on: &mut On<'_>) -> UnitResult<Written> {
     let row = on
-        .q("SELECT greatest(0, pg_wal_lsn_diff($1::text::pg_lsn,
-                     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE $1::text::pg_lsn END))::bigint,
-                   greatest(0, extract(epoch FROM clock_timestamp()
-                     - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) * 1000)::bigint")
-        .bind(written.to_owned())
+        .q("SELECT lsn::text, ('x' || lpad(left(pg_walfile_name(lsn), 8), 16, '0'))::bit(64)::bigint,
+                   (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
+            FROM pg_current_wal_lsn() AS lsn")
         .fetch_one(&mut *on.c)
         .await?;
-    let bytes = row.try_get::<i64, _>(0)?.unsigned_abs();
-    let behind = Duration::from_millis(row.try_get::<i64, _>(1)?.unsigned_abs());
+    Ok(Written { lsn: row.try_get(0)?, timeline: row.try_get(1)?, started: row.try_get(2)? })
+}
+
+async fn replayed(on: &mut On<'_>, written: &Written) -> UnitResult<ReplicaLag> {
+    // One that has replayed nothing yet is as old as its start. The timeline is that of what it has written back, which is a
+    // moment old after another one was promoted.
+    let row = on
+        .q("SELECT pg_is_in_recovery(), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $2,
+                   greatest((SELECT timeline_id FROM pg_control_checkpoint()),
+                            (SELECT min_recovery_end_timeline FROM pg_control_recovery()))::bigint,
+                   greatest(0, pg_wal_lsn_diff($1::text::pg_lsn, pg_last_wal_replay_lsn()))::bigint,
+                   greatest(0, extract(epoch FROM clock_timestamp()
+                     - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) * 1000)::bigint")
+        .bind(written.lsn.clone())
+        .bind(written.started)
+        .fetch_one(&mut *on.c)
+        .await?;
+    let (follows, is_primary): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    if is_primary {
+        return Ok(ReplicaLag { bytes: 0, behind: Duration::ZERO });
+    }
+    if !follows || row.try_get::<i64, _>(2)? != written.timeline {
+        return Err(astray().into());
+    }
+    let bytes = row.try_get::<i64, _>(3)?.unsigned_abs();
+    let behind = Duration::from_millis(row.try_get::<i64, _>(4)?.unsigned_abs());
     Ok(ReplicaLag { bytes, behind: if bytes == 0 { Duration::ZERO } else { behind } })
+}
+
+/// What it has may be as old as the day on which they parted.
+fn astray() -> Error {
+    Error::unavailable(
+        "postgres",
+        "the server of `read_url` does not follow the primary: it was promoted or detached, or follows another one; make it a standby of the primary again, or leave out `read_url`",
+    )
 }
 
 impl Replica {
@@ -85,7 +118,7 @@ impl Replica {
     }
 
     /// Once: who waits for a list does not wait for this.
-    async fn look(&self, written: &str) -> UnitResult<ReplicaLag> {
+    async fn look(&self, written: &Written) -> UnitResult<ReplicaLag> {
         let mut place = self.db.place(Whose::Installation).await?;
         let lag = replayed(&mut On { c: place.connection(), sql: &self.db.sql }, written).await;
         place.leave(&lag).await;
@@ -98,31 +131,40 @@ impl Replica {
         if now < state.rests_until.load(Ordering::Relaxed) {
             return false;
         }
-        if now.saturating_sub(state.looked.load(Ordering::Relaxed)) >= LOOK_MS {
-            state.looked.store(now, Ordering::Relaxed);
-            match self.lag(primary).await {
-                Ok(lag) => self.say(lag),
-                Err(error) => {
-                    self.rest(&error, now);
-                    return false;
-                }
+        let seen_until = state.seen_until.load(Ordering::Relaxed);
+        if now < seen_until {
+            return state.fit.load(Ordering::Relaxed);
+        }
+        match self.lag(primary).await {
+            Ok(lag) => {
+                self.say(lag);
+                // From now on it may fall behind as fast as time goes.
+                let room = self.bound.saturating_sub(lag.behind).as_millis();
+                let fit = lag.behind <= self.bound;
+                let counts = if fit { i64::try_from(room).unwrap_or(LOOK_MS).min(LOOK_MS) } else { REST_MS };
+                state.fit.store(fit, Ordering::Relaxed);
+                state.seen_until.store(now.saturating_add(counts), Ordering::Relaxed);
+                fit
+            }
+            Err(error) => {
+                self.rest(&error, now);
+                false
             }
         }
-        true
     }
 
     fn say(&self, lag: ReplicaLag) {
         let late = lag.behind > self.bound;
-        if late {
+        let was = self.state.late.swap(late, Ordering::Relaxed);
+        if late && !was {
             tracing::warn!(
                 bytes = lag.bytes,
                 behind_ms = lag.behind.as_millis(),
-                "lists and exports are read from a standby that is behind; look into its replication, or leave out `read_url`"
+                "the standby for lists and exports is behind, and the primary is read instead; look into its replication, or leave out `read_url`"
             );
-        } else if self.state.late.load(Ordering::Relaxed) {
+        } else if was && !late {
             tracing::info!("the standby that lists are read from has caught up");
         }
-        self.state.late.store(late, Ordering::Relaxed);
     }
 
     fn answered(&self) {
@@ -133,9 +175,10 @@ impl Replica {
 
     fn rest(&self, why: &Error, now: i64) {
         self.state.rests_until.store(now + REST_MS, Ordering::Relaxed);
+        self.state.seen_until.store(0, Ordering::Relaxed);
         if !self.state.down.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the standby for lists and exports did not answer, and the primary is read instead: {why}"
+                "the standby for lists and exports is of no use, and the primary is read instead: {why}"
             );
         }
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use privet::consent::{ConsentCount, CountKind, NoticeId};
+use privet::consent::{CountKind, NoticeId};
 use privet::portal::{AuditEvent, AuditId, Outcome, Verb};
-use privet::store::{ConsentStore as _, PortalStore as _};
-use privet::store::{Horizon, RetentionStore as _};
+use privet::store::{
+    ConsentStore as _, CountBatch, Horizon, LeaseStore as _, PortalStore as _, RetentionStore as _,
+};
 use privet::{Day, Scope, Tenant, Timestamp};
 use privet_postgres::PostgresOptions;
-use privet_test_postgres::{fresh_name, server};
+use privet_test_postgres::{fresh_name, own_server, server};
 use sqlx::{PgPool, Row as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -135,11 +136,11 @@ async fn swallowing(server: u16, swallow: Arc<AtomicUsize>) -> u16 {
     port
 }
 
-/// A commit whose answer is lost: what goes by an id is done again, which changes nothing; what would count twice is not, and
-/// says so.
+/// A commit whose answer is lost: what goes by an id or a number is done again, which changes nothing; what would answer
+/// otherwise the second time is not, and says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_an_answer_is_not_repeated_blindly() {
-    let Some(server) = server() else { return };
+    let Some(server) = own_server() else { return };
     let (Some((_, port)), Some(url)) = (server.socket(), server.tcp_url("postgres")) else { return };
     let swallow = Arc::new(AtomicUsize::new(0));
     let between = swallowing(port, swallow.clone()).await;
@@ -152,18 +153,25 @@ async fn a_commit_without_an_answer_is_not_repeated_blindly() {
     assert_eq!(swallow.load(Ordering::SeqCst), 0, "it was swallowed");
     assert_eq!(store.audit(&tenant, None, 9).await.unwrap(), [event(1, 1)]);
 
-    let day = Day::from_number(20_000);
-    let count = ConsentCount::new(Scope::default(), day, CountKind::Refusal, NoticeId::NONE, 1);
+    let (day, until) = (Day::from_number(20_000), Timestamp::from_millis(i64::MAX));
+    let mut batch = CountBatch::new(tenant, [1; 16], 1, until);
+    batch.add(Scope::default().site, day, CountKind::Refusal, NoticeId::NONE, 1);
     swallow.store(1, Ordering::SeqCst);
-    let unknown = store.add_consent_counts(std::slice::from_ref(&count)).await.unwrap_err();
+    store.add_consent_counts(&batch).await.unwrap();
+    assert_eq!(swallow.load(Ordering::SeqCst), 0, "it was swallowed");
+    assert_eq!(store.consent_counts(&Scope::default(), day, day).await.unwrap(), batch.counts());
+
+    let (owner, now) = ([1; 16], Timestamp::from_millis(0));
+    let token = store.acquire_lease("house", &owner, now, until).await.unwrap().unwrap();
+    swallow.store(1, Ordering::SeqCst);
+    let unknown = store.release_lease("house", token).await.unwrap_err();
     assert!(unknown.to_string().contains("may have happened or not"), "{unknown}");
-    // It has happened, as soon as the server is through with it; and never a second time.
-    let counted = async || store.consent_counts(&Scope::default(), day, day).await.unwrap();
+    // It has happened, as soon as the server is through with it.
+    let other = async || store.acquire_lease("house", &[2; 16], now, until).await.unwrap();
     let patience = tokio::time::timeout(Duration::from_secs(10), async {
-        while counted().await.is_empty() {
+        while other().await.is_none() {
             tokio::task::yield_now().await;
         }
     });
     patience.await.unwrap();
-    assert_eq!(counted().await, [count]);
 }

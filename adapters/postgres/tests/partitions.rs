@@ -9,7 +9,7 @@ use privet::conformance::messages_are_numbered_and_stored_once;
 use privet::store::RetentionStore as _;
 use privet::{Tenant, Timestamp};
 use privet_postgres::{PostgresOptions, PostgresStore};
-use privet_test_postgres::{fresh_name, server};
+use privet_test_postgres::{fresh_name, own_server, server};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 /// The suite is of January 2027.
@@ -72,8 +72,9 @@ async fn a_month_that_is_over_for_everybody_goes_as_a_whole() {
 async fn a_role_that_only_runs_drops_nothing() {
     let Some(url) = roles::app_url().await else { return };
     let schema = fresh_name();
-    let owner = PostgresOptions::new(server().unwrap().url()).unwrap().schema(&schema).store().await.unwrap();
-    let pool = PgPool::connect(server().unwrap().url()).await.unwrap();
+    let owner =
+        PostgresOptions::new(own_server().unwrap().url()).unwrap().schema(&schema).store().await.unwrap();
+    let pool = PgPool::connect(own_server().unwrap().url()).await.unwrap();
     let (_, tenants) = filled(&owner, &pool, &schema).await;
     let app = roles::APP;
     let grants = format!(

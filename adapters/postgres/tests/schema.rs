@@ -7,7 +7,7 @@ use privet::store::OpenInfo;
 use privet::store::Store as _;
 use privet::{KeyRing, Storage};
 use privet_postgres::{PostgresOptions, PostgresStore};
-use privet_test_postgres::{PASSWORD, fresh_name, server};
+use privet_test_postgres::{PASSWORD, fresh_name, own_server, server};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 async fn run(pool: &PgPool, sql: String) {
@@ -54,7 +54,7 @@ async fn ten_instances_start_at_once() {
 /// A role that only runs needs no right to make anything; without tables it is told what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_without_rights_to_make_tables_runs() {
-    let Some(server) = server() else { return };
+    let Some(server) = own_server() else { return };
     let (schema, role) = (fresh_name(), fresh_name());
     let Some(url) = server.tcp_url(&role) else { return };
     let pool = PgPool::connect(server.url()).await.unwrap();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
 use privet_postgres::PostgresOptions;
-use privet_test_postgres::{fresh_name, server};
+use privet_test_postgres::{fresh_name, own_server};
 
 const SECRET: &str = "s3cr3t-of-the-database";
 
@@ -33,7 +33,7 @@ async fn neither_errors_nor_debug_show_the_password() {
     holds_nothing(&format!("{options:?}"));
     let error = options.store().await.unwrap_err();
     holds_nothing(&format!("{error} {error:?}"));
-    let Some(server) = server() else { return };
+    let Some(server) = own_server() else { return };
     let Some(url) = server.tcp_url("postgres") else { return };
     let wrong = url.replace(privet_test_postgres::PASSWORD, SECRET);
     let error = PostgresOptions::new(&wrong).unwrap().store().await.unwrap_err();

@@ -328,6 +328,12 @@ pub async fn contacts_on_another_consent_are_frozen(store: &dyn Store) {
         gone_before: at(0),
     };
     assert_eq!(store.touch_contacts(&[touch]).await.unwrap(), 0);
+    // Out of sight, and not gone: what it holds is read again some day.
+    assert!(store.contact_lives(&scope, stale.id).await.unwrap());
+    let another = Contact { id: ContactId::from_bytes([77; 16]), ..stale.clone() };
+    let refused = store.open_contact(&proof, &another).await;
+    assert!(matches!(refused, Err(Error::NotFound { .. })), "one contact to a line: {refused:?}");
+    assert!(!store.contact_lives(&scope, another.id).await.unwrap());
     let owner = f.by_contact(&stale, &proof);
     let message = f.message(1, 77, at(31));
     let refused = store.record_message(&scope, &owner, &message, at(0), &everything(at(31))).await;
@@ -352,6 +358,8 @@ pub async fn contacts_on_another_consent_are_frozen(store: &dyn Store) {
     all(&[[9; 3]], until).await;
     let due = store.purge_step(&scope.tenant, DataClass::Contacts, 9, &everything(until), at(9_000)).await;
     assert_eq!(due.unwrap(), 1);
+    assert!(!store.contact_lives(&scope, kept_fresh.id).await.unwrap(), "marked");
+    assert!(!store.contact_lives(&super::fixture::scope("t", "other"), stale.id).await.unwrap());
     assert_eq!(
         store.erasing(Some(&scope.tenant), 9).await.unwrap()[0].kind,
         ErasingKind::Contact(kept_fresh.id)

@@ -119,6 +119,7 @@ macro_rules! store_tests {
             notifications_are_sent_in_turn
             notifications_end_when_they_are_settled
             counts_add_up
+            counts_are_added_once
             counts_end
             an_erasure_on_request_cuts_the_line
             a_cut_goes_in_bounded_steps

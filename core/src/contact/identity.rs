@@ -93,7 +93,8 @@ impl Visitor {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a signature that is not the app's or too old, and for an identity that is empty, longer than
-    /// 256 bytes or holds control characters; [`Error::NotGranted`], or what the store says.
+    /// 256 bytes or holds control characters; [`Error::NotGranted`]; [`Error::NotFound`] for a contact that is frozen; or
+    /// what the store says.
     pub async fn identify(
         &self,
         contacts: &Granted<Contacts>,
@@ -136,8 +137,9 @@ impl Visitor {
             Ok(()) => Ok(id),
             Err(error @ (Error::Fenced | Error::NotFound { .. })) => {
                 // Erased in between: no key may stay behind.
-                privet.keys().destroy_subject_key(&scope.tenant, subject).await?;
-                visit.expire_contact();
+                if privet.ends_key_of_gone(scope, id, subject).await? {
+                    visit.expire_contact();
+                }
                 Err(error)
             }
             Err(error) => Err(error),

@@ -72,16 +72,24 @@ impl Visitor {
         let known = visit.catalogue().category(category_id::CONTACTS).is_some();
         if known && let Ok(granted) = visit.granted::<Contacts>() {
             match self.post_as_contact(&granted, &message).await {
+                Ok(Some(posted)) => return Ok(posted),
+                // Frozen: nothing is added to it, until a consent to what is done today brings it back.
+                Ok(None) => {}
                 Err(Error::NotGranted { .. }) => {
                     visit.forget_grant(category_id::CONTACTS, granted.record()).await?;
                 }
-                posted => return posted,
+                Err(error) => return Err(error),
             }
         }
         self.post_as_session(&message).await
     }
 
-    async fn post_as_contact(&self, granted: &Granted<Contacts>, message: &NewMessage) -> Result<Posted> {
+    /// None when the contact is frozen.
+    async fn post_as_contact(
+        &self,
+        granted: &Granted<Contacts>,
+        message: &NewMessage,
+    ) -> Result<Option<Posted>> {
         let visit = &self.visit;
         let privet = visit.privet();
         let tenant = &visit.scope().tenant;
@@ -91,10 +99,11 @@ impl Visitor {
         for _ in 0..ATTEMPTS {
             let (id, epoch) = match brought {
                 Some(contact) => (contact.id, contact.epoch),
-                None => {
-                    let contact = self.open_contact(granted).await?;
-                    (contact.id, contact.epoch)
-                }
+                None => match self.open_contact(granted).await {
+                    Ok(contact) => (contact.id, contact.epoch),
+                    Err(Error::NotFound { .. }) => return Ok(None),
+                    Err(error) => return Err(error),
+                },
             };
             let subject = privet.keys().contact_digest(tenant, id).await?;
             let proof = OwnerProof::Contact { proof: granted.proof()?, id, epoch, subject };
@@ -111,7 +120,9 @@ impl Visitor {
                     // Erased or expired while its cookie lived: no key may stay behind, and the next attempt
                     // opens a new contact, which has nothing of the old one.
                     self.end_if_due(id).await?;
-                    privet.keys().destroy_subject_key(tenant, subject).await?;
+                    if !privet.ends_key_of_gone(visit.scope(), id, subject).await? {
+                        return Ok(None);
+                    }
                     visit.expire_contact();
                     brought = None;
                     last = error;
@@ -122,13 +133,10 @@ impl Visitor {
                 }
                 Err(error @ Error::NotGranted { .. }) => {
                     // Withdrawn since it was checked. If the contact went with it, its key goes again.
-                    let horizon = privet.horizon(tenant, visit.now()).await?;
-                    if privet.store().contact(visit.scope(), id, &horizon).await?.is_none() {
-                        privet.keys().destroy_subject_key(tenant, subject).await?;
-                    }
+                    privet.ends_key_of_gone(visit.scope(), id, subject).await?;
                     return Err(error);
                 }
-                stored => return stored,
+                stored => return stored.map(Some),
             }
         }
         Err(last)
@@ -369,6 +377,21 @@ impl Visit {
 }
 
 impl Privet {
+    /// Ends the key of a contact that is gone or on its way; whether it is. One that is frozen may come back, and is read
+    /// with it then.
+    pub(crate) async fn ends_key_of_gone(
+        &self,
+        scope: &Scope,
+        id: ContactId,
+        subject: SubjectDigest,
+    ) -> Result<bool> {
+        let gone = !self.store().contact_lives(scope, id).await?;
+        if gone {
+            self.keys().destroy_subject_key(&scope.tenant, subject).await?;
+        }
+        Ok(gone)
+    }
+
     pub(crate) async fn read_conversation(
         &self,
         scope: &Scope,

@@ -12,7 +12,7 @@ use crate::contact::{
 use crate::error::{Error, Result};
 use crate::privet::Privet;
 use crate::scope::Scope;
-use crate::store::{ContactCursor, ContactQuery, ErasureCause, Horizon, StoredNote, SubjectDigest};
+use crate::store::{ContactCursor, ContactQuery, ErasureCause, StoredNote, SubjectDigest};
 use crate::visit::{ConsentCategory, Identity};
 
 /// So many conversations of a contact are shown.
@@ -314,11 +314,7 @@ impl Portal {
             Ok(()) => Ok(note),
             Err(error @ Error::NotFound { .. }) => {
                 // Erased in between: no key may stay behind.
-                let everything = Horizon::unlimited(now);
-                if privet.store().contact(scope, id, &everything).await?.is_some() {
-                    return Err(error);
-                }
-                privet.keys().destroy_subject_key(&scope.tenant, contact.subject).await?;
+                privet.ends_key_of_gone(scope, id, contact.subject).await?;
                 Err(error)
             }
             Err(error) => Err(error),

@@ -336,6 +336,7 @@ impl Builder {
             site_warned: AtomicBool::new(false),
             running: AtomicBool::new(false),
             housekeeper: super::lease::Housekeeper::new()?,
+            counting: super::counts::Counting::new()?,
             store: storage.store,
             ledger: storage.ledger,
         }));

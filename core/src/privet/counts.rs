@@ -1,13 +1,16 @@
 //! Showings and plain refusals, counted per day: in memory first, then in the store.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Privet, SiteNotice, SiteState};
-use crate::clock::Day;
+use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, CountKind, NoticeId};
 use crate::error::Result;
-use crate::scope::Scope;
+use crate::key::random_bytes;
+use crate::scope::{Scope, Tenant};
+use crate::store::CountBatch;
 use crate::visit::Visit;
 
 /// Days, kinds and notices of a site between two flushes: a handful, as long as the store takes them. What comes on
@@ -41,16 +44,64 @@ impl SiteState {
     }
 }
 
-/// Counts on their way into the store. They go back if they do not arrive, whatever ends the way.
-struct Taken<'p>(&'p Privet, Vec<ConsentCount>);
+/// How long the store remembers a batch: longer than anybody goes on trying to bring one.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
 
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        for c in self.1.drain(..) {
-            if let Ok(site) = self.0.site(&c.scope) {
-                site.counts.add((c.day, c.kind, c.notice), c.count);
+/// What is on its way into the store, by tenant.
+#[derive(Debug)]
+pub(crate) struct Counting {
+    writer: [u8; 16],
+    flushes: Mutex<BTreeMap<Tenant, Flush>>,
+}
+
+/// The last number of a tenant's batches, and the last batch until the store has said that it has it. Nobody knows what became
+/// of one that was given up in between, so it goes again as it was, and what is counted meanwhile waits.
+#[derive(Debug, Default)]
+struct Flush {
+    last: u32,
+    under_way: Option<Arc<CountBatch>>,
+}
+
+impl Counting {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self { writer: random_bytes()?, flushes: Mutex::default() })
+    }
+
+    fn locked<T>(&self, f: impl FnOnce(&mut BTreeMap<Tenant, Flush>) -> T) -> T {
+        f(&mut self.flushes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The batch that is under way, or else one of what was counted at a tenant's sites; none when nothing was.
+    fn next(&self, sites: &[&Arc<SiteState>], now: Timestamp) -> Option<Arc<CountBatch>> {
+        let tenant = &sites.first()?.scope.tenant;
+        self.locked(|flushes| {
+            if let Some(flush) = flushes.get(tenant)
+                && let Some(batch) = &flush.under_way
+            {
+                return Some(batch.clone());
             }
-        }
+            let number = flushes.get(tenant).map_or(0, |flush| flush.last).saturating_add(1);
+            let mut batch = CountBatch::new(tenant.clone(), self.writer, number, now + REMEMBERED);
+            for site in sites {
+                for ((day, kind, notice), count) in site.counts.locked(std::mem::take) {
+                    batch.add(site.scope.site.clone(), day, kind, notice, count);
+                }
+            }
+            if batch.counts().is_empty() {
+                return None;
+            }
+            let batch = Arc::new(batch);
+            flushes.insert(tenant.clone(), Flush { last: number, under_way: Some(batch.clone()) });
+            Some(batch)
+        })
+    }
+
+    fn arrived(&self, batch: &CountBatch) {
+        self.locked(|flushes| {
+            if let Some(flush) = flushes.get_mut(batch.tenant()).filter(|f| f.last == batch.number()) {
+                flush.under_way = None;
+            }
+        });
     }
 }
 
@@ -86,17 +137,21 @@ impl Privet {
     /// # Errors
     /// What the store says; the counts are kept for the next time.
     pub async fn flush_counts(&self) -> Result<()> {
-        let mut taken = Taken(self, Vec::new());
-        for site in self.0.sites.values() {
-            let counts = site.counts.locked(std::mem::take);
-            let of_site = |((day, kind, notice), count)| {
-                ConsentCount::new(site.scope.clone(), day, kind, notice, count)
-            };
-            taken.1.extend(counts.into_iter().map(of_site));
+        let sites: Vec<_> = self.0.sites.values().collect();
+        let mut flushed = Ok(());
+        // A tenant whose store is away keeps no other one waiting.
+        for of_tenant in sites.chunk_by(|a, b| a.scope.tenant == b.scope.tenant) {
+            flushed = flushed.and(self.flush_counts_of(of_tenant).await);
         }
-        if !taken.1.is_empty() {
-            self.store().add_consent_counts(&taken.1).await?;
-            taken.1.clear();
+        flushed
+    }
+
+    async fn flush_counts_of(&self, sites: &[&Arc<SiteState>]) -> Result<()> {
+        // What was under way already, and then what was counted since.
+        for _ in 0..2 {
+            let Some(batch) = self.0.counting.next(sites, self.now()) else { break };
+            self.store().add_consent_counts(&batch).await?;
+            self.0.counting.arrived(&batch);
         }
         Ok(())
     }

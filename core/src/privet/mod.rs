@@ -95,6 +95,7 @@ struct Inner {
     site_warned: AtomicBool,
     running: AtomicBool,
     housekeeper: lease::Housekeeper,
+    counting: counts::Counting,
 }
 
 #[derive(Debug)]

@@ -21,8 +21,9 @@
 //! 11. A store that was opened with one installation key refuses another.
 //! 12. Each record gets its [`ChainLink`] in the same transaction; a purge takes records and leaves their links.
 //! 13. A contact whose consent was about something else than is asked today is frozen: hidden and untouched, until it
-//!     stands on a consent to what is asked today, or is purged.
-//! 14. Daily counts add up, whoever writes them, and name nobody.
+//!     stands on a consent to what is asked today, or is purged. Meanwhile its line gets no other contact.
+//! 14. Daily counts add up, whoever writes them, and name nobody. A [batch](CountBatch) is counted once, however often it
+//!     comes: its number stays as the fence of its writer.
 //! 15. A site's statement is published under the next number when its content is another, and never changed.
 //! 16. A contact that is erased on request takes the link to its person out of the records of its line, up to the last
 //!     one that is no grant: the ids, the line and the salt are [overwritten](Severed) in the unit that takes the contact
@@ -33,6 +34,7 @@
 //! 18. A lease has one holder at a time, and its token grows each time it changes hands.
 
 mod chain;
+mod counts;
 mod keys;
 mod lease;
 mod ledger;
@@ -43,6 +45,7 @@ mod traits;
 mod types;
 
 pub use chain::{ChainLink, Chained, KeptRecord, Salt, Severed, record_digest};
+pub use counts::CountBatch;
 pub use keys::{KeyName, KeyStore, MemoryKeyStore};
 pub use lease::{LeaseStore, LeaseToken};
 pub use ledger::{FileLedger, Ledger, LedgerChain, LedgerEntry, MemoryLedger};

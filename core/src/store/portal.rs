@@ -279,14 +279,18 @@ impl DecisionsByDay {
         at: Timestamp,
         decisions: &[crate::consent::RecordedDecision],
     ) {
-        if act != crate::consent::Act::Grant {
-            return;
+        if act == crate::consent::Act::Grant {
+            self.count_grants(at.day(), decisions, 1);
         }
+    }
+
+    /// Counts grants of one day that say the same, as many as there are.
+    pub fn count_grants(&mut self, day: Day, decisions: &[crate::consent::RecordedDecision], grants: u64) {
         for d in decisions {
-            let (granted, refused) = self.0.entry((at.day(), d.category)).or_default();
+            let (granted, refused) = self.0.entry((day, d.category)).or_default();
             match d.decision {
-                crate::consent::Decision::Granted => *granted += 1,
-                crate::consent::Decision::Refused => *refused += 1,
+                crate::consent::Decision::Granted => *granted += grants,
+                crate::consent::Decision::Refused => *refused += grants,
                 crate::consent::Decision::Unknown => {}
             }
         }

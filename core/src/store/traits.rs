@@ -4,6 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::chain::{ChainLink, Chained};
+use super::counts::CountBatch;
 use super::lease::LeaseStore;
 use super::outbox::{Attempted, Notification, NotificationId};
 use super::portal::{ContactQuery, Identification, PortalStore, SiteFigures, Snapshot, StoredNote};
@@ -78,8 +79,9 @@ pub trait ConsentStore: fmt::Debug + Send + Sync {
     /// How many records of a tenant stand beside the chain, which no unit of work leaves.
     async fn unchained_records(&self, tenant: &Tenant) -> Result<u64>;
 
-    /// Adds to the daily counts, to each what is there already: all of them or none.
-    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()>;
+    /// Adds a tenant's counts to the daily ones, to each what is there already: all of them or none. A batch at or below the
+    /// last one that its writer brought changes nothing.
+    async fn add_consent_counts(&self, batch: &CountBatch) -> Result<()>;
 
     /// The daily counts of a site from a day to a day, both included, by day, kind and notice.
     async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>>;
@@ -91,7 +93,7 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
     /// Opens a contact, or gives the one that is there. Atomic with the check of the proof and of the fence.
     ///
     /// # Errors
-    /// `NotGranted`, `Fenced`.
+    /// `NotGranted`, `Fenced`, `NotFound` when the line has a contact that is frozen: it does not get another one.
     async fn open_contact(&self, proof: &ConsentProof, contact: &Contact) -> Result<Contact>;
 
     /// Moves `last_seen` of many contacts forward; what is fenced, hidden, gone or newer stays. How many moved.
@@ -99,6 +101,10 @@ pub trait ContactStore: fmt::Debug + Send + Sync {
 
     /// A contact.
     async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>>;
+
+    /// Whether a contact is there and not marked for erasure, frozen or past its horizon as it may be. While it is, what it
+    /// holds may be read again, and its key stays.
+    async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool>;
 
     /// Part of the list of contacts, always by most recent activity first, whichever way it is asked for.
     async fn contacts(
@@ -345,9 +351,9 @@ macro_rules! forward {
                 let $this = self;
                 $store.unchained_records(tenant).await
             }
-            async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
+            async fn add_consent_counts(&self, batch: &$crate::store::CountBatch) -> Result<()> {
                 let $this = self;
-                $store.add_consent_counts(counts).await
+                $store.add_consent_counts(batch).await
             }
             async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {
                 let $this = self;
@@ -368,6 +374,10 @@ macro_rules! forward {
             async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>> {
                 let $this = self;
                 $store.contact(scope, id, horizon).await
+            }
+            async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool> {
+                let $this = self;
+                $store.contact_lives(scope, id).await
             }
             async fn contacts(&self, scope: &Scope, query: &ContactQuery, horizon: &Horizon) -> Result<Vec<ContactSummary>> {
                 let $this = self;

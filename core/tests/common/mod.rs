@@ -90,6 +90,23 @@ pub const CATALOGUE: &str = r#"
     gate = { exempt = "auth", justification = "Sign-in." }
 "#;
 
+/// Being known by the app's word.
+pub const IDENTITY: &str = r#"
+    [[category]]
+    id = "identity"
+    code = 41
+    label = { en = "Your account", de = "Ihr Konto" }
+    purpose = { en = "Shows our staff which customer you are.", de = "Zeigt unseren Leuten, welcher Kunde Sie sind." }
+
+    [[service]]
+    id = "customers"
+    provider = "Garden Shop"
+    purpose = { en = "Knows customers.", de = "Kennt Kunden." }
+    label = { en = "Customers", de = "Kunden" }
+    legal_basis = "consent"
+    gate = { consent = "identity" }
+"#;
+
 pub fn catalogue() -> Catalogue {
     Catalogue::from_toml(CATALOGUE).unwrap()
 }

@@ -1,7 +1,8 @@
 //! A PostgreSQL of the tests' own, in a temporary folder, beside whatever runs on the machine. The first test that asks
 //! starts it, all processes of a test run share it, and it ends by itself a while after the last of them.
 //!
-//! `PRIVET_TEST_POSTGRES_URL` names another server to use, with a database that is there for tests.
+//! `PRIVET_TEST_POSTGRES_URL` names another server to use, with a database that is there for tests. What needs more of a server
+//! than a URL, such as its roles and its socket, still uses our own ([`own_server`]).
 
 mod authority;
 mod cluster;
@@ -50,16 +51,32 @@ impl Server {
         format!("{}{and}application_name={application}", self.url)
     }
 
-    /// Of our own server, the URL of the database over TCP for a role, which the server asks for [`PASSWORD`].
-    #[must_use]
-    pub fn tcp_url(&self, role: &str) -> Option<String> {
-        self.own.as_ref().map(|(_, port)| format!("postgres://{role}:{PASSWORD}@127.0.0.1:{port}/postgres"))
+    #[allow(clippy::print_stderr, reason = "this is how a test says what it lacks")]
+    fn own(&self) -> Option<&(PathBuf, u16)> {
+        if self.own.is_none() {
+            assert!(!is_ci(), "{FOREIGN}");
+            eprintln!("not run: {FOREIGN}");
+        }
+        self.own.as_ref()
     }
 
-    /// Of our own server, the folder of its socket, and its port.
+    /// Of our own server, the URL of the database over TCP for a role, which the server asks for [`PASSWORD`]. None, after
+    /// saying so, of another one.
+    ///
+    /// # Panics
+    /// When it is another one and `CI` is `true`.
+    #[must_use]
+    pub fn tcp_url(&self, role: &str) -> Option<String> {
+        self.own().map(|(_, port)| format!("postgres://{role}:{PASSWORD}@127.0.0.1:{port}/postgres"))
+    }
+
+    /// Of our own server, the folder of its socket, and its port. None, after saying so, of another one.
+    ///
+    /// # Panics
+    /// When it is another one and `CI` is `true`.
     #[must_use]
     pub fn socket(&self) -> Option<(&Path, u16)> {
-        self.own.as_ref().map(|(folder, port)| (folder.as_path(), *port))
+        self.own().map(|(folder, port)| (folder.as_path(), *port))
     }
 }
 
@@ -73,6 +90,20 @@ pub fn server() -> Option<&'static Server> {
     SERVER.get_or_init(find).as_ref()
 }
 
+/// Our own server, whichever other one is named for the other tests. None when there is no PostgreSQL on this machine, after
+/// saying so.
+///
+/// # Panics
+/// As [`server`].
+#[must_use]
+pub fn own_server() -> Option<&'static Server> {
+    static OWN: OnceLock<Option<Server>> = OnceLock::new();
+    match server() {
+        Some(server) if server.own.is_none() => OWN.get_or_init(find_own).as_ref(),
+        server => server,
+    }
+}
+
 /// A name for a schema that nobody has.
 #[must_use]
 pub fn fresh_name() -> String {
@@ -82,16 +113,27 @@ pub fn fresh_name() -> String {
     format!("t{}_{}_{}", nanos, std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-const MISSING: &str = "PostgreSQL is not installed, and PRIVET_TEST_POSTGRES_URL is not set: \
-     run `apt-get install postgresql`, or set it to the URL of a database for tests";
+const MISSING: &str = "PostgreSQL is not installed: run `apt-get install postgresql`, or, for the tests that are content with a \
+     database, set PRIVET_TEST_POSTGRES_URL to the URL of one";
+
+const FOREIGN: &str =
+    "this takes a PostgreSQL of the tests' own, and PRIVET_TEST_POSTGRES_URL names another one";
+
+fn is_ci() -> bool {
+    std::env::var("CI").as_deref() == Ok("true")
+}
+
+fn find() -> Option<Server> {
+    match std::env::var("PRIVET_TEST_POSTGRES_URL") {
+        Ok(url) => Some(Server { url, own: None, _user: None }),
+        Err(_) => find_own(),
+    }
+}
 
 #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
-fn find() -> Option<Server> {
-    if let Ok(url) = std::env::var("PRIVET_TEST_POSTGRES_URL") {
-        return Some(Server { url, own: None, _user: None });
-    }
+fn find_own() -> Option<Server> {
     let Some(programs) = programs() else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{MISSING}");
+        assert!(!is_ci(), "{MISSING}");
         eprintln!("not run: {MISSING}");
         return None;
     };
@@ -238,8 +280,7 @@ fn keeper(programs: &Path, root: bool, folder: &Path) -> Result<(), String> {
     keeper.spawn().map(drop).map_err(|e| format!("setsid: {e}"))
 }
 
-/// PgBouncer in transaction mode before our own server, for as long as this is held. None when there is no PgBouncer on this
-/// machine or the server is not ours, after saying so.
+/// PgBouncer in transaction mode before our own server, for as long as this is held.
 #[derive(Debug)]
 pub struct Pooler {
     process: Child,
@@ -263,7 +304,8 @@ impl Drop for Pooler {
     }
 }
 
-/// Starts a pooler with so many connections to the server: fewer than its clients have, so that they change servers.
+/// Starts a pooler with so many connections to the server: fewer than its clients have, so that they change servers. None when
+/// there is no PgBouncer or no PostgreSQL on this machine, after saying so.
 ///
 /// # Panics
 /// When there is none and `CI` is `true`, or when it does not start.
@@ -279,12 +321,12 @@ pub fn pooler(servers: u32) -> Option<Pooler> {
 #[must_use]
 #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
 pub fn pooler_for(role: &str, servers: u32) -> Option<Pooler> {
-    let (cluster, port) = server()?.socket()?;
+    let (cluster, port) = own_server()?.socket()?;
     let program =
         ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().map(Path::new).find(|p| p.exists());
     let Some(program) = program else {
         let missing = "PgBouncer is not installed: run `apt-get install pgbouncer`";
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
+        assert!(!is_ci(), "{missing}");
         eprintln!("not run: {missing}");
         return None;
     };

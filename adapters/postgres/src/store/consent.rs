@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use privet::catalogue::{CategoryCode, Language, NewStatement, StatementVersion};
 use privet::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
 use privet::store::{
-    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, NewRecord, SubjectDigest,
+    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, CountBatch, NewRecord, SubjectDigest,
 };
 use privet::{Day, Result, Scope, Tenant, Timestamp};
 use sqlx::postgres::PgRow;
@@ -185,9 +185,8 @@ impl ConsentStore for PostgresStore {
         read!(self.db, tenant, on => chain::unchained(on, tenant))
     }
 
-    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
-        // What may have been counted is not counted again: the app's own buffer decides.
-        unit!(self.db, Whose::Installation, Twice::Never, on => counts::add(on, counts))
+    async fn add_consent_counts(&self, batch: &CountBatch) -> Result<()> {
+        unit!(self.db, batch.tenant(), Twice::Harmless, on => counts::add(on, batch))
     }
 
     async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {

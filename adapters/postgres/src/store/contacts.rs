@@ -25,7 +25,7 @@ async fn open(on: &mut On<'_>, proof: &ConsentProof, contact: &Contact) -> UnitR
             "SELECT ",
             contact_columns!(),
             " FROM privet.contacts WHERE tenant = $1 AND site = $2 AND consent_line = $3 AND consent_until > $4
-               AND erasing IS NULL AND frozen_until IS NULL AND kept_on IS NULL ORDER BY id LIMIT 1"
+               AND erasing IS NULL AND kept_on IS NULL ORDER BY frozen_until NULLS FIRST, id LIMIT 1"
         ))
         .bind(scope.tenant.as_str())
         .bind(scope.site.as_str())
@@ -34,7 +34,9 @@ async fn open(on: &mut On<'_>, proof: &ConsentProof, contact: &Contact) -> UnitR
         .fetch_optional(&mut *on.c)
         .await?;
     if let Some(row) = there {
-        return Ok(read_contact(&row)?);
+        let there = read_contact(&row)?;
+        let frozen = there.frozen_until.is_some();
+        return if frozen { Err(privet::Error::NotFound { what: "contact" }.into()) } else { Ok(there) };
     }
     on.q("INSERT INTO privet.contacts
             (tenant, site, id, subject, epoch, country, created, last_seen, conversations, consent, consent_line, consent_until, material)
@@ -109,6 +111,17 @@ async fn freeze(
     Ok(last.map(|row| bytes(&row, 0).map(ContactId::from_bytes)).transpose()?)
 }
 
+async fn lives(on: &mut On<'_>, scope: &Scope, id: ContactId) -> UnitResult<bool> {
+    let found = on
+        .q("SELECT 1 FROM privet.contacts WHERE tenant = $1 AND site = $2 AND id = $3 AND erasing IS NULL")
+        .bind(scope.tenant.as_str())
+        .bind(scope.site.as_str())
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(&mut *on.c)
+        .await?;
+    Ok(found.is_some())
+}
+
 async fn begin_erasure(
     on: &mut On<'_>,
     scope: &Scope,
@@ -164,12 +177,19 @@ impl ContactStore for PostgresStore {
         read!(self.db, scope, on => shown_contact(on, scope, id, horizon))
     }
 
+    async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool> {
+        read!(self.db, scope, on => lives(on, scope, id))
+    }
+
     async fn contacts(
         &self,
         scope: &Scope,
         query: &ContactQuery,
         horizon: &Horizon,
     ) -> Result<Vec<ContactSummary>> {
+        if list::decides(&query.filter) {
+            return read!(self.db, scope, on => list::page(on, scope, query, horizon));
+        }
         listed!(self, scope, read, on => list::page(on, scope, query, horizon))
     }
 

@@ -3,34 +3,47 @@
 use std::collections::BTreeMap;
 
 use privet::consent::{ConsentCount, CountKind, NoticeId};
+use privet::store::CountBatch;
 use privet::{Day, Scope, Tenant};
 use sqlx::Row as _;
 
-use super::rows::{self, bytes, code, number};
+use super::rows::{self, bytes, code, ms, number};
 use crate::db::{On, UnitResult};
 
 /// Rows in one statement.
 const ROWS: usize = 1_000;
 
 /// Adds them up here first, since a statement may not change a row twice; in the order of the keys, in which everybody locks.
-pub(super) async fn add(on: &mut On<'_>, counts: &[ConsentCount]) -> UnitResult<()> {
+/// The writer's fence comes before all of them, so that the same batch waits for itself, if its commit is still under way.
+pub(super) async fn add(on: &mut On<'_>, batch: &CountBatch) -> UnitResult<()> {
+    let is_new = on
+        .q("INSERT INTO privet.fences AS f (tenant, subject, epoch, until) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (tenant, subject)
+            DO UPDATE SET epoch = excluded.epoch, until = greatest(f.until, excluded.until)
+            WHERE f.epoch < excluded.epoch")
+        .bind(batch.tenant().as_str())
+        .bind(batch.writer().to_vec())
+        .bind(i64::from(batch.number()))
+        .bind(ms(batch.until()))
+        .execute(&mut *on.c)
+        .await?;
+    if is_new.rows_affected() == 0 {
+        return Ok(());
+    }
     let mut sums = BTreeMap::<_, i64>::new();
-    for c in counts {
-        let sum = sums.entry((&c.scope, c.day.number(), c.kind.code(), *c.notice.as_bytes())).or_default();
+    for c in batch.counts() {
+        let key = (c.scope.site.as_str(), c.day.number(), c.kind.code(), *c.notice.as_bytes());
+        let sum = sums.entry(key).or_default();
         *sum = sum.saturating_add(i64::try_from(c.count).unwrap_or(i64::MAX));
     }
     let sums: Vec<_> = sums.into_iter().collect();
-    let of_tenants = sums.chunk_by(|((a, ..), _), ((b, ..), _)| a.tenant == b.tenant);
-    for sums in of_tenants.flat_map(|of_tenant| of_tenant.chunks(ROWS)) {
-        if let Some(((scope, ..), _)) = sums.first() {
-            on.speak_for((*scope).into()).await?;
-        }
+    for sums in sums.chunks(ROWS) {
         on.q("INSERT INTO privet.consent_counts AS c (tenant, site, day, kind, notice, count)
-              SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::bytea[], $6::bigint[])
+              SELECT $1, t.* FROM unnest($2::text[], $3::bigint[], $4::smallint[], $5::bytea[], $6::bigint[]) AS t
               ON CONFLICT (tenant, site, day, kind, notice)
               DO UPDATE SET count = least(c.count::numeric + excluded.count, 9223372036854775807)::bigint")
-            .bind(sums.iter().map(|((s, ..), _)| s.tenant.as_str()).collect::<Vec<_>>())
-            .bind(sums.iter().map(|((s, ..), _)| s.site.as_str()).collect::<Vec<_>>())
+            .bind(batch.tenant().as_str())
+            .bind(sums.iter().map(|((site, ..), _)| *site).collect::<Vec<_>>())
             .bind(sums.iter().map(|((_, day, ..), _)| *day).collect::<Vec<_>>())
             .bind(sums.iter().map(|((_, _, kind, _), _)| i16::from(*kind)).collect::<Vec<_>>())
             .bind(sums.iter().map(|((.., notice), _)| notice.to_vec()).collect::<Vec<_>>())

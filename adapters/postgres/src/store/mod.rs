@@ -13,6 +13,7 @@ mod lease;
 mod list;
 mod locks;
 mod messages;
+mod moments;
 mod notes;
 mod outbox;
 mod portal;
@@ -36,6 +37,7 @@ use sqlx::postgres::PgPool;
 
 use self::append_records::AppendRecord;
 use self::locks::Named;
+use self::moments::Moments;
 use self::record_messages::RecordMessage;
 use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
@@ -56,6 +58,8 @@ pub struct PostgresStore {
     db: Db,
     /// Where lists are read from.
     replica: Option<Replica>,
+    /// What is being exported.
+    moments: Moments,
     records: GroupCommit<AppendRecord>,
     messages: GroupCommit<RecordMessage>,
     /// When it was last looked whether the months to come have their partitions.
@@ -66,7 +70,8 @@ impl PostgresStore {
     pub(crate) async fn on(db: Db, replica: Option<Replica>) -> Result<Self> {
         schema::migrate(&db, schema::STORE).await?;
         let (records, messages) = (GroupCommit::on(&db), GroupCommit::on(&db));
-        let store = Self { db, replica, records, messages, months: Arc::new(AtomicI64::new(i64::MIN)) };
+        let months = Arc::new(AtomicI64::new(i64::MIN));
+        let store = Self { db, replica, moments: Moments::default(), records, messages, months };
         store.make_months().await?;
         let kept = read!(store.db, Whose::Installation, on => durability(on))?;
         if kept.iter().any(|setting| setting == "off") {
@@ -99,7 +104,7 @@ impl PostgresStore {
     /// How far the standby of [`read_url`](crate::PostgresOptions::read_url) is behind; none without one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when one of the two servers does not answer.
+    /// [`Error::Unavailable`] when one of the two servers does not answer, or the standby does not follow the primary.
     pub async fn replica_lag(&self) -> Result<Option<ReplicaLag>> {
         match &self.replica {
             Some(replica) => replica.lag(&self.db).await.map(Some),

@@ -143,6 +143,9 @@ impl PortalStore for PostgresStore {
         cap: u32,
         horizon: &Horizon,
     ) -> Result<u32> {
+        if list::decides(filter) {
+            return read!(self.db, scope, on => list::count(on, scope, filter, as_of, cap, horizon));
+        }
         listed!(self, scope, read, on => list::count(on, scope, filter, as_of, cap, horizon))
     }
 
@@ -218,11 +221,12 @@ impl PortalStore for PostgresStore {
 
     async fn snapshot(&self, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
         if let Some(replica) = self.reading().await
-            && let Some(opened) = replica.settle(snapshot::open(&replica.db, scope, horizon).await)
+            && let Some(opened) =
+                replica.settle(snapshot::open(&replica.db, &self.moments, scope, horizon).await)
         {
             return opened;
         }
-        snapshot::open(&self.db, scope, horizon).await.map_err(|error| match error {
+        snapshot::open(&self.db, &self.moments, scope, horizon).await.map_err(|error| match error {
             UnitError::Rule(error) => error,
             UnitError::Sql(error) | UnitError::Commit(error) => told(NAME, &error),
         })

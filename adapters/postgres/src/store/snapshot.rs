@@ -7,39 +7,60 @@ use futures_util::TryStreamExt as _;
 use privet::contact::{ContactId, ContactSummary, Conversation, ConversationId};
 use privet::store::{Horizon, Snapshot, StoredMessage};
 use privet::{Error, Result, Scope};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::conversations::{SHOWN, bind_shown};
+use super::moments::{IDLE, Moment, Moments, gone};
 use super::rows::{self, conversation_columns, ms, read_conversation, read_summary, summary_columns};
 use super::{NAME, messages};
 use crate::db::{Db, MOMENT, On, Sql, UnitResult};
-use crate::error::{UnitError, told};
+use crate::error::{Failure, UnitError, told};
 
 /// So many contacts go from the connection to whoever reads at once; two such parts wait at most.
 const PART: usize = 512;
+
+/// Who has gone takes no more; who takes nothing for long has gone, and does not say so.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    All,
+    NoMore,
+    Stalled,
+}
 
 /// All contacts, in the order in which the table has them: in that of their ids each would be looked for by itself, which takes
 /// several times as long. The server goes on while somebody does something with the last ones.
 struct Contacts {
     parts: mpsc::Receiver<UnitResult<Vec<ContactSummary>>>,
-    /// Gives the connection back.
-    reading: JoinHandle<PgConnection>,
+    /// Gives the connection back when it ends.
+    reading: JoinHandle<()>,
     rest: std::vec::IntoIter<ContactSummary>,
     last: Option<ContactId>,
     over: bool,
 }
 
 impl Contacts {
-    fn read(mut connection: PgConnection, sql: Sql, scope: Scope, horizon: Horizon) -> Self {
+    fn read(
+        (moment, mut connection): (Moment, PgConnection),
+        sql: Sql,
+        scope: Scope,
+        horizon: Horizon,
+    ) -> Self {
         let (give, parts) = mpsc::channel(2);
         let reading = tokio::spawn(async move {
             let on = &mut On { c: &mut connection, sql: &sql };
-            // Whoever takes them may have gone.
-            let last = stream(on, &scope, &horizon, &give).await;
-            let _ = give.send(last.map(|()| Vec::new())).await;
-            connection
+            let read = stream(on, &scope, &horizon, &give).await;
+            match &read {
+                Ok(Taken::All | Taken::NoMore) => moment.give(connection),
+                Err(error) if error.leaves_the_connection() => moment.give(connection),
+                _ => moment.end(),
+            }
+            match read {
+                Ok(Taken::All) => drop(give.send(Ok(Vec::new())).await),
+                Err(error) => drop(give.send(Err(error)).await),
+                _ => {}
+            }
         });
         Self { parts, reading, rest: Vec::new().into_iter(), last: None, over: false }
     }
@@ -51,8 +72,7 @@ impl Contacts {
             page.extend(self.rest.by_ref().take(limit - page.len()));
             if page.len() < limit {
                 // An end that nobody said is none.
-                let part =
-                    self.parts.recv().await.unwrap_or_else(|| Err(sqlx::Error::WorkerCrashed.into()))?;
+                let part = self.parts.recv().await.unwrap_or_else(|| Err(gone().into()))?;
                 self.over = part.is_empty();
                 self.rest = part.into_iter();
             }
@@ -67,7 +87,7 @@ async fn stream(
     scope: &Scope,
     horizon: &Horizon,
     give: &mpsc::Sender<UnitResult<Vec<ContactSummary>>>,
-) -> UnitResult<()> {
+) -> UnitResult<Taken> {
     let query = on
         .q(concat!(
             "SELECT ",
@@ -81,24 +101,28 @@ async fn stream(
         .bind(ms(horizon.now));
     let mut rows = query.fetch(&mut *on.c);
     let mut part = Vec::with_capacity(PART);
-    while let Some(row) = rows.try_next().await? {
-        part.push(read_summary(&row)?);
-        if part.len() == PART {
+    loop {
+        let row = rows.try_next().await?;
+        let ends = row.is_none();
+        if let Some(row) = row {
+            part.push(read_summary(&row)?);
+        }
+        if part.len() == PART || (ends && !part.is_empty()) {
             let full = std::mem::replace(&mut part, Vec::with_capacity(PART));
-            if give.send(Ok(full)).await.is_err() {
-                return Ok(());
+            match tokio::time::timeout(IDLE, give.send(Ok(full))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Ok(Taken::NoMore),
+                Err(_) => return Ok(Taken::Stalled),
             }
         }
+        if ends {
+            return Ok(Taken::All);
+        }
     }
-    if !part.is_empty() {
-        let _ = give.send(Ok(part)).await;
-    }
-    Ok(())
 }
 
 struct SiteSnapshot {
-    /// None while contacts are read on it, and when it is lost.
-    connection: Option<PgConnection>,
+    moment: Moment,
     contacts: Option<Contacts>,
     sql: Sql,
     scope: Scope,
@@ -111,52 +135,26 @@ impl fmt::Debug for SiteSnapshot {
     }
 }
 
-/// Opens the moment. The transaction ends with the connection, when the snapshot is dropped.
-pub(super) async fn open(db: &Db, scope: &Scope, horizon: &Horizon) -> UnitResult<Box<dyn Snapshot>> {
+/// Opens the moment. The transaction ends with the connection, when the snapshot is dropped, or when nobody reads on.
+pub(super) async fn open(
+    db: &Db,
+    moments: &Moments,
+    scope: &Scope,
+    horizon: &Horizon,
+) -> UnitResult<Box<dyn Snapshot>> {
+    let moment = moments.place()?;
     let opened = async {
         let mut connection = PgConnection::connect_with(&db.pool.connect_options()).await?;
-        sqlx::raw_sql(db.opening(MOMENT, scope.into())).execute(&mut connection).await?;
+        let begin = format!("{MOMENT}; SET LOCAL idle_in_transaction_session_timeout = {}", IDLE.as_millis());
+        sqlx::raw_sql(db.opening(AssertSqlSafe(begin), scope.into())).execute(&mut connection).await?;
         // The moment is that of the first look.
         let on = On { c: &mut connection, sql: &db.sql };
         on.q("SELECT 1 FROM privet.meta LIMIT 1").fetch_optional(&mut *on.c).await?;
         Ok::<_, sqlx::Error>(connection)
     };
-    let connection = opened.await?;
-    Ok(Box::new(SiteSnapshot {
-        connection: Some(connection),
-        contacts: None,
-        sql: db.sql.clone(),
-        scope: scope.clone(),
-        horizon: *horizon,
-    }))
-}
-
-impl SiteSnapshot {
-    /// The connection, which is taken back from whoever reads contacts.
-    async fn connection(&mut self) -> UnitResult<&mut PgConnection> {
-        if let Some(contacts) = self.contacts.take() {
-            drop(contacts.parts);
-            self.connection = contacts.reading.await.ok();
-        }
-        self.connection.as_mut().ok_or_else(|| sqlx::Error::WorkerCrashed.into())
-    }
-
-    async fn next_contacts(
-        &mut self,
-        after: Option<ContactId>,
-        limit: u16,
-    ) -> UnitResult<Vec<ContactSummary>> {
-        if after.is_none() {
-            self.connection().await?;
-            let connection = self.connection.take().ok_or(sqlx::Error::WorkerCrashed)?;
-            self.contacts =
-                Some(Contacts::read(connection, self.sql.clone(), self.scope.clone(), self.horizon));
-        }
-        match &mut self.contacts {
-            Some(contacts) if after == contacts.last => contacts.next(limit.into()).await,
-            _ => Err(Error::Conflict { what: "the contacts of a snapshot" }.into()),
-        }
-    }
+    moment.give(opened.await?);
+    let (sql, scope, horizon) = (db.sql.clone(), scope.clone(), *horizon);
+    Ok(Box::new(SiteSnapshot { moment, contacts: None, sql, scope, horizon }))
 }
 
 async fn conversations(
@@ -178,18 +176,47 @@ async fn conversations(
     Ok(rows::all(&rows, read_conversation)?)
 }
 
-/// A moment that is gone does not come back: nothing is repeated here.
+/// What is told when it did not go on: a moment that is gone does not come back, so that nothing is repeated here.
 fn ended<T>(worked: UnitResult<T>) -> Result<T> {
     worked.map_err(|error| match error {
         UnitError::Rule(error) => error,
-        UnitError::Sql(error) | UnitError::Commit(error) => told(NAME, &error),
+        UnitError::Sql(error) | UnitError::Commit(error) => match Failure::of(&error) {
+            Failure::Lost => gone(),
+            _ => told(NAME, &error),
+        },
     })
+}
+
+impl SiteSnapshot {
+    /// The connection, which is taken back from whoever reads contacts.
+    async fn take(&mut self) -> Result<PgConnection> {
+        if let Some(contacts) = self.contacts.take() {
+            drop(contacts.parts);
+            let _ = contacts.reading.await;
+        }
+        self.moment.take()
+    }
+
+    fn settle<T>(&self, connection: PgConnection, worked: UnitResult<T>) -> Result<T> {
+        match &worked {
+            Err(error) if !error.leaves_the_connection() => self.moment.end(),
+            _ => self.moment.give(connection),
+        }
+        ended(worked)
+    }
 }
 
 #[async_trait]
 impl Snapshot for SiteSnapshot {
     async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ContactSummary>> {
-        ended(self.next_contacts(after, limit).await)
+        if after.is_none() {
+            let read = (self.moment.clone(), self.take().await?);
+            self.contacts = Some(Contacts::read(read, self.sql.clone(), self.scope.clone(), self.horizon));
+        }
+        match &mut self.contacts {
+            Some(contacts) if after == contacts.last => ended(contacts.next(limit.into()).await),
+            _ => Err(Error::Conflict { what: "the contacts of a snapshot" }),
+        }
     }
 
     async fn conversations(
@@ -197,9 +224,10 @@ impl Snapshot for SiteSnapshot {
         after: Option<ConversationId>,
         limit: u16,
     ) -> Result<Vec<Conversation>> {
-        let (sql, scope, horizon) = (self.sql.clone(), self.scope.clone(), self.horizon);
-        let c = ended(self.connection().await)?;
-        ended(conversations(&mut On { c, sql: &sql }, &scope, after, limit, &horizon).await)
+        let mut connection = self.take().await?;
+        let on = &mut On { c: &mut connection, sql: &self.sql };
+        let read = conversations(on, &self.scope, after, limit, &self.horizon).await;
+        self.settle(connection, read)
     }
 
     async fn messages(
@@ -208,8 +236,85 @@ impl Snapshot for SiteSnapshot {
         after: u32,
         limit: u16,
     ) -> Result<Vec<StoredMessage>> {
-        let (sql, scope, horizon) = (self.sql.clone(), self.scope.clone(), self.horizon);
-        let c = ended(self.connection().await)?;
-        ended(messages::of(&mut On { c, sql: &sql }, &scope, conversation, after, limit, &horizon).await)
+        let mut connection = self.take().await?;
+        let on = &mut On { c: &mut connection, sql: &self.sql };
+        let read = messages::of(on, &self.scope, conversation, after, limit, &self.horizon).await;
+        self.settle(connection, read)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
+mod tests {
+    use privet::Timestamp;
+    use privet::store::PortalStore as _;
+    use privet_test_postgres::{Server, fresh_name, server};
+    use sqlx::{PgPool, Row as _};
+
+    use std::time::Duration;
+
+    use super::super::moments::MOST;
+    use super::*;
+    use crate::{PostgresOptions, PostgresStore};
+
+    async fn store(server: &Server, name: &str) -> PostgresStore {
+        PostgresOptions::new(&server.named_url(name)).unwrap().schema(name).store().await.unwrap()
+    }
+
+    /// Who opens exports and walks away keeps nobody else from one.
+    #[tokio::test]
+    async fn there_are_few_moments_and_an_idle_one_makes_room() {
+        let Some(server) = server() else { return };
+        let store = store(server, &fresh_name()).await;
+        let (scope, horizon) = (Scope::default(), Horizon::unlimited(Timestamp::from_millis(0)));
+        let mut open = Vec::new();
+        for _ in 0..MOST {
+            open.push(store.snapshot(&scope, &horizon).await.unwrap());
+        }
+        let refused = store.clone().snapshot(&scope, &horizon).await.unwrap_err();
+        assert!(refused.to_string().contains("wait until one ends"), "{refused}");
+        drop(open.pop());
+        open.push(store.snapshot(&scope, &horizon).await.unwrap());
+        assert!(store.snapshot(&scope, &horizon).await.is_err());
+        // The first one was not read from for long.
+        store.moments.first().unwrap().was_left(IDLE);
+        open.push(store.snapshot(&scope, &horizon).await.unwrap());
+        let ended = open[0].contacts(None, 9).await.unwrap_err();
+        assert!(ended.to_string().contains("begin anew"), "{ended}");
+        for moment in &mut open[1..] {
+            assert!(moment.contacts(None, 9).await.unwrap().is_empty(), "who reads on is not disturbed");
+        }
+    }
+
+    /// Nobody asks for another one, and the server ends it by itself.
+    #[tokio::test]
+    async fn the_server_ends_a_moment_that_nobody_reads_on() {
+        let Some(server) = server() else { return };
+        let name = fresh_name();
+        let store = store(server, &name).await;
+        let (scope, horizon) = (Scope::default(), Horizon::unlimited(Timestamp::from_millis(0)));
+        let mut moment = store.snapshot(&scope, &horizon).await.unwrap();
+        let first = store.moments.first().unwrap();
+        let mut connection = first.take().unwrap();
+        let set = "SELECT current_setting('idle_in_transaction_session_timeout')";
+        let set: String = sqlx::query(set).fetch_one(&mut connection).await.unwrap().get(0);
+        assert_eq!(set, "1min");
+        sqlx::raw_sql("SET LOCAL idle_in_transaction_session_timeout = 1")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        first.give(connection);
+        let pool = PgPool::connect(server.url()).await.unwrap();
+        let reads = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state = 'idle in transaction'";
+        let ends = async {
+            while sqlx::query(reads).bind(&name).fetch_one(&pool).await.unwrap().get::<i64, _>(0) > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), ends).await.unwrap();
+        for _ in 0..2 {
+            let ended = moment.contacts(None, 9).await.unwrap_err();
+            assert!(ended.to_string().contains("nobody read on for a minute"), "{ended}");
+        }
     }
 }

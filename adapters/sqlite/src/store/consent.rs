@@ -5,8 +5,8 @@ use privet::consent::{
 };
 use privet::contact::ContactId;
 use privet::store::{
-    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, Erasing, ErasingKind, KeptRecord,
-    NEVER_LAPSES, NewRecord, Salt, Severed, SubjectDigest, joining_line, notifications_of,
+    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, CountBatch, Erasing, ErasingKind,
+    KeptRecord, NEVER_LAPSES, NewRecord, Salt, Severed, SubjectDigest, joining_line, notifications_of,
 };
 use privet::{Day, Result, Scope, Tenant, Timestamp};
 use rusqlite::types::Type;
@@ -407,9 +407,9 @@ impl ConsentStore for SqliteStore {
             .await
     }
 
-    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
-        let counts = counts.to_vec();
-        self.db.write(Priority::Housekeeping, move |c| counts::add(c, &counts)).await
+    async fn add_consent_counts(&self, batch: &CountBatch) -> Result<()> {
+        let batch = batch.clone();
+        self.db.write(Priority::Housekeeping, move |c| counts::add(c, &batch)).await
     }
 
     async fn consent_counts(&self, scope: &Scope, from: Day, to: Day) -> Result<Vec<ConsentCount>> {

@@ -15,12 +15,13 @@ fn open(c: &Connection, proof: &ConsentProof, contact: &Contact) -> UnitResult<C
     let sql = format!(
         "SELECT {CONTACT} FROM contacts
          WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND consent_until > ?4
-           AND erasing IS NULL AND frozen_until IS NULL AND kept_on IS NULL LIMIT 1"
+           AND erasing IS NULL AND kept_on IS NULL ORDER BY frozen_until IS NOT NULL LIMIT 1"
     );
     let line =
         params![scope.tenant.as_str(), scope.site.as_str(), record.subject.as_bytes(), ms(contact.created)];
     if let Some(there) = c.prepare_cached(&sql)?.query_row(line, read_contact).optional()? {
-        return Ok(there);
+        let frozen = there.frozen_until.is_some();
+        return if frozen { Err(privet::Error::NotFound { what: "contact" }.into()) } else { Ok(there) };
     }
     c.prepare_cached(
         "INSERT OR IGNORE INTO contacts
@@ -119,6 +120,18 @@ impl ContactStore for SqliteStore {
     async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>> {
         let (scope, horizon) = (scope.clone(), *horizon);
         self.db.read(move |c| shown_contact(c, &scope, id, &horizon)).await
+    }
+
+    async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool> {
+        let scope = scope.clone();
+        self.db
+            .read(move |c| {
+                let sql =
+                    "SELECT 1 FROM contacts WHERE tenant = ?1 AND site = ?2 AND id = ?3 AND erasing IS NULL";
+                let key = params![scope.tenant.as_str(), scope.site.as_str(), id.as_bytes()];
+                Ok(c.prepare_cached(sql)?.exists(key)?)
+            })
+            .await
     }
 
     async fn contacts(

@@ -1,17 +1,28 @@
 //! Daily counts of showings and plain refusals.
 
 use privet::consent::{ConsentCount, CountKind, NoticeId};
+use privet::store::CountBatch;
 use privet::{Day, Scope, Tenant};
 use rusqlite::{Connection, ToSql, params, params_from_iter};
 
-use super::column;
+use super::{column, ms};
 use crate::db::UnitResult;
 
 /// Rows in one statement: far from SQLite's limit of 32,766 values.
 const ROWS: usize = 1_000;
 
-pub(super) fn add(c: &Connection, counts: &[ConsentCount]) -> UnitResult<()> {
-    for counts in counts.chunks(ROWS) {
+pub(super) fn add(c: &Connection, batch: &CountBatch) -> UnitResult<()> {
+    let is_new = c
+        .prepare_cached(
+            "INSERT INTO fences (tenant, subject, epoch, until) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (tenant, subject) DO UPDATE SET epoch = excluded.epoch, until = max(until, excluded.until)
+             WHERE epoch < excluded.epoch",
+        )?
+        .execute(params![batch.tenant().as_str(), batch.writer(), batch.number(), ms(batch.until())])?;
+    if is_new == 0 {
+        return Ok(());
+    }
+    for counts in batch.counts().chunks(ROWS) {
         let rows = vec!["(?, ?, ?, ?, ?, ?)"; counts.len()].join(", ");
         let sql = format!(
             "INSERT INTO consent_counts (tenant, site, day, kind, notice, count) VALUES {rows}

@@ -9,9 +9,11 @@ use super::{MemoryStore, Tables};
 use crate::catalogue::{CategoryCode, NewStatement, StatementVersion};
 use crate::clock::{Day, Timestamp};
 use crate::consent::{ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId};
+use crate::contact::FenceEpoch;
 use crate::error::Result;
 use crate::scope::{Scope, Tenant};
 use crate::store::chain::{ChainLink, Chained, KeptRecord};
+use crate::store::counts::CountBatch;
 use crate::store::outbox::notifications_of;
 use crate::store::traits::ConsentStore;
 use crate::store::types::{
@@ -171,9 +173,14 @@ impl ConsentStore for MemoryStore {
         Ok(0)
     }
 
-    async fn add_consent_counts(&self, counts: &[ConsentCount]) -> Result<()> {
+    async fn add_consent_counts(&self, batch: &CountBatch) -> Result<()> {
         let mut tables = self.locked();
-        for c in counts {
+        let (writer, number) = (SubjectDigest::from_bytes(*batch.writer()), FenceEpoch::new(batch.number()));
+        if tables.is_fenced(batch.tenant(), writer, number) {
+            return Ok(());
+        }
+        tables.fences.insert((batch.tenant().clone(), writer), (number, batch.until()));
+        for c in batch.counts() {
             let counted = tables.counts.entry((c.scope.clone(), c.day, c.kind, c.notice)).or_default();
             *counted = counted.saturating_add(c.count);
         }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, Row};
+use super::{GONE, MemoryStore, Row};
 use crate::clock::Timestamp;
 use crate::contact::{Contact, ContactId, ContactSummary};
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ impl ContactStore for MemoryStore {
             return Err(Error::Fenced);
         }
         if let Some(there) = tables.live_of_line(scope, proof.record, contact.created) {
-            return Ok(there);
+            return if there.frozen_until.is_none() { Ok(there) } else { Err(GONE) };
         }
         let record = tables.latest(scope, proof.record).cloned();
         let row = tables.contacts.entry((scope.clone(), contact.id)).or_insert_with(|| {
@@ -56,6 +56,11 @@ impl ContactStore for MemoryStore {
 
     async fn contact(&self, scope: &Scope, id: ContactId, horizon: &Horizon) -> Result<Option<Contact>> {
         Ok(self.locked().shown_contact(scope, id, horizon).cloned())
+    }
+
+    async fn contact_lives(&self, scope: &Scope, id: ContactId) -> Result<bool> {
+        let tables = self.locked();
+        Ok(tables.contacts.get(&(scope.clone(), id)).is_some_and(|row| row.erasing.is_none()))
     }
 
     async fn contacts(

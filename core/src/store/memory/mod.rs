@@ -99,17 +99,16 @@ impl Tables {
         if proof.scope == *scope && self.holds(proof, now) { Ok(()) } else { Err(proof.refused()) }
     }
 
-    /// The contact that a line of consent has already.
+    /// The contact that a line of consent has already, frozen as it may be.
     fn live_of_line(&self, scope: &Scope, record: RecordId, now: Timestamp) -> Option<Contact> {
         let line = self.record(scope, record)?.subject;
-        let mut rows = self.contacts.iter().filter(|((s, _), row)| s == scope && row.erasing.is_none());
-        let found = rows.find(|(_, row)| {
+        let rows = self.contacts.iter().filter(|((s, _), row)| s == scope && row.erasing.is_none());
+        let of_line = rows.filter(|(_, row)| {
             row.value.consent_until > now
                 && row.value.kept_on.is_none()
-                && row.value.frozen_until.is_none()
                 && self.record(scope, row.value.consent).is_some_and(|r| r.subject == line)
         });
-        found.map(|(_, row)| row.value.clone())
+        of_line.map(|(_, row)| &row.value).min_by_key(|c| c.frozen_until.is_some()).cloned()
     }
 
     /// A contact that speaks on another line of consent than before goes over to it: a withdrawal of that line
