@@ -6,7 +6,8 @@ mod roles;
 use std::time::Duration;
 
 use privet::conformance::messages_are_numbered_and_stored_once;
-use privet::store::RetentionStore as _;
+use privet::retention::DataClass;
+use privet::store::{Horizon, RetentionStore as _};
 use privet::{Tenant, Timestamp};
 use privet_postgres::{PostgresOptions, PostgresStore};
 use privet_test_postgres::{fresh_name, own_server, server};
@@ -178,4 +179,45 @@ async fn a_month_that_is_read_is_dropped_later() {
     sqlx::raw_sql(AssertSqlSafe(erase)).execute(&pool).await.unwrap();
     reading.rollback().await.unwrap();
     assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), count);
+}
+
+/// A row is found by its place, and there is one at the same place in each month.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_goes_from_every_month_and_nothing_else_does() {
+    let Some(server) = server() else { return };
+    let schema = fresh_name();
+    let store = PostgresOptions::new(server.url()).unwrap().schema(&schema).store().await.unwrap();
+    let pool = PgPool::connect(server.url()).await.unwrap();
+    // Twenty of each tenant before the end of the month, and twenty after it, a second between them.
+    let fill = format!(
+        "CREATE TABLE IF NOT EXISTS \"{schema}\".{MONTH} PARTITION OF \"{schema}\".messages FOR VALUES FROM (1798761600000) TO (1801440000000);
+         INSERT INTO \"{schema}\".messages (tenant, site, conversation, number, id, at, channel, author, body)
+         SELECT tenant, 'x', '\\x01', n, '\\x02', {} + (n - 20) * 1000, 1, 1, ''
+         FROM unnest(ARRAY['a', 'b']) AS tenant, generate_series(0, 39) AS n",
+        end_of_month().as_millis()
+    );
+    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&pool).await.unwrap();
+    let tenant = Tenant::new("a").unwrap();
+    let now = end_of_month() + Duration::from_secs(3_600);
+    let purge = async |max, before| {
+        let horizon = Horizon::unlimited(now).with(DataClass::Messages, before);
+        store.purge_step(&tenant, DataClass::Messages, max, &horizon, now).await.unwrap()
+    };
+    let left = async |tenant: &str| {
+        let sql =
+            format!("SELECT coalesce(min(number), -1) FROM \"{schema}\".messages WHERE tenant = '{tenant}'");
+        let sum = format!("SELECT count(*) FROM \"{schema}\".messages WHERE tenant = '{tenant}'");
+        (number(&pool, sum).await, number(&pool, sql).await)
+    };
+    // Everything is due, and the oldest goes first: what is at the same places in the other month stays.
+    let all = now;
+    assert_eq!(purge(7, all).await, 7);
+    assert_eq!(left("a").await, (33, 7));
+    // Across the end of the month, up to an instant.
+    assert_eq!(purge(1_000, end_of_month() + Duration::from_secs(5)).await, 18);
+    assert_eq!(left("a").await, (15, 25));
+    assert_eq!(purge(1_000, end_of_month()).await, 0);
+    assert_eq!(left("b").await, (40, 0));
+    assert_eq!(purge(1_000, all).await, 15);
+    assert_eq!((left("a").await.0, left("b").await.0), (0, 40));
 }

@@ -1,22 +1,19 @@
 //! All contacts as JSON Lines.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::TryStreamExt as _;
 use privet::contact::{ContactId, ContactSummary};
 use privet::ip::CountryCode;
 use privet::portal::{Operator, Portal, Role};
-use privet::store::{MemoryKeyStore, MemoryLedger};
-use privet::{Catalogue, KeyRing, Privet, Site, Storage, Tenant, Timestamp};
+use privet::{Site, Tenant, Timestamp};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
 use crate::Bench;
 use crate::turns::{Done, rates, settle, title};
 
-const CATALOGUE: &str = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"";
 const ROUNDS: usize = 3;
 
 /// The highest resident memory since it was last reset, in MiB.
@@ -83,14 +80,7 @@ async fn measure(done: &mut Done, writes: impl Future<Output = Written>, bench: 
 
 pub(crate) async fn run(bench: &Bench) {
     let (store, pool) = (bench.store().await, bench.pool().await);
-    let storage = Storage::new(
-        Arc::new(store),
-        Arc::new(MemoryKeyStore::new()),
-        Arc::new(MemoryLedger::new()),
-        KeyRing::generate().unwrap(),
-    );
-    let catalogue = Catalogue::from_toml(CATALOGUE).unwrap();
-    let privet = Privet::builder(catalogue).storage(storage).build().await.unwrap();
+    let privet = bench.privet(store).await;
     let officer = Operator::new(Tenant::default(), "bench", Role::PrivacyOfficer).unwrap();
     let portal = privet.portal(&officer, &Site::default()).unwrap();
     settle(&pool).await;

@@ -10,19 +10,17 @@ use privet::consent::{
 };
 use privet::contact::{Author, Channel, Contact, ContactId, ConversationId, FenceEpoch, MessageId, Sealed};
 use privet::store::{
-    ConsentStore as _, ContactStore as _, ConversationStore as _, Horizon, MemoryKeyStore, MemoryLedger,
-    MessageToStore, NewRecord, OwnerProof, SubjectDigest,
+    ConsentStore as _, ContactStore as _, ConversationStore as _, Horizon, MessageToStore, NewRecord,
+    OwnerProof, SubjectDigest,
 };
 use privet::visit::RequestHead;
-use privet::{Catalogue, Contacts, KeyRing, Privet, Scope, Site, Storage, Tenant, Timestamp};
+use privet::{Contacts, Privet, Scope, Site, Tenant, Timestamp};
 use privet_postgres::PostgresStore;
 use sqlx::postgres::PgPool;
 
 use crate::turns::{Done, rates, script, settle, title};
 use crate::{Bench, TASKS};
 
-const CATALOGUE: &str = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"\n\
-     [[category]]\nid = \"contacts\"\npurpose = \"Recognises you in the chat.\"\n";
 const CONTACTS: CategoryCode = CategoryCode::new(4).unwrap();
 
 /// How long each side works in its turn, and how often.
@@ -154,15 +152,7 @@ struct Speaker {
 }
 
 /// So many visitors who agreed.
-async fn speakers(now: Timestamp, store: &PostgresStore) -> Vec<Speaker> {
-    let storage = Storage::new(
-        Arc::new(store.clone()),
-        Arc::new(MemoryKeyStore::new()),
-        Arc::new(MemoryLedger::new()),
-        KeyRing::generate().unwrap(),
-    );
-    let catalogue = Catalogue::from_toml(CATALOGUE).unwrap();
-    let privet = Privet::builder(catalogue).storage(storage).build().await.unwrap();
+async fn speakers(privet: &Privet, now: Timestamp, store: &PostgresStore) -> Vec<Speaker> {
     let mut all = Vec::new();
     for _ in 0..TASKS {
         let visit = privet.visit(&Head).unwrap().0;
@@ -216,7 +206,7 @@ async fn say_by_hand(pool: PgPool, now: Timestamp, task: usize) {
 pub(crate) async fn run(bench: &Bench) {
     let (store, pool, now) = (bench.store().await, bench.pool().await, bench.now);
     script(&pool, BY_HAND).await;
-    let speakers = Arc::new(speakers(now, &store).await);
+    let speakers = Arc::new(speakers(&bench.privet(store.clone()).await, now, &store).await);
     settle(&pool).await;
     let scopes: Arc<Vec<_>> = Arc::new(
         (0..TASKS).map(|n| Scope::new(Tenant::new(format!("t{n}")).unwrap(), Site::default())).collect(),

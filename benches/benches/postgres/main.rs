@@ -23,9 +23,11 @@ mod purge;
 mod turns;
 mod upserts;
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use privet::{Scope, Timestamp};
+use privet::store::{MemoryKeyStore, MemoryLedger};
+use privet::{Catalogue, KeyRing, Privet, Scope, Storage, Timestamp};
 use privet_postgres::{PostgresOptions, PostgresStore};
 use privet_test_postgres::Cluster;
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -34,6 +36,9 @@ use tokio::runtime::Runtime;
 /// Of a server that has the machine to itself, but for `wal_level`: filling is not what is measured.
 const SETTINGS: &str = "max_connections = 100\nshared_buffers = 1GB\nmaintenance_work_mem = 512MB\nmax_wal_size = 2GB\n\
      wal_level = minimal\nmax_wal_senders = 0\n";
+
+const CATALOGUE: &str = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"\n\
+     [[category]]\nid = \"contacts\"\npurpose = \"Recognises you in the chat.\"\n";
 
 /// As many as work at once where that is measured, and connections of each pool.
 const TASKS: usize = 32;
@@ -45,6 +50,7 @@ struct Bench {
     size: i64,
     now: Timestamp,
     scope: Scope,
+    key: KeyRing,
 }
 
 impl Bench {
@@ -54,6 +60,14 @@ impl Bench {
 
     fn options(&self) -> PostgresOptions {
         PostgresOptions::new(&self.cluster.url()).unwrap().connections(u32::try_from(TASKS).unwrap())
+    }
+
+    /// An app on the store, whose keys are nowhere else: one app has one key for all that is measured.
+    async fn privet(&self, store: PostgresStore) -> Privet {
+        let keys = (Arc::new(MemoryKeyStore::new()), Arc::new(MemoryLedger::new()));
+        let storage = Storage::new(Arc::new(store), keys.0, keys.1, self.key.clone());
+        let catalogue = Catalogue::from_toml(CATALOGUE).unwrap();
+        Privet::builder(catalogue).storage(storage).build().await.unwrap()
     }
 
     /// For whoever writes by hand.
@@ -82,7 +96,7 @@ fn main() {
     let Some(cluster) = Cluster::primary_with(SETTINGS) else { return };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap());
-    let bench = Bench { cluster, size, now, scope: Scope::default() };
+    let bench = Bench { cluster, size, now, scope: Scope::default(), key: KeyRing::generate().unwrap() };
 
     if ["upserts", "pages", "export"].into_iter().any(asked) {
         one_thread().block_on(fill::contacts(&bench));

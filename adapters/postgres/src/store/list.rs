@@ -121,7 +121,7 @@ pub(super) async fn page(
         let id = conditions.place(Value::Bytes(after.id.as_bytes().to_vec()));
         conditions.sql.push_str(&format!(" AND (last_seen, id) {than} ({seen}, {id})"));
     }
-    // A plan that is kept expects a tenth of the table where the limit is bound, and the server makes a new one each time.
+    // Where the limit is bound, a plan that is kept expects a tenth of the table, and the server goes on to make a new one each time.
     let sql = format!(
         "SELECT {} FROM privet.contacts WHERE {} ORDER BY last_seen {order}, id {order} LIMIT {}",
         summary_columns!(),
