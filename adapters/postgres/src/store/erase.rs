@@ -51,13 +51,16 @@ async fn conversations(
     if ids.is_empty() {
         return Ok((Removed::default(), true));
     }
-    // A contact's conversations at once, their messages in turn, each with its last message.
+    // A contact's conversations at once, their messages in turn, each with its last message. Each conversation is looked up by
+    // itself: to have them in order a plan may go through all messages of the site instead.
     let messages = on
         .q("WITH d AS MATERIALIZED (
-              SELECT conversation, number, at FROM privet.messages
-              WHERE tenant = $1 AND site = $2 AND conversation = ANY($3) ORDER BY conversation, number LIMIT $4)
+              SELECT o.id, m.number, m.at FROM unnest($3::bytea[]) AS o (id)
+              CROSS JOIN LATERAL (SELECT number, at FROM privet.messages
+                WHERE tenant = $1 AND site = $2 AND conversation = o.id ORDER BY number LIMIT $4) AS m
+              LIMIT $4)
             DELETE FROM privet.messages m USING d
-            WHERE m.tenant = $1 AND m.site = $2 AND m.conversation = d.conversation AND m.number = d.number AND m.at = d.at")
+            WHERE m.tenant = $1 AND m.site = $2 AND m.conversation = d.id AND m.number = d.number AND m.at = d.at")
         .bind(scope.tenant.as_str())
         .bind(scope.site.as_str())
         .bind(ids)

@@ -50,22 +50,18 @@ const FILL: &[&str] = &[
     "INSERT INTO privet.audit_events SELECT n.tenant, decode(md5('seen' || n), 'hex'), 'main', 1800000000000 - n, 'Olga', 1, NULL, 1 FROM n",
     "INSERT INTO privet.notes
      SELECT n.tenant, 'main', decode(md5('contact' || n), 'hex'), decode(md5('note' || n), 'hex'), 1800000000000, 'Olga', '\\x01' FROM n",
-    "ANALYZE",
+    "DROP TABLE n",
 ];
 
-fn ring() -> KeyRing {
-    let mut bytes = [7; 32];
-    bytes[0] = 1;
-    KeyRing::from_bytes(bytes).unwrap()
-}
-
-/// A schema that was filled, and who looks at what is read in it.
+/// A schema that was filled, an app on it, and who looks at what is read.
 pub(crate) struct Filled {
     pub(crate) rt: Runtime,
     superuser: PgPool,
-    url: String,
     pub(crate) schema: String,
-    walled: bool,
+    /// One connection, so that every time is on the same one.
+    pool: PgPool,
+    privet: Privet,
+    store: PostgresStore,
     browser: Browser,
     contact: ContactId,
     conversation: ConversationId,
@@ -97,103 +93,113 @@ impl Filled {
     pub(crate) fn new(walled: bool) -> Option<Self> {
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let url = rt.block_on(roles::app_url())?;
+        let schema = fresh_name();
         let superuser = rt.block_on(PgPool::connect(server()?.url())).unwrap();
+        let pool = named_pool(&rt, &url, &schema);
+        let options = PostgresOptions::from_pool(pool.clone()).schema(&schema);
+        let options = if walled { options.row_security() } else { options };
+        let (mut browser, entered) = (Browser::default(), rt.enter());
+        let storage = rt.block_on(options.storage(KeyRing::generate().unwrap())).unwrap();
+        let store = rt.block_on(options.store()).unwrap();
+        let (privet, _) = installation_on(storage, |b| b);
+        browser.answer(&privet, &save(&["contacts"])).0.unwrap();
+        browser.say(&privet, "the first of many");
+        block_on(privet.flush()).unwrap();
+        let contact =
+            block_on(privet.contacts(&Scope::default(), &PageRequest::first(2))).unwrap().contacts[0].id;
+        let conversation = block_on(officer(&privet).contact(contact)).unwrap().conversations[0].id;
+        drop(entered);
+        let (others, walks, works) = (Vec::new(), Vec::new(), 0);
         let mut filled = Self {
             rt,
             superuser,
-            url,
-            schema: fresh_name(),
-            walled,
-            browser: Browser::default(),
-            contact: ContactId::from_bytes([0; 16]),
-            conversation: ConversationId::from_bytes([0; 16]),
-            others: Vec::new(),
-            walks: Vec::new(),
-            works: 0,
+            schema,
+            pool,
+            privet,
+            store,
+            browser,
+            contact,
+            conversation,
+            others,
+            walks,
+            works,
         };
-        let pool = filled.pool();
-        let (privet, _) = filled.open(&pool);
-        let mut browser = Browser::default();
-        {
-            let _in = filled.rt.enter();
-            browser.answer(&privet, &save(&["contacts"])).0.unwrap();
-            browser.say(&privet, "the first of many");
-            block_on(privet.flush()).unwrap();
-            let first = block_on(privet.contacts(&Scope::default(), &PageRequest::first(2))).unwrap();
-            filled.contact = first.contacts[0].id;
-            let details = block_on(officer(&privet).contact(filled.contact)).unwrap();
-            filled.conversation = details.conversations[0].id;
-        }
-        filled.browser = browser;
-        let filling_pool = filled.pool_to(server()?.url());
-        filled.rt.block_on(async {
-            let mut filling = filling_pool.acquire().await.unwrap();
-            for sql in FILL {
-                let sql = sql.replace("privet.", &format!("\"{}\".", filled.schema));
-                let sql = if sql == "ANALYZE" { analyze(&filled.schema) } else { sql };
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *filling).await.unwrap();
-            }
-            sqlx::raw_sql("DROP TABLE n").execute(&mut *filling).await.unwrap();
-            let others = format!(
-                "SELECT c.id, v.id FROM \"{0}\".contacts c JOIN \"{0}\".conversations v
-                   ON v.tenant = c.tenant AND v.owner_kind = 1 AND v.owner = c.id
-                 WHERE c.tenant = 'main' AND c.id <> $1 AND c.last_seen > 1799990000000 ORDER BY c.last_seen LIMIT 1000",
-                filled.schema
-            );
-            let others = sqlx::query(AssertSqlSafe(others)).bind(filled.contact.as_bytes().to_vec());
-            let read = |row: &sqlx::postgres::PgRow, at| row.get::<Vec<u8>, _>(at).try_into().unwrap();
-            for row in others.fetch_all(&mut *filling).await.unwrap() {
-                filled
-                    .others
-                    .push((ContactId::from_bytes(read(&row, 0)), ConversationId::from_bytes(read(&row, 1))));
-            }
-        });
-        filled.rt.block_on(filling_pool.close());
-        filled.closed(&pool);
+        filled.fill();
         Some(filled)
     }
 
-    /// One connection, so that every time is on the same one.
-    fn pool(&self) -> PgPool {
-        self.pool_to(&self.url)
+    fn fill(&mut self) {
+        let pool = self.superusers();
+        let others = format!(
+            "SELECT c.id, v.id FROM \"{0}\".contacts c JOIN \"{0}\".conversations v
+               ON v.tenant = c.tenant AND v.owner_kind = 1 AND v.owner = c.id
+             WHERE c.tenant = 'main' AND c.id <> $1 AND c.last_seen > 1799990000000 ORDER BY c.last_seen LIMIT 1000",
+            self.schema
+        );
+        let rows = self.rt.block_on(async {
+            // Its plans are those of the figures that are made here.
+            let quiet = format!(
+                "DO $$ DECLARE t regclass; BEGIN
+                   FOR t IN SELECT oid FROM pg_class WHERE relnamespace = to_regnamespace('{0}') AND relkind = 'r' LOOP
+                     EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t);
+                   END LOOP;
+                 END $$",
+                self.schema
+            );
+            sqlx::raw_sql(AssertSqlSafe(quiet)).execute(&pool).await.unwrap();
+            for sql in FILL {
+                let sql = sql.replace("privet.", &format!("\"{}\".", self.schema));
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+            }
+            let others = sqlx::query(AssertSqlSafe(others)).bind(self.contact.as_bytes().to_vec());
+            others.fetch_all(&pool).await.unwrap()
+        });
+        let id = |row: &sqlx::postgres::PgRow, at| row.get::<Vec<u8>, _>(at).try_into().unwrap();
+        let both = |row| (ContactId::from_bytes(id(row, 0)), ConversationId::from_bytes(id(row, 1)));
+        self.others = rows.iter().map(both).collect();
+        self.rt.block_on(pool.close());
+        self.analyze();
     }
 
-    pub(crate) fn pool_to(&self, url: &str) -> PgPool {
-        let options = PgConnectOptions::from_str(url).unwrap().application_name(&self.schema);
-        self.rt.block_on(PgPoolOptions::new().max_connections(1).connect_with(options)).unwrap()
+    /// One connection of a role that passes by every wall, counted with the others of this schema.
+    pub(crate) fn superusers(&self) -> PgPool {
+        named_pool(&self.rt, server().unwrap().url(), &self.schema)
     }
 
-    fn open(&self, pool: &PgPool) -> (Privet, PostgresStore) {
-        let _in = self.rt.enter();
-        let options = PostgresOptions::from_pool(pool.clone()).schema(&self.schema);
-        let options = if self.walled { options.row_security() } else { options };
-        let storage = self.rt.block_on(options.storage(ring())).unwrap();
-        let store = self.rt.block_on(options.store()).unwrap();
-        (installation_on(storage, |b| b).0, store)
+    /// Makes the figures that plans are made with, of what is there now.
+    pub(crate) fn analyze(&self) {
+        let tables = [
+            "contacts",
+            "conversations",
+            "messages",
+            "consent_records",
+            "consent_links",
+            "fences",
+            "outbox",
+            "audit_events",
+            "notes",
+        ];
+        let sql = tables.map(|table| format!("ANALYZE \"{}\".{table};", self.schema)).concat();
+        self.rt.block_on(sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.superuser)).unwrap();
+        self.settled();
     }
 
-    /// Ends the connections, and waits until the server has counted what they read.
-    pub(crate) fn closed(&self, pool: &PgPool) {
+    /// Ends the connection of the app, and waits until the server has counted what all of this schema read.
+    pub(crate) fn settled(&self) {
         self.rt.block_on(async {
-            pool.close().await;
+            self.pool.acquire().await.unwrap().close().await.unwrap();
             let began = Instant::now();
             let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
-            while sqlx::query(sql)
-                .bind(&self.schema)
-                .fetch_one(&self.superuser)
-                .await
-                .unwrap()
-                .get::<i64, _>(0)
-                > 0
-            {
+            let left = || sqlx::query(sql).bind(&self.schema).fetch_one(&self.superuser);
+            while left().await.unwrap().get::<i64, _>(0) > 0 {
                 assert!(began.elapsed() < Duration::from_secs(30), "its connections do not end");
             }
         });
     }
 
-    /// By table, how many of its rows and entries were read, and how often an index was used.
+    /// By table, how many of its rows and entries were read, and how often it was looked at.
     pub(crate) fn counted(&self) -> BTreeMap<String, (i64, i64)> {
-        let sql = "SELECT t.relname::text, t.seq_tup_read + coalesce(i.read, 0)::bigint, coalesce(t.idx_scan, 0) FROM pg_stat_user_tables t
+        let sql = "SELECT t.relname::text, t.seq_tup_read + coalesce(i.read, 0)::bigint, coalesce(t.idx_scan, 0) + t.seq_scan FROM pg_stat_user_tables t
                    LEFT JOIN (SELECT relid, sum(idx_tup_read) AS read FROM pg_stat_user_indexes GROUP BY relid) AS i USING (relid)
                    WHERE t.schemaname = $1";
         let rows = self.rt.block_on(sqlx::query(sql).bind(&self.schema).fetch_all(&self.superuser)).unwrap();
@@ -202,34 +208,25 @@ impl Filled {
 
     /// Does a piece of work several times, and writes down which table it read through.
     pub(crate) fn work(&mut self, what: &str, mut work: impl FnMut(&mut On<'_>)) {
-        let pool = self.pool();
-        let (privet, store) = self.open(&pool);
         let before = self.counted();
-        let mut browser = std::mem::take(&mut self.browser);
         {
             let _in = self.rt.enter();
-            let olga = officer(&privet);
-            let (contact, conversation) = (self.contact, self.conversation);
+            let olga = officer(&self.privet);
             for _ in 0..TIMES {
-                let other = self.others.pop().unwrap();
-                let browser = &mut browser;
                 work(&mut On {
-                    privet: &privet,
-                    store: &store,
+                    privet: &self.privet,
+                    store: &self.store,
                     olga: &olga,
-                    browser,
-                    contact,
-                    conversation,
-                    other,
+                    browser: &mut self.browser,
+                    contact: self.contact,
+                    conversation: self.conversation,
+                    other: self.others.pop().unwrap(),
                 });
             }
         }
-        self.browser = browser;
-        drop((privet, store));
-        self.closed(&pool);
-        let after = self.counted();
+        self.settled();
         let mut used = 0;
-        for (table, (read, scans)) in &after {
+        for (table, (read, scans)) in &self.counted() {
             let (read_before, scans_before) = before.get(table).copied().unwrap_or_default();
             used += scans - scans_before;
             let walked = read - read_before;
@@ -242,17 +239,7 @@ impl Filled {
     }
 }
 
-fn analyze(schema: &str) -> String {
-    let tables = [
-        "contacts",
-        "conversations",
-        "messages",
-        "consent_records",
-        "consent_links",
-        "fences",
-        "outbox",
-        "audit_events",
-        "notes",
-    ];
-    tables.map(|table| format!("ANALYZE \"{schema}\".{table};")).concat()
+fn named_pool(rt: &Runtime, url: &str, name: &str) -> PgPool {
+    let options = PgConnectOptions::from_str(url).unwrap().application_name(name);
+    rt.block_on(PgPoolOptions::new().max_connections(1).connect_with(options)).unwrap()
 }
