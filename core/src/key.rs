@@ -224,6 +224,12 @@ pub(crate) struct Derived {
 pub struct Fingerprint([u8; 8]);
 
 impl Fingerprint {
+    /// What a store keeps in the place of a key's name while an installation is being moved into it: no app starts on half
+    /// of one. It is the name of no key, but for a chance of 1 in 2⁶⁴.
+    pub const MOVING: Self = Self(*b"(moving)");
+    /// The same of a store that an installation was moved out of: no app goes on with what is left there.
+    pub const MOVED: Self = Self(*b"(moved!)");
+
     /// The bytes, as a store keeps them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 8] {

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use privet::{Error, Result};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, SqlStr, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr, SqlStr};
 
 use crate::error::{Failure, UnitError, only_reads, told, unknown};
 use crate::hosts::{self, Hosts};
@@ -27,6 +29,8 @@ const LOSSES: u32 = 25;
 pub(crate) const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// How long a unit waits for what it needs, if nothing else is said.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
+/// The same while others wait along.
+const IMPATIENT: Duration = Duration::from_secs(1);
 /// How long, in milliseconds, a server waits within a unit of work for its next statement. It comes at once, unless the instance
 /// is stopped or gone.
 const IDLE: u32 = 15_000;
@@ -168,7 +172,8 @@ impl Db {
             .connect_lazy_with(fit(&reach.options));
         let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
         db.sql.walled = reach.row_security;
-        (db.hosts, db.wait, db.unit) = (hosts, reach.wait, unit_opening(reach.wait));
+        db.hosts = hosts;
+        db.waits(reach.wait);
         db
     }
 
@@ -181,7 +186,7 @@ impl Db {
             store,
             schema,
             hosts: None,
-            wait: Duration::ZERO,
+            wait: WAIT,
             unit: unit_opening(WAIT),
             pooler,
         }
@@ -191,14 +196,30 @@ impl Db {
         &self.schema
     }
 
+    /// How long a unit waits for what it needs.
+    pub(crate) fn waits(&mut self, longest: Duration) {
+        (self.wait, self.unit) = (longest, unit_opening(longest));
+    }
+
+    /// For units that go together: they give up soon on what somebody holds, so that one does not keep the others waiting.
+    pub(crate) fn impatient(&self) -> Self {
+        Self { unit: unit_opening(self.wait.min(IMPATIENT)), ..self.clone() }
+    }
+
     /// What begins a transaction on somebody's behalf.
     pub(crate) fn opening(&self, begin: impl SqlSafeStr, whose: Whose<'_>) -> SqlStr {
         let begin = begin.into_sql_str();
         if self.sql.walled { AssertSqlSafe(whose.opening(begin.as_str())).into_sql_str() } else { begin }
     }
 
-    async fn begun(&self, sql: SqlStr) -> UnitResult<Transaction<'static, Postgres>> {
-        self.reached(|| self.pool.begin_with(sql.clone())).await
+    async fn begun(&self, begin: SqlStr) -> UnitResult<Transaction> {
+        self.reached(|| async {
+            // Open from here on: nobody knows whether the server has begun it while there is no answer.
+            let mut transaction = Transaction { connection: self.pool.acquire().await?, open: true };
+            sqlx::raw_sql(begin.clone()).execute(&mut *transaction).await?;
+            Ok(transaction)
+        })
+        .await
     }
 
     /// What a server is waited for with, on another one as soon as that takes writes instead.
@@ -208,25 +229,28 @@ impl Db {
     {
         let Some(hosts) = &self.hosts else { return Ok(begin().await?) };
         loop {
-            let mut beginning = std::pin::pin!(begin());
-            loop {
-                match tokio::time::timeout(hosts::PATIENCE, &mut beginning).await {
-                    Ok(begun) => return Ok(begun?),
-                    // What is on its way to the old one may never arrive.
-                    Err(_) if hosts.choose(&self.pool).await => break,
-                    Err(_) => {}
-                }
+            // What is on its way to the old one may never arrive.
+            if let Some(begun) = hosts.watched(&self.pool, hosts::PATIENCE, begin()).await {
+                return Ok(begun?);
             }
         }
     }
 
+    /// What is done within a transaction, for as long as its server is the one that takes writes: one that fell silent does
+    /// not answer, and does not say so.
+    pub(crate) async fn watched<T>(&self, work: impl Future<Output = UnitResult<T>>) -> UnitResult<T> {
+        let Some(hosts) = &self.hosts else { return work.await };
+        let silent = || sqlx::Error::Io(std::io::Error::other("another server takes writes by now"));
+        hosts.watched(&self.pool, hosts::SILENCE, work).await.unwrap_or_else(|| Err(silent().into()))
+    }
+
     /// A transaction in which each statement sees what was committed before it: what the locks are taken for.
-    pub(crate) async fn begin(&self, whose: Whose<'_>) -> UnitResult<Transaction<'static, Postgres>> {
+    pub(crate) async fn begin(&self, whose: Whose<'_>) -> UnitResult<Transaction> {
         self.begun(self.opening(AssertSqlSafe(self.unit.clone()), whose)).await
     }
 
     /// A transaction that sees one moment.
-    pub(crate) async fn moment(&self, whose: Whose<'_>) -> UnitResult<Transaction<'static, Postgres>> {
+    pub(crate) async fn moment(&self, whose: Whose<'_>) -> UnitResult<Transaction> {
         self.begun(self.opening(MOMENT, whose)).await
     }
 
@@ -244,25 +268,68 @@ impl Db {
     }
 
     /// Commits what worked, and leaves what did not.
-    pub(crate) async fn end<T>(
-        transaction: Transaction<'static, Postgres>,
-        worked: UnitResult<T>,
-    ) -> UnitResult<T> {
+    pub(crate) async fn end<T>(&self, mut transaction: Transaction, worked: UnitResult<T>) -> UnitResult<T> {
         match worked {
-            Ok(value) => transaction.commit().await.map(|()| value).map_err(UnitError::Commit),
+            Ok(value) => {
+                let committed = self.watched(async { Ok(transaction.end("COMMIT").await?) }).await;
+                match committed {
+                    Ok(()) => Ok(value),
+                    Err(UnitError::Sql(error)) => Err(UnitError::Commit(error)),
+                    Err(error) => Err(error),
+                }
+            }
             Err(error) => {
-                // A connection that is gone rolls back by itself.
-                let _ = transaction.rollback().await;
+                // A connection that is gone rolls back by itself, and so does one that is closed.
+                if error.leaves_the_connection() {
+                    let _ = self.watched(async { Ok(transaction.end("ROLLBACK").await?) }).await;
+                }
                 Err(error)
             }
         }
     }
 }
 
+/// A transaction on a connection of the pool. One that is dropped in the middle, since the visitor went away, takes its connection
+/// along: it would go back to the pool with the transaction open, for whoever comes next, who may be the app itself.
+pub(crate) struct Transaction {
+    connection: PoolConnection<Postgres>,
+    open: bool,
+}
+
+impl Transaction {
+    async fn end(&mut self, how: &'static str) -> std::result::Result<(), sqlx::Error> {
+        sqlx::raw_sql(how).execute(&mut *self.connection).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Deref for Transaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.open {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
 /// Where one statement runs.
 pub(crate) enum Place {
-    Alone(sqlx::pool::PoolConnection<Postgres>),
-    Inside(Transaction<'static, Postgres>),
+    Alone(PoolConnection<Postgres>),
+    Inside(Transaction),
 }
 
 impl Place {
@@ -273,10 +340,17 @@ impl Place {
         }
     }
 
-    /// Ends the transaction, if there is one: nothing was written.
-    pub(crate) async fn leave(self) {
-        if let Self::Inside(transaction) = self {
-            let _ = transaction.commit().await;
+    /// Ends the transaction, if there is one: nothing was written. A connection that failed is not used again.
+    pub(crate) async fn leave<T>(mut self, worked: &UnitResult<T>) {
+        if let (Self::Alone(connection), Err(error)) = (&mut self, worked)
+            && !error.leaves_the_connection()
+        {
+            connection.close_on_drop();
+        }
+        if worked.is_ok()
+            && let Self::Inside(mut transaction) = self
+        {
+            let _ = transaction.end("COMMIT").await;
         }
     }
 }
@@ -354,9 +428,9 @@ macro_rules! unit {
                 Ok(mut transaction) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
-                        $work.await
+                        db.watched($work).await
                     };
-                    $crate::db::Db::end(transaction, worked).await
+                    db.end(transaction, worked).await
                 }
                 Err(error) => Err(error),
             };
@@ -377,9 +451,9 @@ macro_rules! read {
                 Ok(mut place) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: place.connection(), sql: &db.sql };
-                        $work.await
+                        db.watched($work).await
                     };
-                    place.leave().await;
+                    place.leave(&worked).await;
                     worked
                 }
                 Err(error) => Err(error),
@@ -401,9 +475,9 @@ macro_rules! read_moment {
                 Ok(mut transaction) => {
                     let worked = {
                         let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
-                        $work.await
+                        db.watched($work).await
                     };
-                    $crate::db::Db::end(transaction, worked).await
+                    db.end(transaction, worked).await
                 }
                 Err(error) => Err(error),
             };

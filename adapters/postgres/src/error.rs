@@ -1,6 +1,9 @@
 //! From PostgreSQL's errors to privet's: what went wrong and what helps. PostgreSQL's details name values, so they are left
 //! out; its messages name tables, columns and roles.
 
+use std::fmt::Display;
+use std::io::ErrorKind;
+
 use privet::Error;
 use sqlx::Error as Sql;
 
@@ -24,6 +27,16 @@ impl From<Sql> for UnitError {
 impl From<Error> for UnitError {
     fn from(e: Error) -> Self {
         Self::Rule(e)
+    }
+}
+
+impl UnitError {
+    /// Whether the connection is one to go on with.
+    pub(crate) fn leaves_the_connection(&self) -> bool {
+        match self {
+            Self::Sql(error) | Self::Commit(error) => Failure::of(error) != Failure::Lost,
+            Self::Rule(_) => true,
+        }
     }
 }
 
@@ -69,7 +82,7 @@ impl Failure {
 fn cure(code: &str) -> &'static str {
     match code {
         "28000" | "28P01" => {
-            "check the user and the password in the database URL, and what pg_hba.conf allows"
+            "check the user and the password in the database URL, its `sslmode`, and what pg_hba.conf allows"
         }
         "3D000" => "create the database, or correct its name in the URL",
         "42501" => {
@@ -91,6 +104,15 @@ fn cure(code: &str) -> &'static str {
     }
 }
 
+fn no_tls(store: &'static str, why: &impl Display) -> Error {
+    Error::unavailable(
+        store,
+        format!(
+            "no encrypted connection: {why}; name the file of the authority that signed the server's certificate as `sslrootcert` in the URL, and the host as the certificate does, and see that the server has `ssl = on`"
+        ),
+    )
+}
+
 /// An error of the database as it is told.
 pub(crate) fn told(store: &'static str, error: &Sql) -> Error {
     match error {
@@ -99,16 +121,23 @@ pub(crate) fn told(store: &'static str, error: &Sql) -> Error {
             // A string, since the error itself carries the details.
             Error::unavailable(store, format!("{} (SQLSTATE {code}); {}", e.message(), cure(&code)))
         }
+        // What the handshake found is an error of the stream.
+        Sql::Io(e) if e.kind() == ErrorKind::InvalidData => no_tls(store, e),
+        Sql::Io(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            Error::unavailable(
+                store,
+                format!(
+                    "the server is not reached: {e}; check that the URL names the folder of its socket, or the files of its certificates, and that this process may read them"
+                ),
+            )
+        }
         Sql::Io(e) => Error::unavailable(
             store,
             format!(
                 "the server is not reached: {e}; check the host and the port in the URL, and that it runs"
             ),
         ),
-        Sql::Tls(e) => Error::unavailable(
-            store,
-            format!("no TLS: {e}; check the certificate, and `sslmode` and `sslrootcert` in the URL"),
-        ),
+        Sql::Tls(e) => no_tls(store, e),
         Sql::PoolTimedOut => Error::unavailable(
             store,
             "no connection was free or could be made in time; check that the server runs and is reached, raise the pool's size, or look for what holds connections for long",
@@ -147,7 +176,7 @@ mod tests {
 
     #[test]
     fn only_what_did_nothing_is_repeated() {
-        assert_eq!(Failure::of(&Sql::Io(std::io::ErrorKind::BrokenPipe.into())), Failure::Lost);
+        assert_eq!(Failure::of(&Sql::Io(ErrorKind::BrokenPipe.into())), Failure::Lost);
         assert_eq!(Failure::of(&Sql::PoolTimedOut), Failure::Lasting);
         assert_eq!(Failure::of(&Sql::RowNotFound), Failure::Lasting);
     }

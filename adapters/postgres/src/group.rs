@@ -58,12 +58,14 @@ fn locked<U: Unit>(queues: &Queues<U>) -> MutexGuard<'_, HashMap<Tenant, VecDequ
 /// The units of one kind.
 pub(crate) struct GroupCommit<U: Unit> {
     db: Db,
+    /// The same, for several at once.
+    together: Db,
     queues: Arc<Queues<U>>,
 }
 
 impl<U: Unit> Clone for GroupCommit<U> {
     fn clone(&self) -> Self {
-        Self { db: self.db.clone(), queues: self.queues.clone() }
+        Self { db: self.db.clone(), together: self.together.clone(), queues: self.queues.clone() }
     }
 }
 
@@ -75,7 +77,7 @@ impl<U: Unit> fmt::Debug for GroupCommit<U> {
 
 impl<U: Unit> GroupCommit<U> {
     pub(crate) fn on(db: &Db) -> Self {
-        Self { db: db.clone(), queues: Arc::default() }
+        Self { db: db.clone(), together: db.impatient(), queues: Arc::default() }
     }
 
     /// Does a unit of work, durable when the future is ready. When the future is dropped it may be done all the same.
@@ -110,7 +112,8 @@ impl<U: Unit> GroupCommit<U> {
     /// A transaction for several units, and whether one of them may be what it failed over.
     async fn transaction(&self, tenant: &Tenant, units: &[Arc<U>]) -> (Result<Vec<Became<U::Answer>>>, bool) {
         let own = AtomicBool::new(false);
-        let done = unit!(self.db, tenant, Twice::Harmless, on => async {
+        let db = if units.len() > 1 { &self.together } else { &self.db };
+        let done = unit!(*db, tenant, Twice::Harmless, on => async {
             let done = U::together(on, units).await;
             let failed = match &done {
                 Err(UnitError::Sql(error)) => Failure::of(error) == Failure::Lasting,

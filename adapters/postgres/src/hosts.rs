@@ -15,6 +15,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 const REST: Duration = Duration::from_millis(200);
 /// Who waits for a connection asks this often whether another server writes by now.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+/// And who waits for an answer within a unit, which may take its time.
+pub(crate) const SILENCE: Duration = Duration::from_secs(2);
 
 /// The servers of one database.
 #[derive(Clone)]
@@ -74,6 +76,27 @@ impl Hosts {
     pub(crate) fn distrust(&self) {
         if let Ok(mut since) = self.since.write() {
             *since = Instant::now();
+        }
+    }
+
+    /// Waits for something that a server answers, and asks every now and then whether another one takes writes instead: then
+    /// there is nothing more to wait for.
+    pub(crate) async fn watched<T>(
+        &self,
+        pool: &PgPool,
+        every: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let began = Instant::now();
+        let mut work = std::pin::pin!(work);
+        loop {
+            if let Ok(done) = tokio::time::timeout(every, &mut work).await {
+                return Some(done);
+            }
+            self.choose(pool).await;
+            if self.since.read().is_ok_and(|since| *since > began) {
+                return None;
+            }
         }
     }
 

@@ -1,15 +1,13 @@
 //! Keys for many instances.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use privet::store::{KeyName, KeyStore};
 use privet::{Day, Error, Result};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read, unit};
-use crate::schema;
+use crate::db::{Db, On, Twice, UnitResult, Whose, read, unit};
+use crate::{PostgresOptions, schema};
 
 pub(crate) const NAME: &str = "postgres-keys";
 
@@ -30,13 +28,14 @@ impl PostgresKeyStore {
         Ok(Self { db })
     }
 
-    /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date.
+    /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date; for another schema and
+    /// all else, see [`PostgresOptions::from_pool`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the database is not reached, [`Error::Config`] when the table is not there and the role may
     /// not make it.
     pub async fn from_pool(pool: PgPool) -> Result<Self> {
-        Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false)).await
+        PostgresOptions::from_pool(pool).key_store().await
     }
 }
 

@@ -31,6 +31,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! An app that has a pool already gives that instead of URLs, with a schema for each: [`PostgresOptions::from_pool`].
+//!
 //! # How it keeps its promises
 //!
 //! Each unit of work is one transaction. It locks what it stands on, always in the same order, and checks afterwards, so that a
@@ -39,6 +41,13 @@
 //! lost during the commit leaves open whether the unit happened: it runs again only where a second time changes nothing, and
 //! is an error otherwise.
 //!
+//! A request that is given up in the middle takes its connection along, with whatever it had begun.
+//!
+//! Consent records and messages are written in groups: those of one tenant that come while another write of its kind is on the way
+//! share the next transaction, in which each statement is for all of them, and one write-through. Nobody waits for company, and
+//! a "no" to one is nobody else's; where the database fails over one of them, or somebody holds what one of them needs, each
+//! goes alone. Such a write is done even if the request that asked for it is given up.
+//!
 //! # The schema
 //!
 //! The tables are in the schema `privet`, or another one of your choice, with their own migrations in `_privet_migrations`;
@@ -46,14 +55,31 @@
 //! INSERT, UPDATE and DELETE on its tables, and no right to create anything. Messages are partitioned by month; the
 //! months to come get their partitions from any role that owns the tables, and without one the default partition takes
 //! them. A month that is over for every tenant is dropped as a whole by a sweep of such a role, and goes row by row otherwise.
+//! Neither waits for long: what is in use, by an export for instance, is left to the next time.
 //!
 //! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
 //! by tenant; it has not been run against Citus.
 //!
+//! # Encryption
+//!
+//! `sslmode` in the URL says what the way to the server is to be. Anything but a socket or the machine itself wants
+//! `sslmode=verify-full`, which encrypts and holds the server's certificate against the host's name:
+//!
+//! ```text
+//! postgres://shop:secret@db.internal/shop?sslmode=verify-full&sslrootcert=/etc/shop/db-root.crt
+//! ```
+//!
+//! An authority of your own is named with `sslrootcert`, as a file in PEM; the public ones are known without it, and with it.
+//! Where the URL says nothing it is `prefer`, or what `PGSSLMODE` says: encrypted if the server offers it, and in the clear
+//! without a word if somebody on the way says that it does not. `require` encrypts, and takes any certificate, with
+//! `sslrootcert` too; `verify-ca` does not look at the name; `allow` and `disable` do not encrypt. With `hostssl` alone in
+//! `pg_hba.conf` the server refuses who does not. Each server of `failover_url` and `read_url` has a URL of its own, and so a
+//! `sslmode`.
+//!
 //! # Failover
 //!
 //! [`PostgresOptions::failover_url`] names further servers of the same database. Whichever takes writes is used; when a
-//! connection is lost, or a server only reads, all are asked again. What was not committed is repeated on the new
+//! connection is lost, a server only reads, or one does not answer for two seconds, all are asked again. What was not committed is repeated on the new
 //! primary, for as long as [`PostgresOptions::wait`] says. Nothing acknowledged is lost where the standby that is promoted is
 //! a synchronous one. An old primary that goes on running has to be kept off by whoever promotes another: a server that is
 //! asked knows only of itself.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privet::{Error, KeyRing, Result, Storage};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool};
 
 use crate::db::{Db, Reach, SCHEMA, WAIT, check_schema};
 use crate::replica::Replica;
@@ -24,9 +24,13 @@ use crate::{PostgresKeyStore, PostgresLedger, PostgresStore, keys, ledger, store
 /// # drop((store, keys));
 /// # Ok(()) }
 /// ```
+///
+/// The app may have a pool already: see [`from_pool`](Self::from_pool).
 #[derive(Clone)]
 pub struct PostgresOptions {
     reach: Reach,
+    /// The app's own, instead of one that is made.
+    pool: Option<PgPool>,
     /// Where lists are read from, and from which age on it is said that they are old.
     read: Option<PgConnectOptions>,
     read_bound: Duration,
@@ -39,6 +43,7 @@ impl fmt::Debug for PostgresOptions {
             .field("connections", &self.reach.connections)
             .field("behind_pooler", &self.reach.pooler)
             .field("row_security", &self.reach.row_security)
+            .field("pool_of_the_app", &self.pool.is_some())
             .field("servers", &(self.reach.others.len() + 1))
             .field("reads_elsewhere", &self.read.is_some())
             .finish_non_exhaustive()
@@ -46,13 +51,47 @@ impl fmt::Debug for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// From a URL such as `postgres://user:password@host:5432/database`, with `sslmode` and `sslrootcert` as PostgreSQL's own
-    /// programs take them.
+    /// From a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`; what `sslmode` may say, and what
+    /// goes without it, is told with the [crate](crate#encryption).
     ///
     /// # Errors
     /// [`Error::Config`] when it is none.
     pub fn new(url: &str) -> Result<Self> {
-        let options = parsed(url)?;
+        Ok(Self::reaching(parsed(url)?, None))
+    }
+
+    /// On a pool that the app has already, for whatever is to be there: store, key store and ledger may each have a schema of
+    /// their own in its database, or be on other pools. Transactions of privet and of the app stay apart.
+    ///
+    /// The pool keeps its own size, its own waiting and its own server, so that [`connections`](Self::connections) and
+    /// [`wait`](Self::wait) change nothing of it (but how long is waited for what somebody else holds), and [`failover_url`](Self::failover_url) is refused; everything else goes.
+    /// Each unit of work holds one of its connections, and none is held between. Behind a pooler that changes servers between
+    /// transactions the app gives its pool `PgConnectOptions` with `statement_cache_capacity(0)` and
+    /// `extra_float_digits(None)`, and says [`behind_pooler`](Self::behind_pooler) here.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use privet::{KeyRing, Storage};
+    /// use privet_postgres::PostgresOptions;
+    ///
+    /// let pool = sqlx::PgPool::connect("postgres://shop:secret@db.internal/shop?sslmode=verify-full").await?;
+    /// let keys = sqlx::PgPool::connect("postgres://shop:secret@keys.internal/keys?sslmode=verify-full").await?;
+    /// let storage = Storage::new(
+    ///     Arc::new(PostgresOptions::from_pool(pool.clone()).schema("privacy").store().await?),
+    ///     Arc::new(PostgresOptions::from_pool(keys).key_store().await?),
+    ///     Arc::new(PostgresOptions::from_pool(pool).schema("privacy_ledger").ledger().await?),
+    ///     KeyRing::from_file("privet.key")?,
+    /// );
+    /// # drop(storage);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self::reaching((*pool.connect_options()).clone(), Some(pool))
+    }
+
+    fn reaching(options: PgConnectOptions, pool: Option<PgPool>) -> Self {
         let reach = Reach {
             options,
             others: Vec::new(),
@@ -62,7 +101,7 @@ impl PostgresOptions {
             pooler: false,
             row_security: false,
         };
-        Ok(Self { reach, read: None, read_bound: Duration::from_secs(30) })
+        Self { reach, pool, read: None, read_bound: Duration::from_secs(30) }
     }
 
     /// In this schema instead of `privet`; it is made if it is not there and the role may make it.
@@ -72,7 +111,7 @@ impl PostgresOptions {
         self
     }
 
-    /// So many connections at most (10 by default).
+    /// So many connections at most (10 by default), to each server that is read from or written to.
     #[must_use]
     pub fn connections(mut self, most: u32) -> Self {
         self.reach.connections = most.max(1);
@@ -133,8 +172,14 @@ impl PostgresOptions {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] when it is no URL.
+    /// [`Error::Config`] when it is no URL, or the options are [`from_pool`](Self::from_pool).
     pub fn failover_url(mut self, url: &str) -> Result<Self> {
+        if self.pool.is_some() {
+            return Err(Error::config(
+                "`failover_url` does not go with `from_pool`: a pool of the app's is not turned to another server",
+                "let privet make a pool of its own, with `PostgresOptions::new`",
+            ));
+        }
         self.reach.others.push(parsed(url)?);
         Ok(self)
     }
@@ -170,7 +215,11 @@ impl PostgresOptions {
 
     async fn connect(&self, name: &'static str) -> Result<Db> {
         check_schema(&self.reach.schema)?;
-        Db::connect(name, &self.reach).await
+        let Some(pool) = &self.pool else { return Db::connect(name, &self.reach).await };
+        let mut db = Db::on(name, pool.clone(), self.reach.schema.clone(), self.reach.pooler);
+        db.waits(self.reach.wait);
+        db.sql.walled = self.reach.row_security;
+        Ok(db)
     }
 
     /// Connects the store, and brings its tables up to date.

@@ -1,13 +1,164 @@
-//! Months of messages that are over for every tenant: a partition is dropped as a whole, which costs as much as one row.
+//! Messages by month: the partitions of the months to come are made ahead, and a month that is over for every tenant is dropped
+//! as a whole, which costs as much as one row.
 
 use privet::{Result, Tenant, Timestamp};
 use sqlx::Row as _;
 
 use crate::db::{Db, On, Twice, UnitResult, Whose, unit};
+use crate::{schema, wall};
 
-/// Whoever writes waits behind this at most so long; a month that is in use is left to the next sweep. A partition cannot be
-/// detached concurrently where there is a default one.
+/// Whoever reads and writes waits behind a change at most so long; what is in use is left to the next time. A partition
+/// cannot be detached concurrently where there is a default one.
 const BRIEFLY: &str = "SET LOCAL lock_timeout = '500ms'";
+
+/// How many months ahead, this one included, have a partition for their messages.
+const MONTHS: i32 = 3;
+
+/// The months that have no partition, where this role may make them, as names and bounds, and whether it is this month.
+const MISSING: &str = "
+    SELECT m.name, m.low, m.high, m.ahead = 0 FROM (
+        SELECT 'messages_' || to_char(month, 'YYYY_MM') AS name,
+               (extract(epoch FROM month) * 1000)::bigint AS low,
+               (extract(epoch FROM month + interval '1 month') * 1000)::bigint AS high, ahead
+        FROM generate_series(0, $2 - 1) AS ahead,
+             LATERAL (SELECT date_trunc('month', to_timestamp($1 / 1000.0) AT TIME ZONE 'UTC') + ahead * interval '1 month' AS month) AS months
+    ) AS m
+    WHERE NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass($3 || '.' || m.name))
+      AND has_schema_privilege(to_regnamespace($3), 'CREATE')
+      AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass($3 || '.messages')), 'USAGE')
+    ORDER BY m.ahead";
+
+/// A month without a partition.
+struct Month {
+    name: String,
+    low: i64,
+    high: i64,
+    is_now: bool,
+}
+
+async fn missing(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<Vec<Month>> {
+    let query = on.q(MISSING).bind(now).bind(MONTHS).bind(format!("\"{schema}\""));
+    let rows = query.fetch_all(&mut *on.c).await?;
+    let read = |row: &sqlx::postgres::PgRow| {
+        Ok(Month {
+            name: row.try_get(0)?,
+            low: row.try_get(1)?,
+            high: row.try_get(2)?,
+            is_now: row.try_get(3)?,
+        })
+    };
+    Ok(rows.iter().map(read).collect::<std::result::Result<_, sqlx::Error>>()?)
+}
+
+/// Where a month stands with the default partition, which takes what has none.
+enum Default {
+    /// It has no message at all: there is nothing to look through.
+    Empty,
+    /// It has messages, of this month perhaps: they stay there, since nobody could write while they were moved.
+    InUse,
+    /// It has messages, and what comes with the time of this month is still to come.
+    Earlier,
+}
+
+async fn default_of(on: &mut On<'_>, month: &Month) -> UnitResult<Default> {
+    let row = on
+        .q("SELECT EXISTS (SELECT 1 FROM privet.messages_default),
+                   EXISTS (SELECT 1 FROM privet.messages_default WHERE at >= $1 AND at < $2)")
+        .bind(month.low)
+        .bind(month.high)
+        .fetch_one(&mut *on.c)
+        .await?;
+    Ok(match (row.try_get(0)?, row.try_get(1)?) {
+        (false, _) => Default::Empty,
+        (true, false) if !month.is_now => Default::Earlier,
+        (true, _) => Default::InUse,
+    })
+}
+
+/// The default partition promises to have nothing of a month, which spares the look through it under a lock that keeps everybody
+/// out.
+fn promise(month: &Month) -> String {
+    format!("only_before_{}", month.name)
+}
+
+/// The promise, for what is written from now on.
+async fn promised(on: &mut On<'_>, month: &Month) -> UnitResult<()> {
+    schema::alone(on).await?;
+    on.script(BRIEFLY).await?;
+    let (name, Month { low, high, .. }) = (promise(month), month);
+    Ok(on
+        .script(format!(
+            "ALTER TABLE privet.messages_default DROP CONSTRAINT IF EXISTS {name},
+               ADD CONSTRAINT {name} CHECK (at < {low} OR at >= {high}) NOT VALID"
+        ))
+        .await?)
+}
+
+/// And for what is there. It reads all of it, and keeps nobody from reading and writing meanwhile.
+async fn proven(on: &mut On<'_>, month: &Month) -> UnitResult<()> {
+    Ok(on
+        .script(format!("ALTER TABLE privet.messages_default VALIDATE CONSTRAINT {}", promise(month)))
+        .await?)
+}
+
+async fn taken_back(on: &mut On<'_>, month: &Month) -> UnitResult<()> {
+    let name = promise(month);
+    Ok(on.script(format!("ALTER TABLE privet.messages_default DROP CONSTRAINT IF EXISTS {name}")).await?)
+}
+
+/// Made apart and attached: for that moment nobody else uses the default partition.
+async fn attached(on: &mut On<'_>, schema: &str, now: i64, month: &Month) -> UnitResult<()> {
+    schema::alone(on).await?;
+    on.script(BRIEFLY).await?;
+    // Somebody else may have made it meanwhile.
+    if missing(on, schema, now).await?.iter().any(|m| m.name == month.name) {
+        let walled = wall::stands(on, schema, "messages").await?;
+        let Month { name, low, high, .. } = month;
+        on.script(format!("CREATE TABLE IF NOT EXISTS privet.{name} (LIKE privet.messages INCLUDING ALL)"))
+            .await?;
+        if walled {
+            on.script(wall::raise(name)).await?;
+        }
+        on.script(format!(
+            "ALTER TABLE privet.messages ATTACH PARTITION privet.{name} FOR VALUES FROM ({low}) TO ({high})"
+        ))
+        .await?;
+    }
+    taken_back(on, month).await
+}
+
+/// Makes the partition of a month. False when its messages go on to the default one.
+async fn make(db: &Db, schema: &str, now: i64, month: &Month) -> Result<bool> {
+    match unit!(db, Whose::Installation, Twice::Harmless, on => default_of(on, month))? {
+        Default::InUse => return Ok(false),
+        Default::Empty => {}
+        Default::Earlier => {
+            unit!(db, Whose::Installation, Twice::Harmless, on => promised(on, month))?;
+            let proven = unit!(db, Whose::Installation, Twice::Harmless, on => proven(on, month));
+            if let Err(error) = proven {
+                // What is refused by a promise that does not hold would be refused for ever.
+                unit!(db, Whose::Installation, Twice::Harmless, on => taken_back(on, month))?;
+                return Err(error);
+            }
+        }
+    }
+    unit!(db, Whose::Installation, Twice::Harmless, on => attached(on, schema, now, month))?;
+    Ok(true)
+}
+
+/// Makes the partitions of the months to come, where this role may. Where it may not, or the default partition has messages
+/// of such a month, they go on to the default one: it is no failure. One that cannot be made does not keep the others from it.
+pub(crate) async fn make_months(db: &Db, now: i64) -> Result<()> {
+    let schema = db.schema();
+    for month in unit!(db, Whose::Installation, Twice::Harmless, on => missing(on, schema, now))? {
+        if let Err(error) = make(db, schema, now, &month).await {
+            tracing::warn!(
+                "a month has no partition for its messages yet, and they go to the default one; it is tried again within the hour: {error}"
+            );
+        }
+    }
+    Ok(())
+}
 
 /// The months that end by `$2`, by their own bounds, where this role owns them.
 const OVER: &str = "
@@ -26,22 +177,41 @@ async fn over(on: &mut On<'_>, schema: &str, before: i64) -> UnitResult<Vec<Stri
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?)
 }
 
-/// Drops a month, unless it has a message of a tenant whose horizon nobody asked for. How many messages went.
-async fn drop_month(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult<u64> {
-    on.script(BRIEFLY).await?;
-    // Nobody writes into it from here on; the other months go on until the very end.
-    on.script(format!("LOCK TABLE privet.{name} IN SHARE ROW EXCLUSIVE MODE")).await?;
+/// Whether a month has a message of a tenant whose horizon nobody asked for: looks at one message of each tenant.
+async fn has_others(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult<bool> {
     let row = on
-        .q(format!("SELECT count(*), count(*) FILTER (WHERE tenant <> ALL($1)) FROM privet.{name}"))
+        .q(format!(
+            "WITH RECURSIVE t (tenant) AS (
+               SELECT min(tenant) FROM privet.{name}
+               UNION ALL
+               SELECT (SELECT min(m.tenant) FROM privet.{name} m WHERE m.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL)
+             SELECT EXISTS (SELECT 1 FROM t WHERE tenant <> ALL($1))"
+        ))
         .bind(tenants.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>())
         .fetch_one(&mut *on.c)
         .await?;
-    let (all, of_others): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if of_others > 0 {
-        return Ok(0);
+    Ok(row.try_get(0)?)
+}
+
+/// How many messages a month has; none when somebody else has one. Takes its time, and keeps nobody waiting.
+async fn count(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult<Option<u64>> {
+    if has_others(on, name, tenants).await? {
+        return Ok(None);
+    }
+    let row = on.q(format!("SELECT count(*) FROM privet.{name}")).fetch_one(&mut *on.c).await?;
+    Ok(Some(row.try_get::<i64, _>(0)?.unsigned_abs()))
+}
+
+/// Drops a month, unless somebody else has a message in it by now.
+async fn drop_month(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult<bool> {
+    on.script(BRIEFLY).await?;
+    // What the drop needs, before the look: nobody writes in between.
+    on.script(format!("LOCK TABLE ONLY privet.messages, privet.{name} IN ACCESS EXCLUSIVE MODE")).await?;
+    if has_others(on, name, tenants).await? {
+        return Ok(false);
     }
     on.script(format!("DROP TABLE privet.{name}")).await?;
-    Ok(all.unsigned_abs())
+    Ok(true)
 }
 
 pub(crate) async fn drop_months(db: &Db, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
@@ -49,8 +219,13 @@ pub(crate) async fn drop_months(db: &Db, before: Timestamp, tenants: &[Tenant]) 
     let tenants: Vec<&str> = tenants.iter().map(Tenant::as_str).collect();
     let before = before.as_millis();
     for name in unit!(db, Whose::Installation, Twice::Harmless, on => over(on, schema, before))? {
+        let Some(count) = unit!(db, Whose::Installation, Twice::Harmless, on => count(on, &name, &tenants))?
+        else {
+            continue;
+        };
         match unit!(db, Whose::Installation, Twice::Never, on => drop_month(on, &name, &tenants)) {
-            Ok(count) => gone += count,
+            Ok(true) => gone += count,
+            Ok(false) => {}
             Err(error) => {
                 tracing::warn!(
                     "a month of messages was not dropped as a whole, and goes row by row: {error}"

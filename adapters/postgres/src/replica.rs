@@ -121,7 +121,7 @@ impl Replica {
     async fn look(&self, written: &Written) -> UnitResult<ReplicaLag> {
         let mut place = self.db.place(Whose::Installation).await?;
         let lag = replayed(&mut On { c: place.connection(), sql: &self.db.sql }, written).await;
-        place.leave().await;
+        place.leave(&lag).await;
         lag
     }
 
@@ -213,7 +213,7 @@ macro_rules! listed {
                         let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
                         $work.await
                     };
-                    $crate::db::Db::end(transaction, worked).await
+                    db.end(transaction, worked).await
                 }
                 Err(error) => Err(error),
             };

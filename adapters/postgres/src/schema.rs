@@ -44,9 +44,16 @@ pub(crate) const LEDGER: Part =
     Part { name: "ledger", tables: &[], migrations: &[include_str!("../migrations/ledger_0001_init.sql")] };
 
 /// One lock for everybody who changes a schema of privet, of whichever name.
-pub(crate) const LOCK: i64 = 0x7072_6976_6574; // "privet"
+const LOCK: i64 = 0x7072_6976_6574; // "privet"
 /// A change waits so long for whoever uses a table, so that nobody waits long behind it.
-pub(crate) const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
+const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
+
+/// Waits for everybody who changes a schema, however long it takes them, and is in the way of nobody else for long.
+pub(crate) async fn alone(on: &mut On<'_>) -> UnitResult<()> {
+    on.script("SET LOCAL lock_timeout = 0").await?;
+    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
+    Ok(on.script(PATIENCE).await?)
+}
 
 async fn version(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<usize> {
     let table = format!("\"{schema}\"._privet_migrations");
@@ -60,8 +67,7 @@ async fn version(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<usize>
 }
 
 async fn change(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> {
-    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
-    on.script(PATIENCE).await?;
+    alone(on).await?;
     let row = on
         .q("SELECT to_regnamespace($1) IS NOT NULL, CASE WHEN to_regnamespace($1) IS NULL
               THEN has_database_privilege(current_database(), 'CREATE') ELSE has_schema_privilege(to_regnamespace($1), 'CREATE') END")
@@ -106,60 +112,4 @@ pub(crate) async fn migrate(db: &Db, part: Part) -> Result<()> {
         unit!(db, Whose::Installation, Twice::Harmless, on => change(on, schema, part))?;
     }
     wall::check(db, part).await
-}
-
-/// How many months ahead, this one included, have a partition for their messages.
-const MONTHS: i32 = 3;
-
-/// Whether this role may make partitions, and the months that have none, as names and bounds.
-const MISSING: &str = "
-    SELECT m.name, m.low, m.high FROM (
-        SELECT 'messages_' || to_char(month, 'YYYY_MM') AS name,
-               (extract(epoch FROM month) * 1000)::bigint AS low,
-               (extract(epoch FROM month + interval '1 month') * 1000)::bigint AS high
-        FROM generate_series(0, $2 - 1) AS ahead,
-             LATERAL (SELECT date_trunc('month', to_timestamp($1 / 1000.0) AT TIME ZONE 'UTC') + ahead * interval '1 month' AS month) AS months
-    ) AS m
-    WHERE to_regclass($3 || '.' || m.name) IS NULL
-      AND has_schema_privilege(to_regnamespace($3), 'CREATE')
-      AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass($3 || '.messages')), 'USAGE')";
-
-async fn missing(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<Vec<(String, i64, i64)>> {
-    let query = on.q(MISSING).bind(now).bind(MONTHS).bind(format!("\"{schema}\""));
-    let rows = query.fetch_all(&mut *on.c).await?;
-    let read = |row: &sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-    Ok(rows.iter().map(read).collect::<std::result::Result<_, sqlx::Error>>()?)
-}
-
-async fn make(on: &mut On<'_>, schema: &str, now: i64) -> UnitResult<()> {
-    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
-    on.script(PATIENCE).await?;
-    let walled = wall::stands(on, schema, "messages").await?;
-    for (name, low, high) in missing(on, schema, now).await? {
-        on.script(format!("CREATE TABLE privet.{name} (LIKE privet.messages INCLUDING ALL)")).await?;
-        if walled {
-            on.script(wall::raise(&name)).await?;
-        }
-        // Made apart and attached, which lets whoever reads and writes the other months go on.
-        on.script(format!(
-            "ALTER TABLE privet.messages ATTACH PARTITION privet.{name} FOR VALUES FROM ({low}) TO ({high})"
-        ))
-        .await?;
-    }
-    Ok(())
-}
-
-/// Makes the partitions of the months to come, where this role may. Where it may not, or the default partition has messages
-/// of such a month, they go on to the default one: it is no failure.
-pub(crate) async fn make_months(db: &Db, now: i64) -> Result<()> {
-    let schema = db.schema();
-    if unit!(db, Whose::Installation, Twice::Harmless, on => missing(on, schema, now))?.is_empty() {
-        return Ok(());
-    }
-    if let Err(error) = unit!(db, Whose::Installation, Twice::Harmless, on => make(on, schema, now)) {
-        tracing::warn!(
-            "the partitions of the months to come were not made, and messages go to the default one: {error}"
-        );
-    }
-    Ok(())
 }

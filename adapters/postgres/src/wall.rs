@@ -10,7 +10,7 @@ use privet::{Error, Result, Scope, Tenant};
 use sqlx::Row as _;
 
 use crate::db::{Db, On, Twice, UnitResult, unit};
-use crate::schema::{LOCK, PATIENCE, Part};
+use crate::schema::{self, Part};
 
 /// On whose behalf a transaction runs.
 #[derive(Clone, Copy, Debug)]
@@ -120,8 +120,7 @@ async fn open(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<Vec<Strin
 }
 
 async fn raise_all(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> {
-    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
-    on.script(PATIENCE).await?;
+    schema::alone(on).await?;
     let tables = open(on, schema, part).await?;
     if tables.is_empty() {
         return Ok(());

@@ -6,9 +6,11 @@ use privet_postgres::PostgresOptions;
 use privet_test_postgres::{fresh_name, server};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
-const ORPHANS: [&str; 5] = [
+const ORPHANS: [&str; 6] = [
     "SELECT count(*) FROM privet.messages m WHERE NOT EXISTS
        (SELECT 1 FROM privet.conversations c WHERE c.tenant = m.tenant AND c.site = m.site AND c.id = m.conversation)",
+    "SELECT count(*) FROM privet.erased_messages e WHERE NOT EXISTS
+       (SELECT 1 FROM privet.conversations c WHERE c.tenant = e.tenant AND c.site = e.site AND c.id = e.conversation)",
     "SELECT count(*) FROM privet.conversations c WHERE owner_kind = 1 AND NOT EXISTS
        (SELECT 1 FROM privet.contacts o WHERE o.tenant = c.tenant AND o.site = c.site AND o.id = c.owner)",
     "SELECT count(*) FROM privet.contacts o WHERE conversations <> (SELECT count(*) FROM privet.conversations c

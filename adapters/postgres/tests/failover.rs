@@ -52,9 +52,36 @@ async fn until(mut so: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
 }
 
+/// A role that is no superuser, so that it can be kept behind the wall; it makes its own schema.
+async fn app_of(primary: &Cluster) {
+    let pool = PgPool::connect(&primary.url()).await.unwrap();
+    let sql = "CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE postgres TO app";
+    sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+}
+
+fn url_of_app(cluster: &Cluster) -> String {
+    cluster.url().replace("://postgres@", "://app@")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promoted_standby_is_gone_on_with() {
+    goes_on(false, Cluster::kill).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_standby_is_gone_on_with_behind_row_level_security() {
+    goes_on(true, Cluster::kill).await;
+}
+
+/// A machine that is cut off does not say that it is gone: whoever waits for it would wait for a quarter of an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_falls_silent_is_left() {
+    goes_on(false, Cluster::silence).await;
+}
+
+async fn goes_on(walled: bool, ends: fn(&Cluster)) {
     let Some(primary) = Cluster::primary() else { return };
+    app_of(&primary).await;
     let standby = primary.standby("second");
     let there = PgPool::connect(&primary.url()).await.unwrap();
     for sql in [
@@ -70,8 +97,10 @@ async fn a_promoted_standby_is_gone_on_with() {
     })
     .await;
     // The standby is named first: it is found out who takes writes.
-    let options = PostgresOptions::new(&standby.url()).unwrap().failover_url(&primary.url()).unwrap();
+    let options = PostgresOptions::new(&url_of_app(&standby)).unwrap();
+    let options = options.failover_url(&url_of_app(&primary)).unwrap();
     let options = options.connections(8).wait(Duration::from_secs(60));
+    let options = if walled { options.row_security() } else { options };
     let store = options.store().await.unwrap();
     let catalogue = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"";
     let ring = KeyRing::generate().unwrap();
@@ -97,7 +126,7 @@ async fn a_promoted_standby_is_gone_on_with() {
         .collect();
     let more = async |than: u64| until(async || acknowledged.load(Ordering::SeqCst) > than).await;
     more(100).await;
-    primary.kill();
+    ends(&primary);
     standby.promote();
     // It waits for nobody now.
     let promoted = PgPool::connect(&standby.url()).await.unwrap();
@@ -120,6 +149,70 @@ async fn a_promoted_standby_is_gone_on_with() {
         }
     }
     assert_eq!(kept.len() as u64, written.iter().sum::<u64>(), "once each");
+    if walled {
+        // On the promoted server, too, who names no tenant sees nothing.
+        let blind = PgPool::connect(&url_of_app(&standby)).await.unwrap();
+        assert!(sqlx::query(sql).fetch_all(&blind).await.unwrap().is_empty());
+    }
     let report = privet.verify_consent(&Tenant::default()).await.unwrap();
     assert_eq!((report.damage, report.records), (None, written.iter().sum::<u64>()));
+}
+
+/// A server that begins to refuse writes, and keeps its connections: what it refuses is done by the one that was promoted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_only_reads_from_now_on_is_left() {
+    const NAME: &str = "privet-reads";
+    let Some(primary) = Cluster::primary() else { return };
+    let standby = primary.standby("second");
+    let named = |cluster: &Cluster| format!("{}&application_name={NAME}", cluster.url());
+    let options = PostgresOptions::new(&named(&primary)).unwrap().failover_url(&named(&standby)).unwrap();
+    let store = options.connections(4).wait(Duration::from_secs(3)).store().await.unwrap();
+    let (there, contacts) = (PgPool::connect(&primary.url()).await.unwrap(), CategoryCode::new(5).unwrap());
+    let now = Timestamp::from_millis(1_800_000_000_000);
+    let writes = async |n: u64| {
+        let new = record(1, n, now);
+        store.append_record(&new, contacts, new.record.until).await.map(drop)
+    };
+    writes(0).await.unwrap();
+    let connected = async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        sqlx::query(sql).bind(NAME).fetch_one(&there).await.unwrap().get::<i64, _>(0)
+    };
+    assert!(connected().await > 0);
+
+    for sql in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
+        sqlx::raw_sql(sql).execute(&there).await.unwrap();
+    }
+    // While nobody else takes writes it is told what is the matter. A server takes a moment to read its settings.
+    let mut n = 0;
+    until(async || {
+        n += 1;
+        let Err(refused) = writes(n).await else { return false };
+        assert!(refused.to_string().contains("connect to the primary: this server only reads"), "{refused}");
+        true
+    })
+    .await;
+    // It still reads, on connections that are still open.
+    assert!(store.line_head(&Scope::default(), SubjectDigest::from_bytes(id(1, 0))).await.unwrap().is_some());
+    assert!(connected().await > 0, "its connections are there");
+
+    until(async || {
+        let sql = "SELECT pg_current_wal_lsn()::text";
+        let written: String = sqlx::query(sql).fetch_one(&there).await.unwrap().get(0);
+        let standby = PgPool::connect(&standby.url()).await.unwrap();
+        let sql = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn";
+        sqlx::query(sql).bind(written).fetch_one(&standby).await.unwrap().get(0)
+    })
+    .await;
+    standby.promote();
+    writes(1_000).await.unwrap();
+    let sql = "SELECT count(*) FROM privet.consent_records WHERE id = $1";
+    let kept = async |pool: &PgPool| {
+        sqlx::query(sql).bind(id(1, 1_000).to_vec()).fetch_one(pool).await.unwrap().get::<i64, _>(0)
+    };
+    let promoted = PgPool::connect(&standby.url()).await.unwrap();
+    assert_eq!((kept(&promoted).await, kept(&there).await), (1, 0), "it went to the one that takes writes");
+    // And everything that was acknowledged before is there.
+    let all = sqlx::query("SELECT id FROM privet.consent_records").fetch_all(&promoted).await.unwrap();
+    assert_eq!(all.len() as u64, n + 1, "those before the refusal, and this one");
 }

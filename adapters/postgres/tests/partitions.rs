@@ -84,3 +84,98 @@ async fn a_role_that_only_runs_drops_nothing() {
     let runs = PostgresOptions::new(&url).unwrap().schema(&schema).store().await.unwrap();
     assert_eq!(runs.drop_messages(end_of_month(), &tenants).await.unwrap(), 0);
 }
+
+/// The partitions there are of this month and the two after it.
+async fn months(pool: &PgPool, schema: &str) -> Vec<bool> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass('\"{schema}\".messages_' ||
+           to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month', 'YYYY_MM')))
+         FROM generate_series(0, 2) n ORDER BY n"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// As where nobody who owns the tables has started for long: this month's messages are in the default partition.
+async fn without_months(schema: &str) -> PgPool {
+    let url = server().unwrap().url();
+    let store = PostgresOptions::new(url).unwrap().schema(schema).store().await.unwrap();
+    drop(store);
+    let pool = PgPool::connect(url).await.unwrap();
+    assert_eq!(months(&pool, schema).await, [true; 3]);
+    let forget = format!(
+        "DO $$ DECLARE m regclass; BEGIN
+           FOR m IN SELECT inhrelid::regclass FROM pg_inherits
+             WHERE inhparent = '\"{schema}\".messages'::regclass AND inhrelid <> '\"{schema}\".messages_default'::regclass
+           LOOP EXECUTE 'DROP TABLE ' || m; END LOOP; END $$;
+         INSERT INTO \"{schema}\".messages (tenant, site, conversation, number, id, at, channel, author, body)
+         SELECT 'a', 'x', '\\x01', 1, '\\x01', (extract(epoch FROM now()) * 1000)::bigint, 1, 1, '\\x01'"
+    );
+    sqlx::raw_sql(AssertSqlSafe(forget)).execute(&pool).await.unwrap();
+    assert_eq!(months(&pool, schema).await, [false; 3]);
+    pool
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_cannot_be_made_keeps_no_other_from_it() {
+    let Some(server) = server() else { return };
+    let schema = fresh_name();
+    let pool = without_months(&schema).await;
+    let options = PostgresOptions::new(server.url()).unwrap().schema(&schema);
+    options.store().await.unwrap();
+    assert_eq!(months(&pool, &schema).await, [false, true, true]);
+    let promises = format!(
+        "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = '\"{schema}\".messages_default'::regclass"
+    );
+    assert_eq!(number(&pool, promises.clone()).await, 0, "nothing is promised any more");
+    // Rows of this month, and of the next one, still have a place.
+    for (ahead, place) in [(0, "messages_default"), (1, "messages_")] {
+        let sql = format!(
+            "INSERT INTO \"{schema}\".messages (tenant, site, conversation, number, id, at, channel, author, body)
+             SELECT 'a', 'x', '\\x02', {ahead}, '\\x02',
+               (extract(epoch FROM date_trunc('month', now() AT TIME ZONE 'UTC') + {ahead} * interval '1 month') * 1000)::bigint, 1, 1, '\\x01'
+             RETURNING tableoid::regclass::text"
+        );
+        let at: String = sqlx::query(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap().get(0);
+        assert!(at.contains(place), "{at}");
+    }
+}
+
+/// Somebody reads the messages for long, as an export does: whoever else reads or writes is not kept waiting by the month that
+/// is to be made, which is made later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_is_made_when_nobody_minds() {
+    let Some(server) = server() else { return };
+    let schema = fresh_name();
+    let pool = without_months(&schema).await;
+    let mut reading = pool.begin().await.unwrap();
+    let sql = format!("SELECT count(*) FROM \"{schema}\".messages");
+    sqlx::query(AssertSqlSafe(sql.clone())).fetch_one(&mut *reading).await.unwrap();
+    let options = PostgresOptions::new(server.url()).unwrap().schema(&schema);
+    options.store().await.unwrap();
+    assert_eq!(months(&pool, &schema).await, [false; 3]);
+    // What it began keeps nobody from writing.
+    sqlx::query(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
+    reading.rollback().await.unwrap();
+    options.store().await.unwrap();
+    assert_eq!(months(&pool, &schema).await, [false, true, true]);
+}
+
+/// While the messages of a month are counted, what is erased in other months goes on; and a reader of that month does not keep
+/// the others waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_is_read_is_dropped_later() {
+    let Some(server) = server() else { return };
+    let schema = fresh_name();
+    let store = PostgresOptions::new(server.url()).unwrap().schema(&schema).store().await.unwrap();
+    let pool = PgPool::connect(server.url()).await.unwrap();
+    let (count, tenants) = filled(&store, &pool, &schema).await;
+    let mut reading = pool.begin().await.unwrap();
+    let sql = format!("SELECT count(*) FROM \"{schema}\".{MONTH}");
+    sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *reading).await.unwrap();
+    assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), 0);
+    let erase = format!("DELETE FROM \"{schema}\".messages WHERE tenant = 'nobody'");
+    sqlx::raw_sql(AssertSqlSafe(erase)).execute(&pool).await.unwrap();
+    reading.rollback().await.unwrap();
+    assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), count);
+}

@@ -1,6 +1,10 @@
 //! A streaming standby for lists: what is not replayed yet is not there, and how far it is behind is shown.
 #![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
+#[path = "../../../tests/src/log.rs"]
+#[allow(clippy::expect_used, unreachable_pub, reason = "it is shared with other tests")]
+mod log;
+
 use std::time::Duration;
 
 use privet::contact::ContactFilter;
@@ -58,6 +62,15 @@ async fn until(mut so: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
 }
 
+async fn pause(standby: &PgPool) {
+    sqlx::raw_sql("SELECT pg_wal_replay_pause()").execute(standby).await.unwrap();
+    until(async || {
+        let row = sqlx::query("SELECT pg_get_wal_replay_pause_state()").fetch_one(standby).await.unwrap();
+        row.get::<String, _>(0) == "paused"
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_read_from_a_standby_that_says_how_far_it_is_behind() {
     let Some(primary) = Cluster::primary() else { return };
@@ -73,12 +86,7 @@ async fn lists_are_read_from_a_standby_that_says_how_far_it_is_behind() {
     until(async || store.replica_lag().await.unwrap().unwrap().bytes == 0).await;
     assert_eq!(store.replica_lag().await.unwrap().unwrap().behind, Duration::ZERO);
 
-    sqlx::raw_sql("SELECT pg_wal_replay_pause()").execute(&there).await.unwrap();
-    until(async || {
-        let row = sqlx::query("SELECT pg_get_wal_replay_pause_state()").fetch_one(&there).await.unwrap();
-        row.get::<String, _>(0) == "paused"
-    })
-    .await;
+    pause(&there).await;
     store.append_audit(&event(2)).await.unwrap();
     assert_eq!(listed(&store).await, 1, "it was not replayed yet");
     let lag = store.replica_lag().await.unwrap().unwrap();
@@ -104,4 +112,43 @@ async fn lists_are_read_from_a_standby_that_says_how_far_it_is_behind() {
     assert_eq!(listed(&store).await, 3);
     assert!(store.replica_lag().await.is_err());
     assert_eq!(listed(&options.store().await.unwrap()).await, 3);
+}
+
+const BEHIND: &str = "lists and exports are read from a standby that is behind";
+
+/// On one thread, whose log is listened to.
+#[tokio::test]
+async fn a_standby_that_is_too_far_behind_is_told_of() {
+    let Some(primary) = Cluster::primary() else { return };
+    PostgresOptions::new(&primary.url()).unwrap().store().await.unwrap();
+    let standby = primary.standby("late");
+    let there = PgPool::connect(&standby.url()).await.unwrap();
+    let bound = Duration::from_millis(200);
+    let options = PostgresOptions::new(&primary.url()).unwrap().read_url(&standby.url()).unwrap();
+    let store = options.clone().read_lag_bound(bound).store().await.unwrap();
+    until(async || store.replica_lag().await.unwrap().unwrap().bytes == 0).await;
+
+    // How far it is behind is looked at with the first list, and then every few seconds: each store here has its first.
+    let first_list = async |options: PostgresOptions| {
+        let store = options.store().await.unwrap();
+        let log = log::Log::default();
+        let listening = log.listen(tracing::Level::WARN);
+        let count = listed(&store).await;
+        drop(listening);
+        (count, log.said())
+    };
+    let (count, said) = first_list(options.clone().read_lag_bound(bound)).await;
+    assert!(count == 0 && !said.contains(BEHIND), "it has everything: {said}");
+
+    pause(&there).await;
+    store.append_audit(&event(1)).await.unwrap();
+    until(async || store.replica_lag().await.unwrap().unwrap().behind > bound).await;
+    let lag = store.replica_lag().await.unwrap().unwrap();
+    assert!(lag.bytes > 0 && lag.behind > bound, "{lag:?}");
+    let (count, said) = first_list(options.clone().read_lag_bound(bound)).await;
+    assert_eq!(count, 0, "it is read all the same");
+    assert!(said.contains(BEHIND) && said.contains("behind_ms=") && said.contains("bytes="), "{said}");
+    assert!(!said.contains("postgres://"), "{said}");
+    let (_, said) = first_list(options.read_lag_bound(Duration::from_secs(3_600))).await;
+    assert!(!said.contains(BEHIND), "that is near enough: {said}");
 }

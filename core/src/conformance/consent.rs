@@ -10,7 +10,7 @@ use crate::consent::{Act, ConsentRecord, Method, NoticeId, NoticeSnapshot};
 use crate::error::Error;
 use crate::key::Fingerprint;
 use crate::retention::DataClass;
-use crate::store::{ChainLink, Chained, KeptRecord, OpenInfo, Store};
+use crate::store::{ChainLink, Chained, ErasingKind, KeptRecord, NewRecord, OpenInfo, Store};
 
 /// Rule 11: one installation key, or the one before it during a rotation.
 pub async fn another_key_is_refused(store: &dyn Store) {
@@ -90,6 +90,27 @@ pub async fn a_record_is_appended_once(store: &dyn Store) {
     let later = f.append(f.record(&[], at(1)), Some(first.id)).await;
     assert_eq!(f.append(record, None).await.id, first.id);
     assert_eq!(store.latest_record(&here, first.id).await.unwrap().map(|r| r.id), Some(later.id));
+}
+
+/// Whoever did not hear the answer asks again, and goes on with the erasure that it began.
+pub async fn a_withdrawal_that_is_repeated_names_what_is_still_marked(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let (contact, proof) = f.contact(1, start()).await;
+    f.contact(2, start()).await;
+    let withdrawal = NewRecord::new(f.record(&[], at(1)), Some(proof.record()));
+    let first = store.append_record(&withdrawal, CONTACTS, at(9)).await.unwrap();
+    assert_eq!(
+        first.erasing.iter().map(|e| &e.kind).collect::<Vec<_>>(),
+        [&ErasingKind::Contact(contact.id)]
+    );
+    let again = store.append_record(&withdrawal, CONTACTS, at(9)).await.unwrap();
+    assert_eq!((again.record, again.erasing), (first.record.clone(), first.erasing));
+    let grant = f.record(&[CONTACTS], start());
+    assert_eq!(f.append_counting(ConsentRecord { id: proof.record(), ..grant }, None).await.1, 0);
+    f.erase_everything_marked(100).await;
+    let over = store.append_record(&withdrawal, CONTACTS, at(9)).await.unwrap();
+    assert_eq!((over.record, over.erasing.len()), (first.record, 0));
 }
 
 /// Rule 3: the record and the latest of its line, the category and the time.

@@ -78,6 +78,7 @@ macro_rules! store_tests {
             records_form_lines
             a_withdrawal_that_changes_nothing_is_not_written_again
             a_record_is_appended_once
+            a_withdrawal_that_is_repeated_names_what_is_still_marked
             withdrawals_give_nothing
             a_purge_wakes_no_withdrawn_grant
             records_are_chained
@@ -112,6 +113,7 @@ macro_rules! store_tests {
             rules_are_the_tenants_own
             fences_end
             erasures_share_a_step
+            what_was_erased_alone_goes_with_its_contact
             notifications_come_with_what_is_taken_away
             notifications_are_sent_by_one_at_a_time
             notifications_are_sent_in_turn

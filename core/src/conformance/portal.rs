@@ -405,8 +405,11 @@ pub async fn a_snapshot_is_of_one_moment(store: &dyn Store) {
     f.say(&f.by_contact(&late, &late_proof), &f.message(6, 6, at(2))).await.unwrap();
     f.say(&f.by_session(9, 9), &f.message(9, 10, at(2))).await.unwrap();
     let rest = snapshot.contacts(Some(first[1].id), 9).await.unwrap();
-    let ids: Vec<_> = first.iter().chain(&rest).map(|c| c.id.as_bytes()[0]).collect();
+    let mut ids: Vec<_> = first.iter().chain(&rest).map(|c| c.id.as_bytes()[0]).collect();
+    ids.sort_unstable();
     assert_eq!(ids, [1, 2, 3, 4, 5]);
+    assert!(snapshot.contacts(rest.last().map(|c| c.id), 9).await.unwrap().is_empty());
+    assert_eq!(snapshot.contacts(None, 3).await.unwrap().len(), 3);
     let mut conversations = snapshot.conversations(None, 4).await.unwrap();
     conversations.extend(snapshot.conversations(Some(conversations[3].id), 9).await.unwrap());
     let ids: Vec<_> = conversations.iter().map(|c| c.id.as_bytes()[0]).collect();

@@ -221,6 +221,30 @@ pub async fn fences_end(store: &dyn Store) {
     assert!(store.open_contact(&proof, &f.new_contact(1, &proof, at(2))).await.is_ok());
 }
 
+/// The ids of messages that were taken out one by one go with the contact whose they were.
+pub async fn what_was_erased_alone_goes_with_its_contact(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    let mut erasing = Vec::new();
+    for n in 1..=2u8 {
+        let (contact, proof) = f.contact(n, start()).await;
+        let owner = f.by_contact(&contact, &proof);
+        let said = f.say(&owner, &f.message(n, n, at(0))).await.unwrap();
+        assert!(store.erase_message(&here, said.conversation, said.number).await.unwrap());
+        let again = f.say(&owner, &f.message(n, n, at(1))).await.unwrap();
+        assert_eq!(again.number, said.number, "it does not come back");
+        let cause = ErasureCause::Withdrawal;
+        erasing.extend(store.begin_contact_erasure(&here, contact.id, cause, at(9_999)).await.unwrap());
+    }
+    assert_eq!(store.erase_step(&erasing, 100).await.unwrap().done, 2);
+    // The ids are nobody's any more.
+    for n in 1..=2u8 {
+        let (contact, proof) = f.contact(10 + n, start()).await;
+        let said = f.say(&f.by_contact(&contact, &proof), &f.message(10 + n, n, at(2))).await.unwrap();
+        assert_eq!(said.conversation, f.message(10 + n, n, at(2)).conversation);
+    }
+}
+
 /// Erasures share a step: it is bounded over all of them, and says how many are over, whyever they are erased.
 pub async fn erasures_share_a_step(store: &dyn Store) {
     for (tenant, cause) in

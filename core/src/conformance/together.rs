@@ -361,8 +361,8 @@ pub async fn many_at_once_each_get_their_own_answer(store: &dyn Store) {
     let answers = join_all((0..MANY).flat_map(|n| [said(n, 1), said(n, 2)])).await;
     for (n, both) in (0..MANY).zip(answers.chunks(2)) {
         match (n % 3, both) {
-            (0, [Err(Error::NotGranted { .. }), Err(Error::NotGranted { .. })]) => {}
-            (1, [Err(Error::Blocked), Err(Error::Blocked)]) => {}
+            (0, [Err(Error::NotGranted { .. }), Err(Error::NotGranted { .. })])
+            | (1, [Err(Error::Blocked), Err(Error::Blocked)]) => {}
             (2, [Ok(first), Ok(second)]) => {
                 assert_eq!([first.id, second.id].map(|id| id.as_bytes()[0]), [1, 2]);
                 assert_eq!(BTreeSet::from([first.number, second.number]), BTreeSet::from([1, 2]));

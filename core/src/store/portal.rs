@@ -141,7 +141,7 @@ pub struct SiteFigures {
 /// when nobody reads on, since it keeps old versions of what changes.
 #[async_trait]
 pub trait Snapshot: fmt::Debug + Send {
-    /// Contacts in the order of their ids, after one of them.
+    /// Contacts, each once, in an order of the store's own: the first ones, or those after the last one that it gave.
     async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ContactSummary>>;
 
     /// Conversations in the order of their ids, after one of them.

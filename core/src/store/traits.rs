@@ -46,7 +46,8 @@ pub trait ConsentStore: fmt::Debug + Send + Sync {
 
     /// Appends a record to its line, durably. In the same transaction: contacts of the line get the new
     /// record as theirs while it grants `contacts`, the category code given; otherwise they are marked for
-    /// erasure, hidden and fenced until `fence_until`. A record whose id is there already changes nothing.
+    /// erasure, hidden and fenced until `fence_until`. A record whose id is there already changes nothing, and is
+    /// answered with what is still marked of its line, so that whoever did not hear the first answer goes on with it.
     async fn append_record(
         &self,
         new: &NewRecord,

@@ -113,7 +113,7 @@ pub struct AppendedRecord {
     /// The record as it stands: the new one as it joined its line, or, for a withdrawal that changed nothing, the
     /// one before.
     pub record: ConsentRecord,
-    /// The contacts of the line that it marked for erasure, since it no longer grants them.
+    /// The contacts of the line that it marked for erasure, since it no longer grants them, and that are still there.
     pub erasing: Vec<Erasing>,
 }
 
@@ -552,9 +552,20 @@ impl OpenInfo {
     /// Rule 11, in one place for every store: what to keep, given what was kept.
     ///
     /// # Errors
-    /// [`Error::Key`](crate::Error::Key) when the store was opened with another key before.
+    /// [`Error::Key`](crate::Error::Key) when the store was opened with another key before, when an installation is being moved
+    /// into it, and when one was moved out of it.
     pub fn check(&self, kept: Option<Fingerprint>) -> crate::Result<Fingerprint> {
         match kept {
+            Some(Fingerprint::MOVING) => Err(Error::Key {
+                what: "an installation is being moved into this store, which is not whole yet".to_owned(),
+                cure: "finish the move, and start on this store then; until then the one before serves".to_owned(),
+                source: None,
+            }),
+            Some(Fingerprint::MOVED) => Err(Error::Key {
+                what: "this installation was moved to another store".to_owned(),
+                cure: "start on that one; what is written here from now on would be missing there".to_owned(),
+                source: None,
+            }),
             Some(kept) if kept != self.key && Some(kept) != self.previous_key => Err(Error::Key {
                 what: "the store was made with another installation key".to_owned(),
                 cure: "start with the key file that belongs to this store; to change the key, put the new one in the first line of the file and leave the old one in the second".to_owned(),

@@ -9,16 +9,31 @@
 //! its files. A later call, after it was killed as well, copies what differs: both sides compute hashes over their rows, a
 //! range at a time, and what is gone from SQLite goes from PostgreSQL. With `--finish` nobody else may have the files: a last
 //! pass makes both sides equal, by counts and hashes, and compares what it wrote once more; each chain of consent records is
-//! verified on the new side with the ledger that went over; and only then an app may start on PostgreSQL. Until then a start
-//! is refused, as with a key that is not the installation's. `--verify` compares, and changes nothing.
+//! verified on the new side with the ledger that went over; and only then an app may start on PostgreSQL, and none on the files
+//! any more, whichever supervisor tries. Until then a start on the new side is refused. `--verify` compares, and changes
+//! nothing.
 //!
-//! Tables that an older privet made are not touched: the app of today's version brings them up to date when it starts. Keys,
-//! ledger and data go into one schema. Messages of months before the move go to the default partition, since the store
-//! makes partitions for this month and those to come.
+//! Keys and ledger go into the schema of the data, or each into another schema or database, as the app will look for them:
+//!
+//! ```text
+//! migrate --from ./chat-data --to postgres://shop:secret@db.internal/shop \
+//!         --keys-url postgres://shop:secret@keys.internal/keys --ledger-schema privet_ledger
+//! ```
+//!
+//! The places that a move began with are written down, and one that goes on with others is refused, since what it finds there
+//! may be somebody else's. With `--row-security` the wall of `PostgresOptions::row_security` is raised before anything goes
+//! over; the move then says for each row whose it is, as the app will.
+//!
+//! Tables that an older privet made are not touched: the app of today's version brings them up to date when it starts. Messages
+//! of months before the move go to the default partition, since the store makes partitions for this month and those to
+//! come.
 //!
 //! Keys go over as they are, wrapped with the installation's key; that key stays a file, and is the same one.
 
+mod columns;
 mod error;
+mod place;
+mod program;
 mod progress;
 mod rows;
 mod source;
@@ -32,26 +47,14 @@ use std::path::PathBuf;
 use privet::consent::verify_chain;
 use privet::{Error, Result, Timestamp};
 
+pub use program::{USAGE, run};
 pub use progress::Progress;
 pub use walk::TableReport;
 
+use place::Destination;
 use source::Source;
 use target::{Stage, Target};
 use walk::{Act, Walk};
-
-/// How it is called.
-pub const USAGE: &str = "\
-migrate --from FOLDER --to URL [options]
-
-  --from FOLDER    the folder of the SQLite installation: privet.db, keys.db, ledger.jsonl
-  --to URL         the PostgreSQL database, as postgres://user:password@host:5432/database; directly, not through a pooler.
-                   PRIVET_DB, if nothing is said, which keeps the password out of the list of processes
-  --schema NAME    the schema there; privet, if nothing is said
-  --batch ROWS     so many rows at once; 2000, if nothing is said
-  --finish         makes the last pass and hands over; stop the app first
-  --verify         compares both sides, and changes nothing
-
-exit code: 0 done, 1 the sides differ (--verify), 2 it did not work";
 
 /// Passes at most in one call: an app that writes faster than they copy is not to keep it for ever.
 const PASSES: usize = 10;
@@ -60,15 +63,37 @@ const PASSES: usize = 10;
 #[derive(Clone)]
 pub struct Move {
     from: PathBuf,
-    to: String,
-    schema: String,
+    to: Destination,
+    keys: Elsewhere,
+    ledger: Elsewhere,
     batch: usize,
+}
+
+/// What is said about a part that may go elsewhere than the data.
+#[derive(Clone, Default)]
+struct Elsewhere {
+    url: Option<String>,
+    schema: Option<String>,
+}
+
+impl Elsewhere {
+    fn than(&self, data: &Destination) -> Destination {
+        Destination {
+            url: self.url.as_ref().unwrap_or(&data.url).clone(),
+            schema: self.schema.as_ref().unwrap_or(&data.schema).clone(),
+            walled: data.walled,
+        }
+    }
 }
 
 impl fmt::Debug for Move {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL has a password.
-        f.debug_struct("Move").field("from", &self.from).field("schema", &self.schema).finish_non_exhaustive()
+        // The URLs have passwords.
+        f.debug_struct("Move")
+            .field("from", &self.from)
+            .field("schema", &self.to.schema)
+            .field("row_security", &self.to.walled)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,13 +128,50 @@ impl Move {
     /// From a folder to a database.
     #[must_use]
     pub fn new(from: impl Into<PathBuf>, to: impl Into<String>) -> Self {
-        Self { from: from.into(), to: to.into(), schema: "privet".to_owned(), batch: 2000 }
+        let to = Destination { url: to.into(), schema: "privet".to_owned(), walled: false };
+        let (keys, ledger) = (Elsewhere::default(), Elsewhere::default());
+        Self { from: from.into(), to, keys, ledger, batch: 2000 }
     }
 
     /// Into this schema instead of `privet`.
     #[must_use]
     pub fn schema(mut self, name: impl Into<String>) -> Self {
-        self.schema = name.into();
+        self.to.schema = name.into();
+        self
+    }
+
+    /// The keys into this database instead of that of the data, in a schema of the same name.
+    #[must_use]
+    pub fn keys_url(mut self, url: impl Into<String>) -> Self {
+        self.keys.url = Some(url.into());
+        self
+    }
+
+    /// The keys into this schema instead of that of the data.
+    #[must_use]
+    pub fn keys_schema(mut self, name: impl Into<String>) -> Self {
+        self.keys.schema = Some(name.into());
+        self
+    }
+
+    /// The ledger into this database instead of that of the data, in a schema of the same name.
+    #[must_use]
+    pub fn ledger_url(mut self, url: impl Into<String>) -> Self {
+        self.ledger.url = Some(url.into());
+        self
+    }
+
+    /// The ledger into this schema instead of that of the data.
+    #[must_use]
+    pub fn ledger_schema(mut self, name: impl Into<String>) -> Self {
+        self.ledger.schema = Some(name.into());
+        self
+    }
+
+    /// Behind row-level security, which is raised if it does not stand yet. Say it each time, or never.
+    #[must_use]
+    pub fn row_security(mut self) -> Self {
+        self.to.walled = true;
         self
     }
 
@@ -120,9 +182,11 @@ impl Move {
         self
     }
 
-    async fn open(&self, alone: bool) -> Result<(Source, Target)> {
+    async fn open(&self, alone: bool, may_make: bool) -> Result<(Source, Target)> {
         let source = Source::open(&self.from, alone)?;
-        Ok((source, Target::open(&self.to, &self.schema).await?))
+        let (keys, ledger) = (self.keys.than(&self.to), self.ledger.than(&self.to));
+        let target = Target::open([&self.to, &keys, &ledger], &source.fingerprint()?, may_make).await?;
+        Ok((source, target))
     }
 
     fn walk<'a>(&self, source: &'a Source, target: &'a mut Target, progress: &'a Progress) -> Walk<'a> {
@@ -135,7 +199,7 @@ impl Move {
             Stage::Empty => target.begin(&fingerprint).await,
             Stage::Moving => Ok(()),
             Stage::Moved => Err(Error::config(
-                format!("schema `{}` holds this installation already: the move was finished", self.schema),
+                format!("schema `{}` holds this installation already: the move was finished", self.to.schema),
                 "start the app on it; nothing was changed, since what an app wrote there would be lost",
             )),
         }
@@ -146,7 +210,7 @@ impl Move {
     /// # Errors
     /// What is wrong with either side, with the cure. What was copied until then stays.
     pub async fn copy(&self, progress: &Progress) -> Result<Vec<(u64, u64)>> {
-        let (mut source, mut target) = self.open(false).await?;
+        let (mut source, mut target) = self.open(false, true).await?;
         self.start(&source, &mut target).await?;
         let mut passes = Vec::new();
         while passes.len() < PASSES {
@@ -169,7 +233,7 @@ impl Move {
     /// As [`copy`](Self::copy); [`Error::Config`] when the app still runs; [`Error::Corrupt`] when both sides are not equal
     /// in the end, or a chain is not whole: then nothing is handed over.
     pub async fn finish(&self, progress: &Progress) -> Result<Verified> {
-        let (source, mut target) = self.open(true).await?;
+        let (source, mut target) = self.open(true, true).await?;
         progress.say("the files are held: nobody writes to them until this has ended");
         self.start(&source, &mut target).await?;
         let tables = self.walk(&source, &mut target, progress).all("last pass", Act::Settle).await?;
@@ -182,7 +246,23 @@ impl Move {
                 "nothing was handed over; see that nobody else writes to the schema, and run it again",
             ));
         }
-        target.end(&source.meta()?).await?;
+        // First no app starts on the old side any more, and then one may start on the new: never on both.
+        let meta = source.meta()?;
+        source.retire()?;
+        if let Err(error) = target.end(&meta).await {
+            return Err(match target.stage(&source.fingerprint()?).await {
+                Ok(Stage::Moving) => {
+                    source.take_back()?;
+                    error
+                }
+                _ => Error::unavailable(
+                    "postgres",
+                    format!(
+                        "{error}; whether it was handed over is not known, and no app starts on the files meanwhile: run --finish again"
+                    ),
+                ),
+            });
+        }
         source.close();
         Ok(verified)
     }
@@ -192,12 +272,9 @@ impl Move {
     /// # Errors
     /// What is wrong with either side. That they differ is no error, but in what is returned.
     pub async fn verify(&self, progress: &Progress) -> Result<Verified> {
-        let (source, mut target) = self.open(false).await?;
+        let (source, mut target) = self.open(false, false).await?;
         if target.stage(&source.fingerprint()?).await? == Stage::Empty {
-            return Err(Error::config(
-                format!("schema `{}` has nothing yet", self.schema),
-                "run it without --verify first",
-            ));
+            return Err(target::nothing(&self.to.schema));
         }
         let tables = self.walk(&source, &mut target, progress).all("comparing", Act::Compare).await?;
         self.chains(&mut target, tables).await
@@ -226,91 +303,6 @@ impl Move {
             }
         }
         Ok(Verified { tables, links, damage })
-    }
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
-    Copy,
-    Finish,
-    Verify,
-}
-
-fn read(args: impl IntoIterator<Item = String>, db: Option<String>) -> Result<(Move, Task)> {
-    let bad = |what: String| Error::config(what, format!("call it as\n\n{USAGE}"));
-    let (mut from, mut to, mut schema, mut batch, mut task) = (None, db, None, None, Task::Copy);
-    let mut args = args.into_iter();
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or_else(|| bad(format!("{arg} needs a value")));
-        match arg.as_str() {
-            "--from" => from = Some(value()?),
-            "--to" => to = Some(value()?),
-            "--schema" => schema = Some(value()?),
-            "--batch" => {
-                let text = value()?;
-                let rows = text.parse::<usize>().ok().filter(|n| (1..=100_000).contains(n));
-                batch =
-                    Some(rows.ok_or_else(|| bad(format!("`{text}` is no number of rows from 1 to 100000")))?);
-            }
-            "--finish" if task == Task::Copy => task = Task::Finish,
-            "--verify" if task == Task::Copy => task = Task::Verify,
-            // It may be a URL with a password, in the wrong place.
-            _ if !arg.starts_with('-') => return Err(bad("there is a value without an option".to_owned())),
-            _ => {
-                let name = arg.split('=').next().unwrap_or_default();
-                return Err(bad(format!("{name} is no option, or does not go with the others")));
-            }
-        }
-    }
-    let from = from.ok_or_else(|| bad("--from is missing".to_owned()))?;
-    let to = to.ok_or_else(|| bad("--to is missing, and PRIVET_DB is not set".to_owned()))?;
-    let mut job = Move::new(from, to).batch(batch.unwrap_or(2000));
-    if let Some(schema) = schema {
-        job = job.schema(schema);
-    }
-    Ok((job, task))
-}
-
-/// Does what the arguments say. The report, and whether both sides are equal as far as that was asked; `db` is the URL if
-/// the arguments have none.
-///
-/// # Errors
-/// What is wrong with the arguments or with either side, with the cure, and without the URL.
-pub async fn run(
-    args: impl IntoIterator<Item = String>,
-    db: Option<String>,
-    progress: &Progress,
-) -> Result<(String, bool)> {
-    let (job, task) = read(args, db)?;
-    match task {
-        Task::Copy => {
-            let passes = job.copy(progress).await?;
-            let written: u64 = passes.iter().map(|(written, _)| written).sum();
-            let text = format!(
-                "{} passes, {written} rows written. What was changed since is still to come: stop the app, and run it with --finish.\n",
-                passes.len()
-            );
-            Ok((text, true))
-        }
-        Task::Finish => {
-            let verified = job.finish(progress).await?;
-            let text = format!(
-                "{verified}\nBoth sides are equal. Start the app on PostgreSQL, with the same key file (privet.key), and not on SQLite any \
-                 more. Delete the SQLite files once you are sure, and their backups: erasures do not reach them from now on.\n"
-            );
-            Ok((text, true))
-        }
-        Task::Verify => {
-            let verified = job.verify(progress).await?;
-            let whole = verified.is_whole();
-            let end = if whole {
-                "Both sides are equal.".to_owned()
-            } else {
-                format!("They differ: {}.", verified.what_is_wrong())
-            };
-            Ok((format!("{verified}\n{end}\n"), whole))
-        }
     }
 }
 

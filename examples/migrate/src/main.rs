@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let done = match runtime {
         Ok(runtime) => runtime.block_on(migrate::run(
             std::env::args().skip(1),
-            std::env::var("PRIVET_DB").ok(),
+            |name| std::env::var(name).ok(),
             &migrate::Progress::on_stderr(),
         )),
         Err(e) => Err(privet::Error::unavailable("tokio", e)),

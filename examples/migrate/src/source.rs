@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
+use privet::key::Fingerprint;
 use privet::store::LedgerChain;
 use privet::{Error, KeyRing, Result};
 use rusqlite::types::ValueRef;
@@ -16,6 +17,10 @@ use crate::tables::{Kind, Table};
 /// The migrations of the database that this program knows, and those of the keys.
 const STORE_VERSION: i64 = 4;
 const KEYS_VERSION: i64 = 1;
+
+/// The name of the installation's key in `meta`, and of the one before it moved out.
+const KEY: &str = "installation-key";
+const BEFORE: &str = "key-before-the-move";
 
 /// A file of SQLite.
 struct Db {
@@ -148,14 +153,19 @@ impl Source {
         ))
     }
 
-    /// The name of the installation's key.
+    fn kept(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        let found = self.store.connection.query_row(sql, [key], |row| row.get(0));
+        self.store.said(found.optional())
+    }
+
+    /// The name of the installation's key, also when it has moved out.
     pub(crate) fn fingerprint(&self) -> Result<Vec<u8>> {
-        let found = self.store.connection.query_row(
-            "SELECT value FROM meta WHERE key = 'installation-key'",
-            [],
-            |row| row.get(0),
-        );
-        self.store.said(found.optional())?.ok_or_else(|| {
+        let found = match self.kept(KEY)? {
+            Some(key) if key == Fingerprint::MOVED.as_bytes() => self.kept(BEFORE)?,
+            found => found,
+        };
+        found.ok_or_else(|| {
             Error::config(
                 format!(
                     "{} was never served by an app, so there is nothing to move",
@@ -166,14 +176,44 @@ impl Source {
         })
     }
 
-    /// What `meta` holds.
+    /// What `meta` holds, and held before it moved out.
     pub(crate) fn meta(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let read = || {
             let mut statement = self.store.connection.prepare("SELECT key, value FROM meta ORDER BY key")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         };
-        self.store.said(read())
+        let mut meta: Vec<(String, Vec<u8>)> = self.store.said(read())?;
+        meta.retain(|(key, _)| key != BEFORE);
+        let key = self.fingerprint()?;
+        meta.iter_mut().filter(|(name, _)| name == KEY).for_each(|(_, value)| value.clone_from(&key));
+        Ok(meta)
+    }
+
+    /// From here on no app starts on these files, which are held.
+    pub(crate) fn retire(&self) -> Result<()> {
+        let key = self.fingerprint()?;
+        self.write_key(Fingerprint::MOVED.as_bytes(), Some(&key))
+    }
+
+    /// The app may start on them again.
+    pub(crate) fn take_back(&self) -> Result<()> {
+        let key = self.fingerprint()?;
+        self.write_key(&key, None)
+    }
+
+    fn write_key(&self, key: &[u8], before: Option<&[u8]>) -> Result<()> {
+        let c = &self.store.connection;
+        let written = || {
+            c.execute("UPDATE meta SET value = ?2 WHERE key = ?1", (KEY, key))?;
+            c.execute("DELETE FROM meta WHERE key = ?1", [BEFORE])?;
+            if let Some(before) = before {
+                c.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", (BEFORE, before))?;
+            }
+            // On the disk; and the file is held on.
+            c.execute_batch("COMMIT; BEGIN IMMEDIATE")
+        };
+        self.store.said(written())
     }
 
     /// Reads the ledger's lines anew, and checks that each continues the one before.

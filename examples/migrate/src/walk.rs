@@ -138,7 +138,7 @@ impl Walk<'_> {
             remove.extend(there.into_keys());
             report.written += as_u64(insert.len());
             report.removed += as_u64(remove.len());
-            self.target.replace(table, &remove, &insert).await?;
+            self.target.replace(table, &range.group, &remove, &insert).await?;
         }
         let left = if act == Act::Settle { self.target.hash(table, range).await? } else { there };
         report.found += left.0;

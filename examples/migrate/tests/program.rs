@@ -4,18 +4,22 @@
 #[path = "../../../core/tests/common/mod.rs"]
 mod common;
 mod house;
+#[path = "../../../adapters/postgres/tests/roles/mod.rs"]
+mod roles;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use house::{furnish, on_postgres, on_sqlite, ring, runtime, seen};
+use house::{Home, another_database, furnish, on_sqlite, ring, runtime, seen};
 use privet_test_postgres::{PASSWORD, fresh_name, server};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use tokio::runtime::Runtime;
 
 fn program(folder: &Path, to: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
     command.arg("--from").arg(folder).args(["--to", to]).args(more).env_remove("PRIVET_DB");
+    command.env_remove("PRIVET_KEYS_DB").env_remove("PRIVET_LEDGER_DB");
     command
 }
 
@@ -23,16 +27,37 @@ fn said(output: &Output) -> String {
     String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
 }
 
-/// Killed for real, in the middle of the first pass and of the last one, it goes on and ends with both sides equal.
 #[test]
 fn killed_in_the_middle_it_goes_on() {
     let Some(server) = server() else { return };
-    let (rt, schema, folder) = (runtime(), fresh_name(), tempfile::tempdir().unwrap());
+    let rt = runtime();
     let _in = rt.enter();
+    goes_on(&rt, server.url(), &Home::one(server.url()));
+}
+
+/// With keys in another database and the ledger in another schema, behind row-level security.
+#[test]
+fn killed_in_the_middle_it_goes_on_in_several_places() {
+    let rt = runtime();
+    let _in = rt.enter();
+    let Some(url) = rt.block_on(roles::app_url()) else { return };
+    let home = Home {
+        keys: (another_database(&rt, &url), "secrets".to_owned()),
+        ledger: (url.clone(), fresh_name()),
+        walled: true,
+        ..Home::one(&url)
+    };
+    goes_on(&rt, server().unwrap().url(), &home);
+}
+
+/// Killed for real, in the middle of the first pass and of the last one, it goes on and ends with both sides equal.
+fn goes_on(rt: &Runtime, superuser: &str, home: &Home) {
+    let (folder, words) = (tempfile::tempdir().unwrap(), home.words());
+    let (to, schema) = &home.data;
     let privet = on_sqlite(folder.path());
     let visitors = furnish(&privet);
     let before = seen(&privet, &visitors);
-    let early = program(folder.path(), server.url(), &["--schema", &schema, "--finish"]).output().unwrap();
+    let early = program(folder.path(), to, &[&words[..], &["--finish"]].concat()).output().unwrap();
     assert_eq!(early.status.code(), Some(2));
     assert!(said(&early).contains("in use: the app still runs"), "{}", said(&early));
     drop(privet);
@@ -43,7 +68,7 @@ fn killed_in_the_middle_it_goes_on() {
         INSERT INTO audit_events SELECT 'other', randomblob(16), 'shop', n, 'Olga', 1, NULL, 1 FROM n";
     file.execute(events, [MANY]).unwrap();
     drop(file);
-    let mut connection = rt.block_on(PgConnection::connect(server.url())).unwrap();
+    let mut connection = rt.block_on(PgConnection::connect(superuser)).unwrap();
     let mut copied = || {
         let count = format!("SELECT count(*) FROM \"{schema}\".audit_events");
         let row = rt.block_on(sqlx::query(AssertSqlSafe(count)).fetch_one(&mut connection));
@@ -51,7 +76,7 @@ fn killed_in_the_middle_it_goes_on() {
     };
 
     for (more, until) in [(&["--batch", "20"][..], 1_000), (&["--batch", "20", "--finish"], 6_000)] {
-        let mut child = program(folder.path(), server.url(), &[&["--schema", &schema], more].concat());
+        let mut child = program(folder.path(), to, &[&words[..], more].concat());
         let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
         while copied() < until {
@@ -63,14 +88,18 @@ fn killed_in_the_middle_it_goes_on() {
         let half = copied();
         assert!((until..MANY).contains(&half), "{half} of {MANY}");
     }
-    let ended = program(folder.path(), server.url(), &["--schema", &schema, "--finish"]).output().unwrap();
+    let ended = program(folder.path(), to, &[&words[..], &["--finish"]].concat()).output().unwrap();
     let text = said(&ended);
     assert!(ended.status.success() && text.contains("Both sides are equal"), "{text}");
     assert!(text.contains("last pass: ") && text.contains("  audit_events: "), "plain lines: {text}");
     assert!(!text.contains("hedges") && !text.contains("\r"), "{text}");
     let mut verify = Command::new(env!("CARGO_BIN_EXE_migrate"));
-    verify.arg("--from").arg(folder.path()).args(["--verify", "--schema", &schema]);
-    let verified = verify.env("PRIVET_DB", server.url()).output().unwrap();
+    verify
+        .arg("--from")
+        .arg(folder.path())
+        .arg("--verify")
+        .args(words.iter().filter(|word| **word != home.keys.0 && **word != "--keys-url"));
+    let verified = verify.env("PRIVET_DB", to).env("PRIVET_KEYS_DB", &home.keys.0).output().unwrap();
     assert!(verified.status.success(), "{}", said(&verified));
     rusqlite::Connection::open(folder.path().join("privet.db"))
         .unwrap()
@@ -83,7 +112,7 @@ fn killed_in_the_middle_it_goes_on() {
         "{}",
         said(&differs)
     );
-    let privet = on_postgres(&rt, server.url(), &schema, ring(folder.path())).unwrap();
+    let privet = home.open(rt, ring(folder.path())).unwrap();
     assert_eq!(seen(&privet, &visitors), before);
 }
 
@@ -108,6 +137,7 @@ fn bad_input_is_told_with_the_cure() {
     refused(good.path(), &nobody, &["--finish", "--verify"], "does not go with the others");
     refused(good.path(), &nobody, &[&format!("postgres://x:{PASSWORD}@y/z")], "a value without an option");
     refused(good.path(), &nobody, &["--schema"], "--schema needs a value");
+    refused(good.path(), &nobody, &["--keys-url"], "--keys-url needs a value");
     let missing = Command::new(env!("CARGO_BIN_EXE_migrate")).env_remove("PRIVET_DB").output().unwrap();
     assert!(said(&missing).contains("--from is missing"));
 
@@ -138,6 +168,10 @@ fn bad_input_is_told_with_the_cure() {
     let good = tempfile::tempdir().unwrap();
     drop(on_sqlite(good.path()));
     refused(good.path(), &tcp, &["--schema", "No Name"], "name it plainly");
+    let keys = ["--schema", &fresh_name(), "--keys-url", &nobody];
+    refused(good.path(), &tcp, &keys, "check the host and the port");
+    let ledger = ["--schema", &fresh_name(), "--ledger-url", &format!("mysql://app:{PASSWORD}@host/app")];
+    refused(good.path(), &tcp, &ledger, "the database URL cannot be read");
     let wrong = tcp.replace(PASSWORD, "wr0ng-Pa55");
     let output = program(good.path(), &wrong, &[]).output().unwrap();
     let text = said(&output);

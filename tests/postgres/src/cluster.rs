@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{MISSING, fresh_name, is_root, programs, said, unprivileged};
+use crate::{Authority, MISSING, PASSWORD, fresh_name, is_root, programs, said, unprivileged};
+
+/// What a server for a test needs, and what a standby may follow.
+const SMALL: &str = "max_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n";
 
 /// A server of a test's own.
 #[derive(Debug)]
@@ -30,14 +33,38 @@ impl Cluster {
     /// # Panics
     /// When there is none and `CI` is `true`, or when it does not start.
     #[must_use]
-    #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
     pub fn primary() -> Option<Self> {
+        Self::started(|cluster| cluster.create(SMALL))
+    }
+
+    /// A primary with settings of one's own, as lines of `postgresql.conf`. It writes through to the disk, and listens on its
+    /// socket alone.
+    ///
+    /// # Panics
+    /// As [`primary`](Self::primary).
+    #[must_use]
+    pub fn primary_with(settings: &str) -> Option<Self> {
+        Self::started(|cluster| cluster.create(settings))
+    }
+
+    /// A primary that is reached over TCP as well, by who has [`PASSWORD`] and encrypts: its certificate is for `localhost` and
+    /// `127.0.0.1`, and it also listens on `127.0.0.2`.
+    ///
+    /// # Panics
+    /// As [`primary`](Self::primary).
+    #[must_use]
+    pub fn encrypted(authority: &Authority) -> Option<Self> {
+        Self::started(|cluster| cluster.create_encrypted(authority))
+    }
+
+    #[allow(clippy::panic, clippy::print_stderr, reason = "this is how a test says what it lacks")]
+    fn started(create: impl FnOnce(Self) -> Result<Self, String>) -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{MISSING}");
             eprintln!("not run: {MISSING}");
             return None;
         };
-        match Self::folder(programs).and_then(Self::create) {
+        match Self::folder(programs).and_then(create) {
             Ok(cluster) => Some(cluster),
             Err(why) => panic!("a PostgreSQL for a test does not start: {why}"),
         }
@@ -62,6 +89,12 @@ impl Cluster {
         format!("postgres://postgres@localhost:{}/postgres?host={}", self.port, self.folder.display())
     }
 
+    /// Of an [`encrypted`](Self::encrypted) one, the URL of its database by TCP, at one of its hosts, for the same role.
+    #[must_use]
+    pub fn tcp_url(&self, host: &str) -> String {
+        format!("postgres://postgres:{PASSWORD}@{host}:{}/postgres", self.port)
+    }
+
     /// Makes a standby a primary, and waits until it is one.
     ///
     /// # Panics
@@ -82,6 +115,26 @@ impl Cluster {
         let pid = pid.lines().next().expect("a process").trim();
         let killed = Command::new("kill").args(["-9", pid]).status();
         assert!(killed.is_ok_and(|s| s.success()), "not killed");
+    }
+
+    /// Stops the server where it stands, as when its machine is cut off: it takes what it is sent, and says nothing any more. It
+    /// stays so until it is dropped.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[allow(clippy::expect_used, reason = "this is how a test says that it cannot go on")]
+    pub fn silence(&self) {
+        // The first one before the others, so that it starts none meanwhile.
+        assert!(self.signal("-STOP").expect("it runs"), "not stopped");
+    }
+
+    /// Sends a signal to the server's first process, and then to those that it started.
+    fn signal(&self, signal: &str) -> Option<bool> {
+        let pid = std::fs::read_to_string(self.folder.join("postmaster.pid")).ok()?;
+        let pid = pid.lines().next()?.trim();
+        let first = Command::new("kill").args([signal, pid]).status();
+        let others = Command::new("pkill").args([signal, "-P", pid]).status();
+        Some([first, others].into_iter().all(|s| s.is_ok_and(|s| s.success())))
     }
 
     /// Starts a server again that was killed. What is left of it may keep its folder for a moment: it is tried until that is
@@ -126,14 +179,37 @@ impl Cluster {
         command
     }
 
-    fn create(self) -> Result<Self, String> {
+    fn init(&self, listen: &str, settings: &str) -> Result<(), String> {
         let mut initdb = self.program("initdb");
         initdb.args(["--username=postgres", "--encoding=UTF8", "--no-sync", "--auth=trust", "-D"]);
         said("initdb", initdb.arg(&self.folder).output())?;
-        self.settings(
-            "listen_addresses = ''\nmax_connections = 100\nshared_buffers = 32MB\nwal_level = replica\n",
-        )?;
+        self.settings(&format!("listen_addresses = '{listen}'\n{settings}"))
+    }
+
+    fn create(self, settings: &str) -> Result<Self, String> {
+        self.init("", settings)?;
         self.start()
+    }
+
+    fn create_encrypted(self, authority: &Authority) -> Result<Self, String> {
+        self.init("localhost, 127.0.0.2", &format!("{SMALL}ssl = on\n"))?;
+        let (certificate, key) = authority.certificate()?;
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.folder.join(name);
+            std::fs::copy(from, &to).map_err(text)?;
+            // A server takes no key that others may read.
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).map_err(text)?;
+            if self.root {
+                said("chown", Command::new("chown").arg("postgres").arg(&to).output())?;
+            }
+        }
+        let hosts = "local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\nhostssl all all ::1/128 scram-sha-256\n";
+        std::fs::write(self.folder.join("pg_hba.conf"), hosts).map_err(text)?;
+        let cluster = self.start()?;
+        let mut psql = cluster.program("psql");
+        psql.args(["--quiet", "--dbname", &cluster.url(), "--command"]);
+        said("psql", psql.arg(format!("ALTER ROLE postgres PASSWORD '{PASSWORD}'")).output())?;
+        Ok(cluster)
     }
 
     fn copy_to(&self, standby: Self, name: &str) -> Result<Self, String> {
@@ -170,6 +246,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // One that was stopped hears nothing else.
+        let _ = self.signal("-CONT");
         let _ = self.control(&["-m", "immediate", "-w", "stop"]).status();
         let _ = std::fs::remove_dir_all(&self.folder);
         let _ = std::fs::remove_file(self.log());

@@ -4,8 +4,10 @@
 //! `PRIVET_TEST_POSTGRES_URL` names another server to use, with a database that is there for tests. What needs more of a server
 //! than a URL, such as its roles and its socket, still uses our own ([`own_server`]).
 
+mod authority;
 mod cluster;
 
+pub use authority::Authority;
 pub use cluster::Cluster;
 
 use std::fmt;

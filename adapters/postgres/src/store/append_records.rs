@@ -294,6 +294,19 @@ async fn mark(
     Ok(erasing)
 }
 
+/// What is marked among the contacts of a record's line.
+async fn marked_of_line(on: &mut On<'_>, record: &ConsentRecord) -> UnitResult<Vec<Erasing>> {
+    let marked = on
+        .q("SELECT tenant, site, id, subject, erasing FROM privet.contacts
+            WHERE tenant = $1 AND site = $2 AND consent_line = $3 AND erasing IS NOT NULL ORDER BY id")
+        .bind(record.scope.tenant.as_str())
+        .bind(record.scope.site.as_str())
+        .bind(record.subject.as_bytes().as_slice())
+        .fetch_all(&mut *on.c)
+        .await?;
+    Ok(rows::all(&marked, |row| read_erasing(row, contact_kind))?)
+}
+
 fn by_contact(erasing: &Erasing) -> Option<ContactId> {
     match erasing.kind {
         ErasingKind::Contact(id) => Some(id),
@@ -324,7 +337,9 @@ impl Unit for AppendRecord {
         let mut appending = Vec::new();
         for (place, unit) in apart {
             if let Some(there) = there.get(&unit.id()) {
-                became[place] = Became::Done(Ok(AppendedRecord::new(there.clone(), Vec::new())));
+                let grants = there.grants(unit.contacts, there.at);
+                let marked = if grants { Vec::new() } else { marked_of_line(on, there).await? };
+                became[place] = Became::Done(Ok(AppendedRecord::new(there.clone(), marked)));
                 continue;
             }
             let joined = unit.follows().and_then(|id| latest.get(&id).cloned());
@@ -333,7 +348,7 @@ impl Unit for AppendRecord {
             match (joining_line(unit.new.record.clone(), before.as_ref(), line_until), before) {
                 (Some(record), before) => appending.push(Appending { unit, place, record, before }),
                 (None, Some(latest)) => {
-                    became[place] = Became::Done(Ok(AppendedRecord::new(latest, Vec::new())))
+                    became[place] = Became::Done(Ok(AppendedRecord::new(latest, Vec::new())));
                 }
                 (None, None) => {
                     let record = unit.new.record.clone();

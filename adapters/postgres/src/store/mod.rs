@@ -13,6 +13,7 @@ mod lease;
 mod list;
 mod locks;
 mod messages;
+mod moments;
 mod notes;
 mod outbox;
 mod portal;
@@ -36,16 +37,16 @@ use sqlx::postgres::PgPool;
 
 use self::append_records::AppendRecord;
 use self::locks::Named;
+use self::moments::Moments;
 use self::record_messages::RecordMessage;
 use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
     tenant,
 };
-use self::snapshot::Moments;
-use crate::db::{Db, On, SCHEMA, Twice, UnitResult, Whose, read, unit};
+use crate::db::{Db, On, Twice, UnitResult, Whose, read, unit};
 use crate::group::GroupCommit;
 use crate::replica::{Replica, ReplicaLag};
-use crate::schema;
+use crate::{PostgresOptions, partitions, schema};
 
 pub(crate) const NAME: &str = "postgres";
 
@@ -91,7 +92,7 @@ impl PostgresStore {
             return Ok(());
         }
         self.months.store(now, Ordering::Relaxed);
-        schema::make_months(&self.db, now).await
+        partitions::make_months(&self.db, now).await
     }
 
     /// The standby, if there is one and it is not left alone for a while.
@@ -113,8 +114,8 @@ impl PostgresStore {
 
     /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date.
     ///
-    /// The pool's connections have to meet the same server for as long as each is open: behind a pooler that changes
-    /// servers between transactions, use [`PostgresOptions`](crate::PostgresOptions).
+    /// The pool's connections have to meet the same server for as long as each is open. For another schema, row-level
+    /// security, or a pooler that changes servers between transactions, see [`PostgresOptions::from_pool`].
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -128,7 +129,7 @@ impl PostgresStore {
     /// [`Error::Unavailable`] when the database is not reached, [`Error::Config`] when the tables are not up to date and the
     /// role may not make them.
     pub async fn from_pool(pool: PgPool) -> Result<Self> {
-        Self::on(Db::on(NAME, pool, Arc::from(SCHEMA), false), None).await
+        PostgresOptions::from_pool(pool).store().await
     }
 }
 

@@ -354,7 +354,7 @@ impl<'u> Group<'u> {
             .q("SELECT e.site, e.id, e.conversation, e.number FROM unnest($2::text[], $3::bytea[]) AS w (site, id)
                 JOIN privet.erased_messages e ON e.tenant = $1 AND e.site = w.site AND e.id = w.id")
             .bind(self.tenant.as_str())
-            .bind(self.recording.iter().map(|one| one.site()).collect::<Vec<_>>())
+            .bind(self.recording.iter().map(Recording::site).collect::<Vec<_>>())
             .bind(self.recording.iter().map(|one| one.unit.message.id.as_bytes().to_vec()).collect::<Vec<_>>())
             .fetch_all(&mut *on.c)
             .await?;

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use privet::contact::Owner;
 use privet::retention::{DataClass, RetentionRule};
 use privet::store::{EraseStep, Erasing, ErasureCause, Horizon, RetentionStore};
 use privet::{Result, Tenant, Timestamp};
@@ -89,6 +88,47 @@ async fn purge_contacts(
     Ok(taken)
 }
 
+/// Conversations whose time is over, to be looked for and, from `$4` on, to be hidden. Begins with the tenant as `$1` and the
+/// boundary as `$2`; the condition is written out for each class, so that an index has it.
+macro_rules! over {
+    ($condition:literal) => {
+        (
+            concat!(
+                "SELECT c.site, c.id, c.owner FROM privet.conversations c WHERE c.tenant = $1 AND c.erasing IS NULL AND ",
+                $condition,
+                " LIMIT $3"
+            ),
+            concat!(
+                "WITH due AS (
+                   SELECT c.site, c.id FROM unnest($4::text[], $5::bytea[], $6::bytea[]) AS d (site, id, owner)
+                   JOIN privet.conversations c ON c.tenant = $1 AND c.site = d.site AND c.id = d.id AND c.owner = d.owner
+                   WHERE c.erasing IS NULL AND ",
+                $condition,
+                " ORDER BY c.site, c.id FOR UPDATE OF c
+                 ), marked AS (
+                   UPDATE privet.conversations c SET erasing = $3 FROM due
+                   WHERE c.tenant = $1 AND c.site = due.site AND c.id = due.id
+                   RETURNING c.site, c.owner_kind, c.owner
+                 ), counted AS (
+                   UPDATE privet.contacts o SET conversations = greatest(0, o.conversations - m.count)
+                   FROM (SELECT site, owner, count(*) FROM marked WHERE owner_kind = 1 GROUP BY site, owner) AS m
+                   WHERE o.tenant = $1 AND o.site = m.site AND o.id = m.owner
+                 )
+                 SELECT count(*) FROM marked"
+            ),
+        )
+    };
+}
+type Over = (&'static str, &'static str);
+
+const OF_SESSIONS: Over = over!("c.owner_kind = 2 AND c.live_support = FALSE AND c.last_message < $2");
+/// It is closed after its last message.
+const OF_SUPPORT: Over = over!(
+    "c.owner_kind = 2 AND c.live_support = TRUE AND c.last_message < $2 AND coalesce(c.closed, c.last_message) < $2"
+);
+/// A contact's counts from its last message, whoever was asked.
+const OF_CONTACTS: Over = over!("c.owner_kind = 1 AND c.live_support = ANY('{f,t}') AND c.last_message < $2");
+
 /// Hides conversations whose time is over, and takes them off their contacts' counters. The contacts are locked first, and
 /// what has changed until then is not taken.
 async fn purge_conversations(
@@ -98,31 +138,28 @@ async fn purge_conversations(
     max: u32,
     horizon: &Horizon,
 ) -> UnitResult<u32> {
-    let (kind, live, boundary) = match class {
-        DataClass::SessionConversations => (Owner::SESSION, Some(false), horizon.sessions),
-        DataClass::SupportConversations => (Owner::SESSION, Some(true), horizon.support),
-        // A contact's counts from its last message, whoever was asked.
-        _ => (Owner::CONTACT, None, horizon.conversations),
+    let ((look, take), boundary) = match class {
+        DataClass::SessionConversations => (OF_SESSIONS, horizon.sessions),
+        DataClass::SupportConversations => (OF_SUPPORT, horizon.support),
+        _ => (OF_CONTACTS, horizon.conversations),
     };
     let due = on
-        .q("SELECT site, id, owner FROM privet.conversations c
-            WHERE tenant = $1 AND owner_kind = $2 AND ($3::boolean IS NULL OR live_support = $3) AND erasing IS NULL
-              AND CASE WHEN $3 THEN coalesce(closed, last_message) ELSE last_message END < $4
-            LIMIT $5")
+        .q(look)
         .bind(tenant.as_str())
-        .bind(i16::from(kind))
-        .bind(live)
         .bind(ms(boundary))
         .bind(i64::from(max))
         .fetch_all(&mut *on.c)
         .await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
     let sites: Vec<String> = rows::all(&due, |row| row.try_get(0))?;
     let ids: Vec<Vec<u8>> = rows::all(&due, |row| row.try_get(1))?;
     let owners: Vec<Vec<u8>> = rows::all(&due, |row| row.try_get(2))?;
-    if kind == Owner::CONTACT {
-        on.q("SELECT 1 FROM privet.contacts c
-              WHERE tenant = $1 AND (site, id) IN (SELECT site, id FROM unnest($2::text[], $3::bytea[]) AS o (site, id))
-              ORDER BY site, id FOR UPDATE")
+    if class == DataClass::Conversations {
+        on.q("SELECT 1 FROM unnest($2::text[], $3::bytea[]) AS o (site, id)
+              JOIN privet.contacts c ON c.tenant = $1 AND c.site = o.site AND c.id = o.id
+              ORDER BY c.site, c.id FOR UPDATE OF c")
             .bind(tenant.as_str())
             .bind(&sites)
             .bind(&owners)
@@ -130,25 +167,8 @@ async fn purge_conversations(
             .await?;
     }
     let taken = on
-        .q("WITH due AS (
-              SELECT c.site, c.id FROM unnest($6::text[], $7::bytea[], $8::bytea[]) AS d (site, id, owner)
-              JOIN privet.conversations c ON c.tenant = $1 AND c.site = d.site AND c.id = d.id AND c.owner = d.owner
-              WHERE c.owner_kind = $2 AND ($3::boolean IS NULL OR c.live_support = $3) AND c.erasing IS NULL
-                AND CASE WHEN $3 THEN coalesce(c.closed, c.last_message) ELSE c.last_message END < $4
-              ORDER BY c.site, c.id FOR UPDATE OF c
-            ), marked AS (
-              UPDATE privet.conversations c SET erasing = $5 FROM due
-              WHERE c.tenant = $1 AND c.site = due.site AND c.id = due.id
-              RETURNING c.site, c.owner_kind, c.owner
-            ), counted AS (
-              UPDATE privet.contacts o SET conversations = greatest(0, o.conversations - m.count)
-              FROM (SELECT site, owner, count(*) FROM marked WHERE owner_kind = 1 GROUP BY site, owner) AS m
-              WHERE o.tenant = $1 AND o.site = m.site AND o.id = m.owner
-            )
-            SELECT count(*) FROM marked")
+        .q(take)
         .bind(tenant.as_str())
-        .bind(i16::from(kind))
-        .bind(live)
         .bind(ms(boundary))
         .bind(i16::from(ErasureCause::Retention.code()))
         .bind(&sites)
@@ -159,12 +179,15 @@ async fn purge_conversations(
     Ok(rows::number(&taken, 0)?)
 }
 
+/// By their places, which a join by key would look for in every month. A place is of a month: what is at the same one in
+/// another month goes only if it is between the oldest and the newest that are taken, and so due as well.
 async fn purge_messages(on: &mut On<'_>, tenant: &Tenant, max: u32, horizon: &Horizon) -> UnitResult<u32> {
     let gone = on
         .q("WITH d AS MATERIALIZED (
-              SELECT site, conversation, number, at FROM privet.messages WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT $3)
-            DELETE FROM privet.messages m USING d
-            WHERE m.tenant = $1 AND m.site = d.site AND m.conversation = d.conversation AND m.number = d.number AND m.at = d.at")
+              SELECT min(at) AS oldest, max(at) AS newest, array_agg(place) AS places FROM (
+                SELECT ctid AS place, at FROM privet.messages WHERE tenant = $1 AND at < $2 ORDER BY at LIMIT $3) AS due)
+            DELETE FROM privet.messages WHERE tenant = $1 AND at < $2
+              AND at BETWEEN (SELECT oldest FROM d) AND (SELECT newest FROM d) AND ctid = ANY((SELECT places FROM d)::tid[])")
         .bind(tenant.as_str())
         .bind(ms(horizon.messages))
         .bind(i64::from(max))
@@ -175,10 +198,8 @@ async fn purge_messages(on: &mut On<'_>, tenant: &Tenant, max: u32, horizon: &Ho
 
 async fn purge_records(on: &mut On<'_>, tenant: &Tenant, max: u32, horizon: &Horizon) -> UnitResult<u32> {
     let gone = on
-        .q("WITH d AS MATERIALIZED (
-              SELECT segment, seq FROM privet.consent_records WHERE tenant = $1 AND until < $2 ORDER BY until, seq LIMIT $3 FOR UPDATE)
-            DELETE FROM privet.consent_records r USING d
-            WHERE r.tenant = $1 AND r.segment = d.segment AND r.seq = d.seq")
+        .q("DELETE FROM privet.consent_records WHERE tenant = $1 AND until < $2 AND ctid = ANY(ARRAY(
+              SELECT ctid FROM privet.consent_records WHERE tenant = $1 AND until < $2 ORDER BY until, seq LIMIT $3))")
         .bind(tenant.as_str())
         .bind(ms(horizon.records))
         .bind(i64::from(max))
@@ -231,11 +252,17 @@ async fn set_rule(on: &mut On<'_>, tenant: &Tenant, rule: &RetentionRule) -> Uni
     Ok(())
 }
 
+/// Fences in one statement at most: after a mass erasure all of them end together.
+const FENCES: i64 = 10_000;
+
 async fn purge_fences(on: &mut On<'_>, tenant: &Tenant, now: Timestamp) -> UnitResult<u64> {
     let gone = on
-        .q("DELETE FROM privet.fences WHERE tenant = $1 AND until <= $2")
+        .q("WITH d AS MATERIALIZED (
+              SELECT subject FROM privet.fences WHERE tenant = $1 AND until <= $2 ORDER BY until LIMIT $3 FOR UPDATE SKIP LOCKED)
+            DELETE FROM privet.fences f USING d WHERE f.tenant = $1 AND f.subject = d.subject")
         .bind(tenant.as_str())
         .bind(ms(now))
+        .bind(FENCES)
         .execute(&mut *on.c)
         .await?;
     Ok(gone.rows_affected())
@@ -312,7 +339,13 @@ impl RetentionStore for PostgresStore {
     async fn purge_fences(&self, now: Timestamp) -> Result<u64> {
         let mut gone = 0;
         for tenant in tenants_of(&self.db, FENCED).await? {
-            gone += unit!(self.db, &tenant, Twice::Harmless, on => purge_fences(on, &tenant, now))?;
+            loop {
+                let step = unit!(self.db, &tenant, Twice::Harmless, on => purge_fences(on, &tenant, now))?;
+                gone += step;
+                if step < FENCES.unsigned_abs() {
+                    break;
+                }
+            }
         }
         Ok(gone)
     }

@@ -1,83 +1,129 @@
-//! One moment of a site, on a connection of its own: it may be read from for long, and no pool waits for it. There are few at
-//! once, and one that nobody reads on ends: it keeps the server from tidying up, and from locks on its tables.
+//! One moment of a site, on a connection of its own: it may be read from for long, and no pool waits for it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use privet::contact::{ContactId, ContactSummary, Conversation, ConversationId};
 use privet::store::{Horizon, Snapshot, StoredMessage};
 use privet::{Error, Result, Scope};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::conversations::{SHOWN, bind_shown};
+use super::moments::{IDLE, Moment, Moments, gone};
 use super::rows::{self, conversation_columns, ms, read_conversation, read_summary, summary_columns};
 use super::{NAME, messages};
 use crate::db::{Db, MOMENT, On, Sql, UnitResult};
 use crate::error::{Failure, UnitError, told};
 
-/// So many moments are open at once: each has a connection, and is a transaction for as long as somebody downloads.
-const MOST: usize = 4;
-/// A moment from which nobody read for so long is let go.
-const IDLE: Duration = Duration::from_secs(60);
+/// So many contacts go from the connection to whoever reads at once; two such parts wait at most.
+const PART: usize = 512;
 
-/// The connection of a moment, while nobody reads from it.
-struct Held {
-    connection: Option<PgConnection>,
-    since: Instant,
+/// Who has gone takes no more; who takes nothing for long has gone, and does not say so.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    All,
+    NoMore,
+    Stalled,
 }
 
-fn held(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
+/// All contacts, in the order in which the table has them: in that of their ids each would be looked for by itself, which takes
+/// several times as long. The server goes on while somebody does something with the last ones.
+struct Contacts {
+    parts: mpsc::Receiver<UnitResult<Vec<ContactSummary>>>,
+    /// Gives the connection back when it ends.
+    reading: JoinHandle<()>,
+    rest: std::vec::IntoIter<ContactSummary>,
+    last: Option<ContactId>,
+    over: bool,
 }
 
-/// The moments that are open.
-#[derive(Clone, Default)]
-pub(super) struct Moments(Arc<Mutex<Vec<Weak<Mutex<Held>>>>>);
-
-impl fmt::Debug for Moments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Moments").finish_non_exhaustive()
-    }
-}
-
-impl Moments {
-    /// A place for another one. Those that nobody reads on make room: the server has ended them already.
-    fn place(&self) -> Result<Arc<Mutex<Held>>> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|moment| {
-            let Some(moment) = moment.upgrade() else { return false };
-            let mut held = held(&moment);
-            let is_idle = held.connection.is_some() && held.since.elapsed() >= IDLE;
-            if is_idle {
-                held.connection = None;
+impl Contacts {
+    fn read(
+        (moment, mut connection): (Moment, PgConnection),
+        sql: Sql,
+        scope: Scope,
+        horizon: Horizon,
+    ) -> Self {
+        let (give, parts) = mpsc::channel(2);
+        let reading = tokio::spawn(async move {
+            let on = &mut On { c: &mut connection, sql: &sql };
+            let read = stream(on, &scope, &horizon, &give).await;
+            match &read {
+                Ok(Taken::All | Taken::NoMore) => moment.give(connection),
+                Err(error) if error.leaves_the_connection() => moment.give(connection),
+                _ => moment.end(),
             }
-            !is_idle
+            match read {
+                Ok(Taken::All) => drop(give.send(Ok(Vec::new())).await),
+                Err(error) => drop(give.send(Err(error)).await),
+                _ => {}
+            }
         });
-        if open.len() >= MOST {
-            return Err(Error::unavailable(
-                NAME,
-                format!(
-                    "{MOST} exports are being read, which is as many as there may be at once; wait until one ends"
-                ),
-            ));
+        Self { parts, reading, rest: Vec::new().into_iter(), last: None, over: false }
+    }
+
+    /// The next ones; none at the end.
+    async fn next(&mut self, limit: usize) -> UnitResult<Vec<ContactSummary>> {
+        let mut page = Vec::with_capacity(limit);
+        while page.len() < limit && !self.over {
+            page.extend(self.rest.by_ref().take(limit - page.len()));
+            if page.len() < limit {
+                // An end that nobody said is none.
+                let part = self.parts.recv().await.unwrap_or_else(|| Err(gone().into()))?;
+                self.over = part.is_empty();
+                self.rest = part.into_iter();
+            }
         }
-        let held = Arc::new(Mutex::new(Held { connection: None, since: Instant::now() }));
-        open.push(Arc::downgrade(&held));
-        Ok(held)
+        self.last = page.last().map(|c| c.id).or(self.last);
+        Ok(page)
     }
 }
 
-fn gone() -> Error {
-    Error::unavailable(
-        NAME,
-        "the moment that was read from is closed: nobody read on for a minute, a read broke off, or the connection was lost; begin anew",
-    )
+async fn stream(
+    on: &mut On<'_>,
+    scope: &Scope,
+    horizon: &Horizon,
+    give: &mpsc::Sender<UnitResult<Vec<ContactSummary>>>,
+) -> UnitResult<Taken> {
+    let query = on
+        .q(concat!(
+            "SELECT ",
+            summary_columns!(),
+            " FROM privet.contacts WHERE tenant = $1 AND site = $2
+               AND last_seen >= $3 AND consent_until > $4 AND erasing IS NULL AND frozen_until IS NULL"
+        ))
+        .bind(scope.tenant.as_str().to_owned())
+        .bind(scope.site.as_str().to_owned())
+        .bind(ms(horizon.contacts))
+        .bind(ms(horizon.now));
+    let mut rows = query.fetch(&mut *on.c);
+    let mut part = Vec::with_capacity(PART);
+    loop {
+        let row = rows.try_next().await?;
+        let ends = row.is_none();
+        if let Some(row) = row {
+            part.push(read_summary(&row)?);
+        }
+        if part.len() == PART || (ends && !part.is_empty()) {
+            let full = std::mem::replace(&mut part, Vec::with_capacity(PART));
+            match tokio::time::timeout(IDLE, give.send(Ok(full))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Ok(Taken::NoMore),
+                Err(_) => return Ok(Taken::Stalled),
+            }
+        }
+        if ends {
+            return Ok(Taken::All);
+        }
+    }
 }
 
 struct SiteSnapshot {
-    held: Arc<Mutex<Held>>,
+    moment: Moment,
+    contacts: Option<Contacts>,
     sql: Sql,
     scope: Scope,
     horizon: Horizon,
@@ -96,7 +142,7 @@ pub(super) async fn open(
     scope: &Scope,
     horizon: &Horizon,
 ) -> UnitResult<Box<dyn Snapshot>> {
-    let place = moments.place()?;
+    let moment = moments.place()?;
     let opened = async {
         let mut connection = PgConnection::connect_with(&db.pool.connect_options()).await?;
         let begin = format!("{MOMENT}; SET LOCAL idle_in_transaction_session_timeout = {}", IDLE.as_millis());
@@ -106,35 +152,9 @@ pub(super) async fn open(
         on.q("SELECT 1 FROM privet.meta LIMIT 1").fetch_optional(&mut *on.c).await?;
         Ok::<_, sqlx::Error>(connection)
     };
-    let connection = opened.await?;
-    *held(&place) = Held { connection: Some(connection), since: Instant::now() };
-    Ok(Box::new(SiteSnapshot { held: place, sql: db.sql.clone(), scope: scope.clone(), horizon: *horizon }))
-}
-
-async fn contacts(
-    on: &mut On<'_>,
-    scope: &Scope,
-    after: Option<ContactId>,
-    limit: u16,
-    horizon: &Horizon,
-) -> UnitResult<Vec<ContactSummary>> {
-    let rows = on
-        .q(concat!(
-            "SELECT ",
-            summary_columns!(),
-            " FROM privet.contacts WHERE tenant = $1 AND site = $2 AND id > $3
-               AND last_seen >= $4 AND consent_until > $5 AND erasing IS NULL AND frozen_until IS NULL
-             ORDER BY id LIMIT $6"
-        ))
-        .bind(scope.tenant.as_str())
-        .bind(scope.site.as_str())
-        .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
-        .bind(ms(horizon.contacts))
-        .bind(ms(horizon.now))
-        .bind(i64::from(limit))
-        .fetch_all(&mut *on.c)
-        .await?;
-    Ok(rows::all(&rows, read_summary)?)
+    moment.give(opened.await?);
+    let (sql, scope, horizon) = (db.sql.clone(), scope.clone(), *horizon);
+    Ok(Box::new(SiteSnapshot { moment, contacts: None, sql, scope, horizon }))
 }
 
 async fn conversations(
@@ -156,34 +176,47 @@ async fn conversations(
     Ok(rows::all(&rows, read_conversation)?)
 }
 
+/// What is told when it did not go on: a moment that is gone does not come back, so that nothing is repeated here.
+fn ended<T>(worked: UnitResult<T>) -> Result<T> {
+    worked.map_err(|error| match error {
+        UnitError::Rule(error) => error,
+        UnitError::Sql(error) | UnitError::Commit(error) => match Failure::of(&error) {
+            Failure::Lost => gone(),
+            _ => told(NAME, &error),
+        },
+    })
+}
+
 impl SiteSnapshot {
-    fn take(&self) -> Result<PgConnection> {
-        held(&self.held).connection.take().ok_or_else(gone)
+    /// The connection, which is taken back from whoever reads contacts.
+    async fn take(&mut self) -> Result<PgConnection> {
+        if let Some(contacts) = self.contacts.take() {
+            drop(contacts.parts);
+            let _ = contacts.reading.await;
+        }
+        self.moment.take()
     }
 
-    /// A moment that is gone does not come back: nothing is repeated here.
     fn settle<T>(&self, connection: PgConnection, worked: UnitResult<T>) -> Result<T> {
-        match worked {
-            Err(UnitError::Sql(error) | UnitError::Commit(error)) => Err(match Failure::of(&error) {
-                Failure::Lost => gone(),
-                _ => told(NAME, &error),
-            }),
-            Err(UnitError::Rule(error)) => Err(error),
-            Ok(value) => {
-                *held(&self.held) = Held { connection: Some(connection), since: Instant::now() };
-                Ok(value)
-            }
+        match &worked {
+            Err(error) if !error.leaves_the_connection() => self.moment.end(),
+            _ => self.moment.give(connection),
         }
+        ended(worked)
     }
 }
 
 #[async_trait]
 impl Snapshot for SiteSnapshot {
     async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ContactSummary>> {
-        let mut connection = self.take()?;
-        let on = &mut On { c: &mut connection, sql: &self.sql };
-        let read = contacts(on, &self.scope, after, limit, &self.horizon).await;
-        self.settle(connection, read)
+        if after.is_none() {
+            let read = (self.moment.clone(), self.take().await?);
+            self.contacts = Some(Contacts::read(read, self.sql.clone(), self.scope.clone(), self.horizon));
+        }
+        match &mut self.contacts {
+            Some(contacts) if after == contacts.last => ended(contacts.next(limit.into()).await),
+            _ => Err(Error::Conflict { what: "the contacts of a snapshot" }),
+        }
     }
 
     async fn conversations(
@@ -191,7 +224,7 @@ impl Snapshot for SiteSnapshot {
         after: Option<ConversationId>,
         limit: u16,
     ) -> Result<Vec<Conversation>> {
-        let mut connection = self.take()?;
+        let mut connection = self.take().await?;
         let on = &mut On { c: &mut connection, sql: &self.sql };
         let read = conversations(on, &self.scope, after, limit, &self.horizon).await;
         self.settle(connection, read)
@@ -203,7 +236,7 @@ impl Snapshot for SiteSnapshot {
         after: u32,
         limit: u16,
     ) -> Result<Vec<StoredMessage>> {
-        let mut connection = self.take()?;
+        let mut connection = self.take().await?;
         let on = &mut On { c: &mut connection, sql: &self.sql };
         let read = messages::of(on, &self.scope, conversation, after, limit, &self.horizon).await;
         self.settle(connection, read)
@@ -218,6 +251,9 @@ mod tests {
     use privet_test_postgres::{Server, fresh_name, server};
     use sqlx::{PgPool, Row as _};
 
+    use std::time::Duration;
+
+    use super::super::moments::MOST;
     use super::*;
     use crate::{PostgresOptions, PostgresStore};
 
@@ -241,8 +277,7 @@ mod tests {
         open.push(store.snapshot(&scope, &horizon).await.unwrap());
         assert!(store.snapshot(&scope, &horizon).await.is_err());
         // The first one was not read from for long.
-        let first = store.moments.0.lock().unwrap()[0].upgrade().unwrap();
-        held(&first).since = Instant::now().checked_sub(IDLE).unwrap();
+        store.moments.first().unwrap().was_left(IDLE);
         open.push(store.snapshot(&scope, &horizon).await.unwrap());
         let ended = open[0].contacts(None, 9).await.unwrap_err();
         assert!(ended.to_string().contains("begin anew"), "{ended}");
@@ -259,8 +294,8 @@ mod tests {
         let store = store(server, &name).await;
         let (scope, horizon) = (Scope::default(), Horizon::unlimited(Timestamp::from_millis(0)));
         let mut moment = store.snapshot(&scope, &horizon).await.unwrap();
-        let first = store.moments.0.lock().unwrap()[0].upgrade().unwrap();
-        let mut connection = held(&first).connection.take().unwrap();
+        let first = store.moments.first().unwrap();
+        let mut connection = first.take().unwrap();
         let set = "SELECT current_setting('idle_in_transaction_session_timeout')";
         let set: String = sqlx::query(set).fetch_one(&mut connection).await.unwrap().get(0);
         assert_eq!(set, "1min");
@@ -268,7 +303,7 @@ mod tests {
             .execute(&mut connection)
             .await
             .unwrap();
-        held(&first).connection = Some(connection);
+        first.give(connection);
         let pool = PgPool::connect(server.url()).await.unwrap();
         let reads = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state = 'idle in transaction'";
         let ends = async {

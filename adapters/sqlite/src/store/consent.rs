@@ -3,15 +3,17 @@ use privet::catalogue::{CategoryCode, Language, NewStatement, StatementVersion};
 use privet::consent::{
     Act, ConsentCount, ConsentRecord, NoticeId, NoticeSnapshot, RecordId, RecordedDecision,
 };
+use privet::contact::ContactId;
 use privet::store::{
-    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, CountBatch, KeptRecord, NEVER_LAPSES,
-    NewRecord, Salt, Severed, SubjectDigest, joining_line, notifications_of,
+    AppendedRecord, ChainLink, Chained, ConsentProof, ConsentStore, CountBatch, Erasing, ErasingKind,
+    KeptRecord, NEVER_LAPSES, NewRecord, Salt, Severed, SubjectDigest, joining_line, notifications_of,
 };
 use privet::{Day, Result, Scope, Tenant, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::outbox;
+use super::retention::read_erasing;
 use super::{
     RECORD, SqliteStore, column, counts, held, latest_of_line, mark_contacts, ms, read_record, record,
     site_scope, time,
@@ -154,7 +156,8 @@ fn append(
 ) -> UnitResult<(AppendedRecord, bool)> {
     let scope = new.record.scope.clone();
     if let Some(there) = record(c, &scope, new.record.id)? {
-        return Ok((AppendedRecord::new(there, Vec::new()), false));
+        let marked = if there.grants(contacts, there.at) { Vec::new() } else { marked_of_line(c, &there)? };
+        return Ok((AppendedRecord::new(there, marked), false));
     }
     let followed = new.follows.map(|id| record(c, &scope, id)).transpose()?.flatten();
     let latest = followed.map(|f| latest_of_line(c, &scope, f.subject)).transpose()?.flatten();
@@ -209,6 +212,19 @@ fn append(
         mark_contacts(c, &scope.tenant, "site = ?1 AND consent_line = ?2", &values, cause, fence_until)?
     };
     Ok((AppendedRecord::new(r, erasing), forgotten > 0))
+}
+
+/// What is marked among the contacts of a record's line.
+fn marked_of_line(c: &Connection, record: &ConsentRecord) -> UnitResult<Vec<Erasing>> {
+    let mut statement = c.prepare_cached(
+        "SELECT tenant, site, id, subject, erasing FROM contacts
+         WHERE tenant = ?1 AND site = ?2 AND consent_line = ?3 AND erasing IS NOT NULL ORDER BY id",
+    )?;
+    let (tenant, site) = (record.scope.tenant.as_str(), record.scope.site.as_str());
+    let contact = |id| ErasingKind::Contact(ContactId::from_bytes(id));
+    let marked = statement
+        .query_map(params![tenant, site, record.subject.as_bytes()], |row| read_erasing(row, contact))?;
+    Ok(marked.collect::<rusqlite::Result<_>>()?)
 }
 
 const VERSION: &str = "number, since, hash, body";

@@ -134,9 +134,9 @@ fn purge_records(c: &Connection, tenant: &Tenant, max: u32, horizon: &Horizon) -
     Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
 }
 
-type KindOf = fn([u8; 16]) -> ErasingKind;
+pub(super) type KindOf = fn([u8; 16]) -> ErasingKind;
 
-fn read_erasing(row: &Row<'_>, kind: KindOf) -> rusqlite::Result<Erasing> {
+pub(super) fn read_erasing(row: &Row<'_>, kind: KindOf) -> rusqlite::Result<Erasing> {
     let tenant = column(row, 0, "tenant", |t: String| Tenant::new(t).ok())?;
     let scope = site_scope(&tenant, row.get(1)?)?;
     let subject = row.get::<_, Option<[u8; 16]>>(3)?.map(SubjectDigest::from_bytes);

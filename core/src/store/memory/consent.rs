@@ -60,8 +60,10 @@ impl ConsentStore for MemoryStore {
     ) -> Result<AppendedRecord> {
         let mut tables = self.locked();
         let scope = &new.record.scope;
-        if let Some(there) = tables.record(scope, new.record.id) {
-            return Ok(AppendedRecord::new(there.clone(), Vec::new()));
+        if let Some(there) = tables.record(scope, new.record.id).cloned() {
+            let marked =
+                if there.grants(contacts, there.at) { Vec::new() } else { tables.marked_of_line(&there) };
+            return Ok(AppendedRecord::new(there, marked));
         }
         let latest = new.follows.and_then(|id| tables.latest(scope, id)).cloned();
         let of_line =

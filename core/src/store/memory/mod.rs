@@ -188,6 +188,18 @@ impl Tables {
         Some(Erasing::new(scope.clone(), ErasingKind::Contact(id), Some(subject), cause))
     }
 
+    /// What is marked among the contacts of a record's line.
+    fn marked_of_line(&self, record: &ConsentRecord) -> Vec<Erasing> {
+        let marked = self.contacts.iter().filter_map(|((scope, id), row)| {
+            let cause = row.erasing.filter(|_| *scope == record.scope)?;
+            let line = self.record(scope, row.value.consent)?.subject;
+            let erasing =
+                Erasing::new(scope.clone(), ErasingKind::Contact(*id), Some(row.value.subject), cause);
+            (line == record.subject).then_some(erasing)
+        });
+        marked.collect()
+    }
+
     fn mark_conversation(
         &mut self,
         scope: &Scope,

@@ -2,17 +2,23 @@
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub, reason = "helpers of tests")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_executor::block_on;
+use migrate::Move;
 use privet::consent::{Answer, DeliveryProblem, DeliveryRequest, RecipientChannel};
 use privet::contact::{Channel, ContactId, ConversationId, NewMessage, PageRequest};
 use privet::portal::{Operator, Portal, Role};
 use privet::retention::{DataClass, RetentionRule};
 use privet::{Catalogue, FakeClock, KeyRing, Privet, Scope, Site, Storage, Tenant};
+use privet_postgres::PostgresOptions;
+use privet_test_postgres::{fresh_name, server};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::runtime::Runtime;
 
 use crate::common::{Answered, Browser, CATALOGUE, save, start};
+use crate::roles;
 
 const ADS: &str = r#"
     [[recipient]]
@@ -67,9 +73,78 @@ pub fn ring(folder: &Path) -> KeyRing {
     KeyRing::from_file(folder.join("privet.key")).unwrap()
 }
 
+/// Where the parts of an installation are in PostgreSQL: the URL and the schema of each.
+#[derive(Clone)]
+pub struct Home {
+    pub data: (String, String),
+    pub keys: (String, String),
+    pub ledger: (String, String),
+    pub walled: bool,
+}
+
+impl Home {
+    /// All of it in one schema.
+    pub fn one(url: &str) -> Self {
+        let place = (url.to_owned(), fresh_name());
+        Self { data: place.clone(), keys: place.clone(), ledger: place, walled: false }
+    }
+
+    /// The move into it.
+    pub fn job(&self, folder: &Path) -> Move {
+        let job = Move::new(folder, &self.data.0)
+            .schema(&self.data.1)
+            .keys_url(&self.keys.0)
+            .keys_schema(&self.keys.1);
+        let job = job.ledger_url(&self.ledger.0).ledger_schema(&self.ledger.1);
+        if self.walled { job.row_security() } else { job }
+    }
+
+    /// What tells the program of it, beside the URL of the data.
+    pub fn words(&self) -> Vec<&str> {
+        let mut words = vec!["--schema", &self.data.1];
+        for (name, schema, (url, of)) in
+            [("--keys-url", "--keys-schema", &self.keys), ("--ledger-url", "--ledger-schema", &self.ledger)]
+        {
+            if *url != self.data.0 {
+                words.extend([name, url]);
+            }
+            if *of != self.data.1 {
+                words.extend([schema, of]);
+            }
+        }
+        words.extend(self.walled.then_some("--row-security"));
+        words
+    }
+
+    /// The app on it; the runtime has to be entered.
+    pub fn open(&self, rt: &Runtime, ring: KeyRing) -> privet::Result<Privet> {
+        let at = |(url, schema): &(String, String)| -> privet::Result<PostgresOptions> {
+            let options = PostgresOptions::new(url)?.schema(schema).connections(4);
+            Ok(if self.walled { options.row_security() } else { options })
+        };
+        let store = rt.block_on(at(&self.data)?.store())?;
+        let keys = rt.block_on(at(&self.keys)?.key_store())?;
+        let ledger = rt.block_on(at(&self.ledger)?.ledger())?;
+        app(Storage::new(Arc::new(store), Arc::new(keys), Arc::new(ledger), ring))
+    }
+}
+
+/// The URL of a database that nobody else has, for the role of another URL.
+pub fn another_database(rt: &Runtime, url: &str) -> String {
+    let name = fresh_name();
+    rt.block_on(async {
+        let mut connection = PgConnection::connect(server().unwrap().url()).await.unwrap();
+        let role = if url.contains(roles::APP) { roles::APP } else { "postgres" };
+        let sql = format!("CREATE DATABASE \"{name}\" OWNER {role}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    });
+    let (server, path) = url.strip_prefix("postgres://").unwrap().split_once('/').unwrap();
+    format!("postgres://{server}/{name}{}", path.strip_prefix("postgres").unwrap())
+}
+
 /// The app on PostgreSQL; the runtime has to be entered.
 pub fn on_postgres(rt: &Runtime, url: &str, schema: &str, ring: KeyRing) -> privet::Result<Privet> {
-    let options = privet_postgres::PostgresOptions::new(url)?.schema(schema).connections(4);
+    let options = PostgresOptions::new(url)?.schema(schema).connections(4);
     app(rt.block_on(options.storage(ring))?)
 }
 
