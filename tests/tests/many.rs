@@ -12,8 +12,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
+use privet::consent::RecordId;
 use privet::contact::{ContactId, Owner, PageRequest};
-use privet::store::{ContactQuery, ContactStore as _, ConversationStore as _, Horizon};
+use privet::store::{ConsentStore as _, ContactQuery, ContactStore as _, ConversationStore as _, Horizon};
 use privet::{Catalogue, Privet, Scope, Tenant};
 use privet_test_postgres::Cluster;
 use privet_tests::client::{Sending, Visitor};
@@ -89,11 +90,38 @@ struct Told {
     /// Withdrawn, and nothing said since.
     withdrawn: bool,
     acts: usize,
+    /// What ended with each withdrawal, and with each erasure.
+    withdrawals: Vec<Held>,
+    erasures: Vec<Held>,
 }
 
-/// Agrees, writes, and, if they are of those who do, withdraws, at whichever instance is next, until it is enough.
-async fn live(n: usize, places: Places, enough: Arc<AtomicBool>, acts: Arc<AtomicUsize>) -> (Visitor, Told) {
-    let changes_mind = n.is_multiple_of(3);
+/// The contact that somebody was recognised as, and the record it stood on.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    contact: ContactId,
+    record: RecordId,
+}
+
+/// What is held of the visitor now; none while nobody answers, and of somebody who has said nothing yet.
+async fn held(visitor: &mut Visitor) -> Option<Held> {
+    let me = visitor.try_send(Sending::get("/privacy/me")).await.ok().filter(|me| me.status == 200)?.json();
+    let contact = me["contact"]["id"].as_str()?.parse().unwrap();
+    let id = me["consent"].as_array()?.last()?["id"].as_str()?.to_owned();
+    let bytes: Vec<_> =
+        (0..id.len()).step_by(2).map(|at| u8::from_str_radix(&id[at..at + 2], 16).unwrap()).collect();
+    Some(Held { contact, record: RecordId::from_bytes(bytes.try_into().unwrap()) })
+}
+
+/// Agrees, writes, and, if they are of those who do, withdraws or asks an operator for erasure, at whichever instance is next,
+/// until it is enough.
+async fn live(
+    n: usize,
+    desk: Privet,
+    places: Places,
+    enough: Arc<AtomicBool>,
+    acts: Arc<AtomicUsize>,
+) -> (Visitor, Told) {
+    let (changes_mind, asks_for_erasure) = (n.is_multiple_of(3), n % 3 == 1);
     let place = |round: usize| *places[(n + round) % INSTANCES].read().unwrap();
     let ip = [127, 0, 2, u8::try_from(n).unwrap()];
     let mut visitor = Visitor { from: ip, ..Visitor::new(place(0)) };
@@ -111,12 +139,21 @@ async fn live(n: usize, places: Places, enough: Arc<AtomicBool>, acts: Arc<Atomi
             let done = visitor.try_send(Sending::form("/privacy/consent", form)).await;
             granted = done.is_ok_and(|answer| answer.status == 303);
             told.acts += usize::from(granted);
+        } else if asks_for_erasure && round.is_multiple_of(5) {
+            let Some(held) = held(&mut visitor).await else { continue };
+            told.sent.clear();
+            if desk.erase_contact(&Scope::default(), held.contact).await.is_ok() {
+                told.erasures.push(held);
+                told.acts += 1;
+            }
         } else if changes_mind && round.is_multiple_of(5) {
+            let held = held(&mut visitor).await;
             let done = visitor.try_send(Sending::form("/privacy/withdraw", "")).await;
             // Without an answer it may have happened or not: nothing said before can be counted on.
             told.sent.clear();
             told.withdrawn = done.is_ok_and(|answer| answer.status == 303);
             granted &= !told.withdrawn;
+            told.withdrawals.extend(held.filter(|_| told.withdrawn));
             told.acts += usize::from(told.withdrawn);
         } else if told.sent.len() >= MOST {
             // As many as a visitor is shown: the others would not be looked at.
@@ -141,7 +178,7 @@ async fn live(n: usize, places: Places, enough: Arc<AtomicBool>, acts: Arc<Atomi
 }
 
 /// P7, P8: four instances and mixed traffic; one of them is killed again and again, and the database as well in between.
-/// Whatever was acknowledged is there, what was withdrawn is not, no counter is off, and the chain is whole.
+/// Whatever was acknowledged is there, what was withdrawn or erased is not, no counter is off, and the chain is whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_act_outlives_instances_and_the_database() {
     let Some(cluster) = Cluster::primary() else { return };
@@ -154,8 +191,13 @@ async fn every_acknowledged_act_outlives_instances_and_the_database() {
     let places: Vec<_> = servers.iter().map(|server| RwLock::new(server.addr)).collect();
     let places: Places = Arc::new(places.try_into().unwrap());
     let (enough, acts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let living: Vec<_> =
-        (0..VISITORS).map(|n| tokio::spawn(live(n, places.clone(), enough.clone(), acts.clone()))).collect();
+    // Where operators sit; it outlives the instances, and the database does not outlive it.
+    let storage = database.storage(data.path()).await;
+    let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
+    let contacts = catalogue.category("contacts").unwrap().code;
+    let privet = Privet::builder(catalogue).storage(storage.clone()).build().await.unwrap();
+    let visitor = |n| tokio::spawn(live(n, privet.clone(), places.clone(), enough.clone(), acts.clone()));
+    let living: Vec<_> = (0..VISITORS).map(visitor).collect();
     for kill in 0..kills() {
         let before = acts.load(Ordering::Relaxed);
         until("there is load", async || acts.load(Ordering::Relaxed) >= before + 150).await;
@@ -176,12 +218,10 @@ async fn every_acknowledged_act_outlives_instances_and_the_database() {
     let all: usize = visitors.iter().map(|(_, told)| told.acts).sum();
     assert!(all > 100, "{all} acknowledged acts are few");
 
-    let storage = database.storage(data.path()).await;
-    let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
-    let privet = Privet::builder(catalogue).storage(storage.clone()).build().await.unwrap();
     privet.sweep(privet.now()).await.unwrap();
     let report = privet.verify_consent(&Tenant::default()).await.unwrap();
     assert_eq!(report.damage, None, "{report:?}");
+    let (mut withdrawals, mut erasures) = (Vec::new(), Vec::new());
     for (mut visitor, told) in visitors {
         visitor.addr = servers[0].addr;
         let there = texts(&mut visitor).await;
@@ -189,8 +229,24 @@ async fn every_acknowledged_act_outlives_instances_and_the_database() {
         // A chat of the visit is what remains of it, at most.
         let recognised = visitor.cookies.contains_key("__Host-privet-contact");
         assert!(!told.withdrawn || !recognised, "withdrawn and recognised");
+        withdrawals.extend(told.withdrawals);
+        erasures.extend(told.erasures);
     }
     let (scope, horizon) = (Scope::default(), Horizon::unlimited(privet.now()));
+    assert!(withdrawals.len() > 10 && erasures.len() > 10, "{} and {}", withdrawals.len(), erasures.len());
+    for Held { contact, record } in withdrawals {
+        // One that the store could not take at once came with the visitor's next request, and is taken soon after that.
+        until("what was withdrawn is gone", async || {
+            let latest = storage.store.latest_record(&scope, record).await.unwrap().unwrap();
+            !latest.grants(contacts, privet.now())
+                && !storage.store.contact_lives(&scope, contact).await.unwrap()
+        })
+        .await;
+    }
+    for Held { contact, record } in erasures {
+        assert!(!storage.store.contact_lives(&scope, contact).await.unwrap(), "erased and there");
+        assert_eq!(storage.store.record(&scope, record).await.unwrap(), None, "its person is cut from it");
+    }
     let listed = storage.store.contacts(&scope, &ContactQuery::first(500), &horizon).await.unwrap();
     assert!(!listed.is_empty());
     for contact in listed {

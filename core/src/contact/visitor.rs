@@ -61,8 +61,8 @@ impl Visitor {
     }
 
     /// Stores a message that the visitor sent: under the visitor's contact if contacts are granted, which opens
-    /// the contact on the first message; else under this visit, without page and country, and purged within a
-    /// day of its last message. Sending a message is the visitor's own gesture, so it activates `service`.
+    /// the contact on the first message; else, and while the contact is frozen, under this visit, without page and country,
+    /// and purged within a day of its last message. Sending a message is the visitor's own gesture, so it activates `service`.
     ///
     /// # Errors
     /// [`Error::UnknownService`], [`Error::HeadSent`], or what the store says; the message is then not stored.
