@@ -7,7 +7,7 @@ use std::time::Duration;
 use privet::{Error, Result};
 use sqlx::Row as _;
 
-use crate::db::{Db, On, UnitResult, Whose, read};
+use crate::db::{Db, On, UnitResult, Whose, attempt, read};
 use crate::error::{UnitError, told};
 
 /// How far a server that is read from is behind. One that follows the primary no more has no such figure.
@@ -119,10 +119,8 @@ impl Replica {
 
     /// Once: who waits for a list does not wait for this.
     async fn look(&self, written: &Written) -> UnitResult<ReplicaLag> {
-        let mut place = self.db.place(Whose::Installation).await?;
-        let lag = replayed(&mut On { c: place.connection(), sql: &self.db.sql }, written).await;
-        place.leave(&lag).await;
-        lag
+        let db = &self.db;
+        attempt!(db, place(Whose::Installation), on => replayed(on, written))
     }
 
     /// Whether to read there. It is looked at on the way how far it is behind.
@@ -207,16 +205,7 @@ macro_rules! listed {
         let mut listed = None;
         if let Some(replica) = store.reading().await {
             let db = &replica.db;
-            let looked = match db.moment($crate::db::Whose::from($whose)).await {
-                Ok(mut transaction) => {
-                    let worked = {
-                        let $on = &mut $crate::db::On { c: &mut transaction, sql: &db.sql };
-                        $work.await
-                    };
-                    db.end(transaction, worked).await
-                }
-                Err(error) => Err(error),
-            };
+            let looked = $crate::db::attempt!(db, moment($whose), $on => $work);
             listed = replica.settle(looked);
         }
         match listed {
