@@ -59,10 +59,7 @@ impl On<'_> {
     }
 
     /// Several statements without values.
-    pub(crate) async fn script(
-        &mut self,
-        sql: impl Into<Cow<'static, str>>,
-    ) -> Result<(), sqlx::Error> {
+    pub(crate) async fn script(&mut self, sql: impl Into<Cow<'static, str>>) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(self.sql.put(sql.into())).execute(&mut *self.c).await.map(drop)
     }
 }
