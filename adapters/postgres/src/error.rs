@@ -30,6 +30,11 @@ impl From<Error> for UnitError {
     }
 }
 
+/// Whether somebody held for long what was needed.
+pub(crate) fn waited_in_vain(error: &Sql) -> bool {
+    code(error) == "55P03"
+}
+
 impl UnitError {
     /// Whether the connection is one to go on with.
     pub(crate) fn leaves_the_connection(&self) -> bool {
@@ -95,6 +100,9 @@ fn cure(code: &str) -> &'static str {
         "53100" | "53200" => "give the server more room",
         "55P03" => {
             "somebody holds a lock for long: look for an old transaction in pg_stat_activity, and end it"
+        }
+        "23514" => {
+            "start once with a role that owns the tables: a partition was being made when its maker ended"
         }
         "25006" => "connect to the primary: this server only reads",
         "26000" | "42P05" => {

@@ -7,7 +7,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use privet::{Error, Result, Tenant};
@@ -15,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::db::{Db, On, Twice, UnitResult, unit};
-use crate::error::{Failure, UnitError};
+use crate::error::{Failure, UnitError, waited_in_vain};
 
 /// Units in one transaction at most: more hardly share more, and each holds locks, of which a server has room for some
 /// thousands.
@@ -104,43 +103,55 @@ impl<U: Unit> GroupCommit<U> {
         // A task of its own, since a visitor who goes away takes their request with them, and not the others'.
         let runtime = Handle::try_current().map_err(|e| Error::unavailable(self.db.store, e))?;
         queues.insert(tenant.clone(), VecDeque::from([waiting]));
+        // A runtime that ends drops what it is given at once, and that looks into the queues.
+        drop(queues);
         let lead = Lead { group: self.clone(), tenant, ended: false };
         runtime.spawn(lead.run());
         Ok(())
     }
 
-    /// A transaction for several units, and whether one of them may be what it failed over.
-    async fn transaction(&self, tenant: &Tenant, units: &[Arc<U>]) -> (Result<Vec<Became<U::Answer>>>, bool) {
-        let own = AtomicBool::new(false);
-        let db = if units.len() > 1 { &self.together } else { &self.db };
-        let done = unit!(*db, tenant, Twice::Harmless, on => async {
-            let done = U::together(on, units).await;
-            let failed = match &done {
-                Err(UnitError::Sql(error)) => Failure::of(error) == Failure::Lasting,
-                Err(_) => true,
-                Ok(_) => false,
-            };
-            own.store(failed, Ordering::Relaxed);
-            done
+    /// A transaction for units, and what there is to say of it if it failed.
+    async fn transaction(
+        &self,
+        db: &Db,
+        tenant: &Tenant,
+        units: &[Arc<U>],
+    ) -> std::result::Result<Vec<Became<U::Answer>>, (Error, Fault)> {
+        let fault = Mutex::new(Fault::Nobodys);
+        let done = async {
+            unit!(*db, tenant, Twice::Harmless, on => async {
+                let done = U::together(on, units).await;
+                *fault.lock().unwrap_or_else(PoisonError::into_inner) = Fault::of(&done);
+                done
+            })
+        };
+        // A server that fell silent says nothing any more, and everybody else of the tenant would wait along.
+        let done = tokio::time::timeout(db.patience(), done).await.unwrap_or_else(|_| {
+            Err(Error::unavailable(
+                db.store,
+                "the server does not answer; look whether it runs and is reached",
+            ))
         });
-        (done, own.into_inner())
+        done.map_err(|error| (error, fault.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// A transaction of its own.
     async fn alone(self, Waiting { unit, reply }: Waiting<U>) {
-        let (done, _) = self.transaction(unit.tenant(), std::slice::from_ref(&unit)).await;
-        let answer = done.and_then(|mut became| match became.pop() {
-            Some(Became::Done(answer)) => answer,
-            _ => Err(Error::unavailable(self.db.store, "a unit of work had no answer")),
-        });
+        let done = self.transaction(&self.db, unit.tenant(), std::slice::from_ref(&unit)).await;
+        let answer = match done {
+            Ok(mut became) => match became.pop() {
+                Some(Became::Done(answer)) => answer,
+                _ => Err(Error::unavailable(self.db.store, "a unit of work had no answer")),
+            },
+            Err((error, _)) => Err(error),
+        };
         let _ = reply.send(answer);
     }
 
     /// Tells each of them what became of it, and gives back those that go with the next.
-    async fn settle(&self, tenant: &Tenant, group: Vec<Waiting<U>>) -> Vec<Waiting<U>> {
+    async fn settle(&self, tenant: &Tenant, mut group: Vec<Waiting<U>>) -> Vec<Waiting<U>> {
         let units: Vec<_> = group.iter().map(|w| w.unit.clone()).collect();
-        let (done, own) = self.transaction(tenant, &units).await;
-        let error = match done {
+        let (error, fault) = match self.transaction(&self.together, tenant, &units).await {
             Ok(became) => {
                 let mut later = Vec::new();
                 for (waiting, became) in group.into_iter().zip(became) {
@@ -152,14 +163,18 @@ impl<U: Unit> GroupCommit<U> {
                 }
                 return later;
             }
-            Err(error) => error,
+            Err(failed) => failed,
         };
-        if own && group.len() > 1 {
+        if fault == Fault::Held || (fault == Fault::Own && group.len() > 1) {
             // Each on its own, so that none of the others fails or waits because of it.
             for waiting in group {
                 tokio::spawn(self.clone().alone(waiting));
             }
             return Vec::new();
+        }
+        if fault == Fault::Nobodys {
+            // Whoever came meanwhile would wait for as long to hear the same.
+            group.extend(locked(&self.queues).get_mut(tenant).map(std::mem::take).unwrap_or_default());
         }
         let why = error.to_string();
         let mut waiting = group.into_iter();
@@ -170,6 +185,28 @@ impl<U: Unit> GroupCommit<U> {
             let _ = waiting.reply.send(Err(Error::unavailable(self.db.store, why.clone())));
         }
         Vec::new()
+    }
+}
+
+/// Whose fault it is that a transaction failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The database is not there, or gave up in the middle.
+    Nobodys,
+    /// Perhaps that of one unit.
+    Own,
+    /// Somebody holds what one unit needs.
+    Held,
+}
+
+impl Fault {
+    fn of<T>(done: &UnitResult<T>) -> Self {
+        match done {
+            Err(UnitError::Sql(error)) if waited_in_vain(error) => Self::Held,
+            Err(UnitError::Sql(error)) if Failure::of(error) == Failure::Lasting => Self::Own,
+            Err(UnitError::Rule(_)) => Self::Own,
+            _ => Self::Nobodys,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::sync::Mutex;
@@ -90,12 +91,15 @@ impl Hosts {
         let began = Instant::now();
         let mut work = std::pin::pin!(work);
         loop {
-            if let Ok(done) = tokio::time::timeout(every, &mut work).await {
-                return Some(done);
-            }
-            self.choose(pool).await;
-            if self.since.read().is_ok_and(|since| *since > began) {
-                return None;
+            let asking = async {
+                tokio::time::sleep(every).await;
+                self.choose(pool).await;
+            };
+            // It goes on while the servers are asked, which takes its time where one of them is off.
+            match select(work.as_mut(), std::pin::pin!(asking)).await {
+                Either::Left((done, _)) => return Some(done),
+                Either::Right(_) if self.since.read().is_ok_and(|since| *since > began) => return None,
+                Either::Right(_) => {}
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Messages by month: the partitions of the months to come are made ahead, and a month that is over for every tenant is dropped
 //! as a whole, which costs as much as one row.
 
-use privet::{Result, Tenant, Timestamp};
+use std::time::Duration;
+
+use privet::{Error, Result, Tenant, Timestamp};
 use sqlx::Row as _;
 
 use crate::db::{Db, On, Twice, UnitResult, Whose, unit};
@@ -10,6 +12,10 @@ use crate::{schema, wall};
 /// Whoever reads and writes waits behind a change at most so long; what is in use is left to the next time. A partition
 /// cannot be detached concurrently where there is a default one.
 const BRIEFLY: &str = "SET LOCAL lock_timeout = '500ms'";
+
+/// How often a promise is tried to be taken back, and the pause in between.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How many months ahead, this one included, have a partition for their messages.
 const MONTHS: i32 = 3;
@@ -81,37 +87,65 @@ fn promise(month: &Month) -> String {
     format!("only_before_{}", month.name)
 }
 
+/// Whether the promise is there, and is proven.
+async fn promise_of(on: &mut On<'_>, schema: &str, month: &Month) -> UnitResult<Option<bool>> {
+    let found = on
+        .q("SELECT convalidated FROM pg_constraint WHERE conrelid = to_regclass($1) AND conname = $2")
+        .bind(format!("\"{schema}\".messages_default"))
+        .bind(promise(month))
+        .fetch_optional(&mut *on.c)
+        .await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?)
+}
+
 /// The promise, for what is written from now on.
-async fn promised(on: &mut On<'_>, month: &Month) -> UnitResult<()> {
+async fn promised(on: &mut On<'_>, schema: &str, month: &Month) -> UnitResult<()> {
     schema::alone(on).await?;
+    // Another instance may be about it, and further.
+    if promise_of(on, schema, month).await?.is_some() {
+        return Ok(());
+    }
     on.script(BRIEFLY).await?;
     let (name, Month { low, high, .. }) = (promise(month), month);
     Ok(on
         .script(format!(
-            "ALTER TABLE privet.messages_default DROP CONSTRAINT IF EXISTS {name},
-               ADD CONSTRAINT {name} CHECK (at < {low} OR at >= {high}) NOT VALID"
+            "ALTER TABLE privet.messages_default ADD CONSTRAINT {name} CHECK (at < {low} OR at >= {high}) NOT VALID"
         ))
         .await?)
 }
 
 /// And for what is there. It reads all of it, and keeps nobody from reading and writing meanwhile.
-async fn proven(on: &mut On<'_>, month: &Month) -> UnitResult<()> {
-    Ok(on
-        .script(format!("ALTER TABLE privet.messages_default VALIDATE CONSTRAINT {}", promise(month)))
-        .await?)
+async fn proven(on: &mut On<'_>, schema: &str, month: &Month) -> UnitResult<()> {
+    match promise_of(on, schema, month).await? {
+        Some(false) => {
+            let name = promise(month);
+            let validate = format!("ALTER TABLE privet.messages_default VALIDATE CONSTRAINT {name}");
+            Ok(on.script(validate).await?)
+        }
+        // Proven, or taken back since the month has its partition.
+        _ => Ok(()),
+    }
 }
 
-async fn taken_back(on: &mut On<'_>, month: &Month) -> UnitResult<()> {
+async fn taken_back(on: &mut On<'_>, schema: &str, month: &Month) -> UnitResult<()> {
+    if promise_of(on, schema, month).await?.is_none() {
+        return Ok(());
+    }
+    on.script(BRIEFLY).await?;
     let name = promise(month);
     Ok(on.script(format!("ALTER TABLE privet.messages_default DROP CONSTRAINT IF EXISTS {name}")).await?)
 }
 
 /// Made apart and attached: for that moment nobody else uses the default partition.
-async fn attached(on: &mut On<'_>, schema: &str, now: i64, month: &Month) -> UnitResult<()> {
+async fn attached(on: &mut On<'_>, schema: &str, now: i64, month: &Month, unused: bool) -> UnitResult<()> {
     schema::alone(on).await?;
     on.script(BRIEFLY).await?;
     // Somebody else may have made it meanwhile.
     if missing(on, schema, now).await?.iter().any(|m| m.name == month.name) {
+        // Another instance may have taken the promise back meanwhile, and not made it.
+        if !unused && promise_of(on, schema, month).await? != Some(true) {
+            return Err(Error::Conflict { what: "the default partition" }.into());
+        }
         let walled = wall::stands(on, schema, "messages").await?;
         let Month { name, low, high, .. } = month;
         on.script(format!("CREATE TABLE IF NOT EXISTS privet.{name} (LIKE privet.messages INCLUDING ALL)"))
@@ -124,26 +158,46 @@ async fn attached(on: &mut On<'_>, schema: &str, now: i64, month: &Month) -> Uni
         ))
         .await?;
     }
-    taken_back(on, month).await
+    taken_back(on, schema, month).await
 }
 
 /// Makes the partition of a month. False when its messages go on to the default one.
 async fn make(db: &Db, schema: &str, now: i64, month: &Month) -> Result<bool> {
-    match unit!(db, Whose::Installation, Twice::Harmless, on => default_of(on, month))? {
-        Default::InUse => return Ok(false),
-        Default::Empty => {}
-        Default::Earlier => {
-            unit!(db, Whose::Installation, Twice::Harmless, on => promised(on, month))?;
-            let proven = unit!(db, Whose::Installation, Twice::Harmless, on => proven(on, month));
-            if let Err(error) = proven {
-                // What is refused by a promise that does not hold would be refused for ever.
-                unit!(db, Whose::Installation, Twice::Harmless, on => taken_back(on, month))?;
-                return Err(error);
-            }
+    let unused = match unit!(db, Whose::Installation, Twice::Harmless, on => default_of(on, month))? {
+        Default::InUse => {
+            // What a promise that was left behind refuses has nowhere else to go.
+            unit!(db, Whose::Installation, Twice::Harmless, on => taken_back(on, schema, month))?;
+            return Ok(false);
         }
+        Default::Empty => true,
+        Default::Earlier => false,
+    };
+    let made = async {
+        if !unused {
+            unit!(db, Whose::Installation, Twice::Harmless, on => promised(on, schema, month))?;
+            unit!(db, Whose::Installation, Twice::Harmless, on => proven(on, schema, month))?;
+        }
+        unit!(db, Whose::Installation, Twice::Harmless, on => attached(on, schema, now, month, unused))
+    };
+    let made = made.await;
+    if made.is_err() {
+        take_back(db, schema, month).await?;
     }
-    unit!(db, Whose::Installation, Twice::Harmless, on => attached(on, schema, now, month))?;
-    Ok(true)
+    made.map(|()| true)
+}
+
+/// A promise without a partition would refuse the messages of its month, once that is there. Whoever reads the messages at this
+/// moment, as an export does, is waited for a little; after that the next start or sweep of a role that owns the tables does it.
+async fn take_back(db: &Db, schema: &str, month: &Month) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let done = unit!(db, Whose::Installation, Twice::Harmless, on => taken_back(on, schema, month));
+        if done.is_ok() || tries == TRIES {
+            return done;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Makes the partitions of the months to come, where this role may. Where it may not, or the default partition has messages

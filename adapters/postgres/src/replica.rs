@@ -32,6 +32,9 @@ pub struct ReplicaLag {
 
 /// What is not reached is left alone for so long.
 const REST_MS: i64 = 5_000;
+/// How long a look at how far it is is waited for, and how long a list, which may go through a lot.
+const GLANCE: Duration = Duration::from_secs(3);
+pub(crate) const LIST: Duration = Duration::from_secs(20);
 /// How far it is behind is looked at this often at least, while it is read from.
 const LOOK_MS: i64 = 10_000;
 
@@ -120,7 +123,18 @@ impl Replica {
     /// Once: who waits for a list does not wait for this.
     async fn look(&self, written: &Written) -> UnitResult<ReplicaLag> {
         let db = &self.db;
-        attempt!(db, place(Whose::Installation), on => replayed(on, written))
+        self.waited(GLANCE, async { attempt!(db, place(Whose::Installation), on => replayed(on, written)) })
+            .await
+    }
+
+    /// One that fell silent is not waited for: the primary has it all.
+    pub(crate) async fn waited<T>(
+        &self,
+        longest: Duration,
+        looked: impl Future<Output = UnitResult<T>>,
+    ) -> UnitResult<T> {
+        let silent = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into());
+        tokio::time::timeout(longest, looked).await.unwrap_or_else(silent)
     }
 
     /// Whether to read there. It is looked at on the way how far it is behind.
@@ -205,7 +219,8 @@ macro_rules! listed {
         let mut listed = None;
         if let Some(replica) = store.reading().await {
             let db = &replica.db;
-            let looked = $crate::db::attempt!(db, moment($whose), $on => $work);
+            let looked = async { $crate::db::attempt!(db, moment($whose), $on => $work) };
+            let looked = replica.waited($crate::replica::LIST, looked).await;
             listed = replica.settle(looked);
         }
         match listed {

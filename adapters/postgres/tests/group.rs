@@ -79,6 +79,14 @@ impl Database {
         PostgresOptions::new(&self.url).unwrap().schema(&self.name)
     }
 
+    async fn until_somebody_waits(&self) {
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = $1";
+        while sqlx::query(waits).bind(&self.name).fetch_one(&self.pool).await.unwrap().get::<i64, _>(0) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn count(&self, sql: &str) -> i64 {
         let sql = sql.replace("privet.", &format!("\"{}\".", self.name));
         sqlx::query(AssertSqlSafe(sql)).fetch_one(&self.pool).await.unwrap().get(0)
@@ -233,16 +241,7 @@ async fn a_runtime_that_ends_leaves_no_one_waiting() {
         })
     };
     let ending = ending.join().unwrap();
-    let waits =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = $1";
-    loop {
-        let waiting: i64 =
-            sqlx::query(waits).bind(&database.name).fetch_one(&database.pool).await.unwrap().get(0);
-        if waiting > 0 {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+    database.until_somebody_waits().await;
     let followers = (1..20).map(|n| {
         let store = store.clone();
         tokio::spawn(async move { grant(&store, n).await })
@@ -254,4 +253,68 @@ async fn a_runtime_that_ends_leaves_no_one_waiting() {
     for follower in followers {
         follower.await.unwrap().unwrap();
     }
+}
+
+/// What holds up one visitor holds up nobody else for long, also when that one came first.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_after_somebody_who_waits_does_not_wait_as_long() {
+    let Some(database) = Database::fresh().await else { return };
+    let store = database.options().wait(Duration::from_secs(20)).store().await.unwrap();
+    say(&store, 1).await.unwrap();
+    let mut held = database.pool.begin().await.unwrap();
+    let sql = format!("SELECT 1 FROM \"{}\".conversations FOR UPDATE", database.name);
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut *held).await.unwrap();
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { say(&store, 1).await }
+    });
+    database.until_somebody_waits().await;
+    let others = join_all((2..20).map(|n| say(&store, n)));
+    for said in tokio::time::timeout(Duration::from_secs(10), others).await.unwrap() {
+        said.unwrap();
+    }
+    assert!(!waiting.is_finished(), "it has its own patience");
+    held.rollback().await.unwrap();
+    waiting.await.unwrap().unwrap();
+}
+
+/// A database that is not there is told of to everybody at once, however many wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_in_a_queue_for_a_database_that_is_gone() {
+    let Some(cluster) = privet_test_postgres::Cluster::primary() else { return };
+    let options = PostgresOptions::new(&cluster.url()).unwrap().wait(Duration::from_secs(1));
+    let store = options.store().await.unwrap();
+    cluster.silence();
+    // Longer than one of them waits, and far less than one after the other.
+    let all = join_all((0..MANY).map(|n| grant(&store, n)));
+    let all = tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    assert!(all.iter().all(|answer| matches!(answer, Err(Error::Unavailable { .. }))));
+}
+
+/// A visitor comes while the app ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_has_ended_is_no_dead_end() {
+    let Some(database) = Database::fresh().await else { return };
+    let store = database.options().store().await.unwrap();
+    let ended = {
+        let store = store.clone();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let handle = runtime.handle().clone();
+            drop(runtime);
+            let _in = handle.enter();
+            let mut asked = std::pin::pin!(grant(&store, 0));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            // Nobody leads there; it says so, and does not hang.
+            for _ in 0..4 {
+                if let std::task::Poll::Ready(answer) = asked.as_mut().poll(&mut context) {
+                    return answer.is_err();
+                }
+            }
+            false
+        })
+    };
+    assert!(ended.join().unwrap());
+    grant(&store, 1).await.unwrap();
 }

@@ -142,6 +142,33 @@ async fn a_month_that_cannot_be_made_keeps_no_other_from_it() {
     }
 }
 
+/// What was promised of a month whose partition was not made refuses its messages: the next start of an owner takes it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_that_was_left_behind_is_taken_back() {
+    let Some(server) = server() else { return };
+    let schema = fresh_name();
+    let pool = without_months(&schema).await;
+    let month = "date_trunc('month', now() AT TIME ZONE 'UTC')";
+    let promise = format!(
+        "DELETE FROM \"{schema}\".messages;
+         INSERT INTO \"{schema}\".messages (tenant, site, conversation, number, id, at, channel, author, body)
+         VALUES ('a', 'x', '\\x01', 1, '\\x01', 1, 1, 1, '\\x01');
+         DO $$ BEGIN EXECUTE format('ALTER TABLE \"{schema}\".messages_default ADD CONSTRAINT %I CHECK (at < %s OR at >= %s)',
+           'only_before_messages_' || to_char({month}, 'YYYY_MM'), (extract(epoch FROM {month}) * 1000)::bigint,
+           (extract(epoch FROM {month} + interval '1 month') * 1000)::bigint); END $$"
+    );
+    sqlx::raw_sql(AssertSqlSafe(promise)).execute(&pool).await.unwrap();
+    let say = format!(
+        "INSERT INTO \"{schema}\".messages (tenant, site, conversation, number, id, at, channel, author, body)
+         SELECT 'a', 'x', '\\x02', 1, '\\x02', (extract(epoch FROM now()) * 1000)::bigint, 1, 1, '\\x01'"
+    );
+    let refused = sqlx::raw_sql(AssertSqlSafe(say.clone())).execute(&pool).await.unwrap_err();
+    assert!(refused.to_string().contains("only_before"), "{refused}");
+    PostgresOptions::new(server.url()).unwrap().schema(&schema).store().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(say)).execute(&pool).await.unwrap();
+    assert_eq!(months(&pool, &schema).await, [false, true, true]);
+}
+
 /// Somebody reads the messages for long, as an export does: whoever else reads or writes is not kept waiting by the month that
 /// is to be made, which is made later.
 #[tokio::test(flavor = "multi_thread")]
@@ -158,8 +185,16 @@ async fn a_month_is_made_when_nobody_minds() {
     // What it began keeps nobody from writing.
     sqlx::query(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
     reading.rollback().await.unwrap();
-    options.store().await.unwrap();
+    // Any number of instances may be about it.
+    let starts = (0..4).map(|_| options.store());
+    for started in futures_util::future::join_all(starts).await {
+        started.unwrap();
+    }
     assert_eq!(months(&pool, &schema).await, [false, true, true]);
+    let promises = format!(
+        "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = '\"{schema}\".messages_default'::regclass"
+    );
+    assert_eq!(number(&pool, promises).await, 0);
 }
 
 /// While the messages of a month are counted, what is erased in other months goes on; and a reader of that month does not keep

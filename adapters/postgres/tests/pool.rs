@@ -10,61 +10,42 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use futures_executor::block_on;
+use privet::conformance;
 use privet::store::{KeyName, KeyStore as _, OpenInfo};
 use privet::{Day, Error, KeyRing, Privet, Scope, Storage, Tenant};
 use privet_postgres::{PostgresKeyStore, PostgresLedger, PostgresOptions, PostgresStore};
-use privet_test_postgres::{fresh_name, server};
+use privet_test_postgres::{fresh_name, pooler, server};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 use common::{Browser, installation_on, save};
 
-/// The suite behind row-level security, on a pool and in a schema of the app's.
-mod walled {
-    use privet_postgres::{PostgresOptions, PostgresStore};
-    use privet_test_postgres::{fresh_name, server};
-
-    async fn fresh() -> (PostgresStore, sqlx::PgPool) {
-        let pool = sqlx::PgPool::connect(&super::roles::app_url().await.unwrap()).await.unwrap();
-        let options = PostgresOptions::from_pool(pool.clone()).schema(&fresh_name()).row_security();
-        (options.store().await.unwrap(), pool)
-    }
-
-    /// Needs a role, which only the tests' own server has.
-    fn run(case: impl Future<Output = ()>) {
-        if server().is_some_and(|s| s.socket().is_some()) {
-            super::runtime().block_on(case);
-        }
-    }
-
-    privet::store_tests!(fresh, run);
+/// Of the suite, which a pool of privet's own is put to as a whole: what takes transactions, locks and many connections.
+async fn some_cases(store: &PostgresStore) {
+    conformance::records_form_lines(store).await;
+    conformance::nothing_crosses_tenants_or_sites(store).await;
 }
 
-/// The suite on a pool of the app's to PgBouncer in transaction mode, with fewer servers than the pool has connections.
-mod pooled {
-    use std::str::FromStr as _;
+/// Behind row-level security, on a pool and in a schema of the app's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wall_stands_on_a_pool_of_the_app() {
+    let Some(url) = roles::app_url().await else { return };
+    let pool = PgPool::connect(&url).await.unwrap();
+    let on = |schema: &str| PostgresOptions::from_pool(pool.clone()).schema(schema).row_security();
+    some_cases(&on(&fresh_name()).store().await.unwrap()).await;
+    conformance::units_at_once_are_one_after_the_other(&on(&fresh_name()).store().await.unwrap()).await;
+}
 
-    use privet_postgres::{PostgresOptions, PostgresStore};
-    use privet_test_postgres::{Pooler, fresh_name, pooler};
-    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-
-    async fn fresh() -> (PostgresStore, Pooler) {
-        let pooler = pooler(3).unwrap();
-        let options = PgConnectOptions::from_str(&pooler.url()).unwrap();
-        let options = options.statement_cache_capacity(0).extra_float_digits(None);
-        let pool = PgPoolOptions::new().connect_with(options).await.unwrap();
-        let options = PostgresOptions::from_pool(pool).schema(&fresh_name()).behind_pooler();
-        (options.store().await.unwrap(), pooler)
-    }
-
-    /// Does nothing where there is no PgBouncer, after saying so; in CI it fails.
-    fn run(case: impl Future<Output = ()>) {
-        if pooler(1).is_some() {
-            super::runtime().block_on(case);
-        }
-    }
-
-    privet::store_tests!(fresh, run);
+/// A pool of the app's to PgBouncer in transaction mode, with fewer servers than the pool has connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_of_the_app_goes_through_a_pooler() {
+    let Some(pooler) = pooler(3) else { return };
+    let options = PgConnectOptions::from_str(&pooler.url()).unwrap();
+    let options = options.statement_cache_capacity(0).extra_float_digits(None);
+    let pool = PgPoolOptions::new().connect_with(options).await.unwrap();
+    let on = |schema: &str| PostgresOptions::from_pool(pool.clone()).schema(schema).behind_pooler();
+    some_cases(&on(&fresh_name()).store().await.unwrap()).await;
+    conformance::units_at_once_are_one_after_the_other(&on(&fresh_name()).store().await.unwrap()).await;
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -206,5 +187,5 @@ async fn one_connection_is_enough() {
     let pool = PgPoolOptions::new().max_connections(1).connect(server.url()).await.unwrap();
     let storage = storage(&pool, &fresh_name()).await;
     storage.store.open(&OpenInfo::new(&storage.key_ring)).await.unwrap();
-    privet::conformance::messages_are_numbered_and_stored_once(&*storage.store).await;
+    conformance::messages_are_numbered_and_stored_once(&*storage.store).await;
 }

@@ -279,9 +279,16 @@ impl Visitor {
     pub async fn conversations(&self) -> Result<Vec<Conversation>> {
         let visit = &self.visit;
         let privet = visit.privet();
-        let Some(owner) = self.owner().await? else { return Ok(Vec::new()) };
         let horizon = privet.horizon(&visit.scope().tenant, visit.now()).await?;
-        privet.store().conversations(visit.scope(), owner, SHOWN_CONVERSATIONS, &horizon).await
+        // A contact that shows nothing may be frozen: what is said meanwhile is kept with the visit.
+        for owner in self.owners().await? {
+            let shown =
+                privet.store().conversations(visit.scope(), owner, SHOWN_CONVERSATIONS, &horizon).await?;
+            if !shown.is_empty() {
+                return Ok(shown);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// What the visitor can read again: the messages of [`conversations`](Self::conversations), in order.
@@ -305,14 +312,9 @@ impl Visitor {
     pub(crate) async fn whole_conversations(&self) -> Result<Vec<(Conversation, Vec<Message>)>> {
         let visit = &self.visit;
         let privet = visit.privet();
-        let mut owners: Vec<_> = visit.contact().map(|c| Owner::Contact(c.id)).into_iter().collect();
-        if let Some(session) = visit.session() {
-            let digest = privet.keys().session_digest(&visit.scope().tenant, session).await?;
-            owners.push(Owner::Session(digest));
-        }
         let horizon = privet.horizon(&visit.scope().tenant, visit.now()).await?;
         let (mut all, mut conversations) = (Vec::new(), Vec::new());
-        for owner in owners {
+        for owner in self.owners().await? {
             conversations
                 .extend(privet.store().conversations(visit.scope(), owner, u16::MAX, &horizon).await?);
         }
@@ -333,18 +335,15 @@ impl Visitor {
         Ok(all)
     }
 
-    async fn owner(&self) -> Result<Option<Owner>> {
+    /// Whose conversations may be the visitor's: the contact's, and then the visit's.
+    async fn owners(&self) -> Result<Vec<Owner>> {
         let visit = &self.visit;
-        if let Some(contact) = visit.contact() {
-            return Ok(Some(Owner::Contact(contact.id)));
+        let mut owners: Vec<_> = visit.contact().map(|c| Owner::Contact(c.id)).into_iter().collect();
+        if let Some(session) = visit.session() {
+            let digest = visit.privet().keys().session_digest(&visit.scope().tenant, session).await?;
+            owners.push(Owner::Session(digest));
         }
-        match visit.session() {
-            Some(session) => {
-                let digest = visit.privet().keys().session_digest(&visit.scope().tenant, session).await?;
-                Ok(Some(Owner::Session(digest)))
-            }
-            None => Ok(None),
-        }
+        Ok(owners)
     }
 }
 

@@ -49,29 +49,40 @@ fn strange_move(schema: &str) -> Error {
     )
 }
 
+async fn is_there(connection: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
+    let asked = sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(format!("\"{schema}\".{table}"));
+    let found = asked.fetch_one(connection).await.and_then(|row| row.try_get(0));
+    found.map_err(|e| postgres(format_args!("looking for `{table}`"), &e))
+}
+
 /// Before anything is made there: whether it is for this installation, and there at all.
 async fn look_first(
     connection: &mut PgConnection,
-    schema: &str,
+    to: &Destination,
     fingerprint: &[u8],
     may_make: bool,
 ) -> Result<()> {
-    let failed = |e: sqlx::Error| postgres("reading `meta`", &e);
-    let there = sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(format!("\"{schema}\".meta"));
-    let there: bool =
-        there.fetch_one(&mut *connection).await.and_then(|row| row.try_get(0)).map_err(failed)?;
-    if !there {
+    let schema = &to.schema;
+    if !is_there(connection, schema, "meta").await? {
         return if may_make { Ok(()) } else { Err(nothing(schema)) };
     }
     let sql = format!(
         "SELECT (SELECT value FROM \"{schema}\".meta WHERE key = 'installation-key'),
-                (SELECT value FROM \"{schema}\".meta WHERE key = 'moved-from')"
+                (SELECT value FROM \"{schema}\".meta WHERE key = 'moved-from'),
+                coalesce((SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass('\"{schema}\".contacts')), FALSE)"
     );
+    let failed = |e: sqlx::Error| postgres("reading `meta`", &e);
     let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await.map_err(failed)?;
     let value = |at: usize| row.try_get::<Option<Vec<u8>>, _>(at).map_err(failed);
+    let stands: bool = row.try_get(2).map_err(failed)?;
     match (value(0)?, value(1)?) {
         (Some(_), Some(from)) if from != fingerprint => Err(strange_move(schema)),
         (Some(key), None) if key != fingerprint => Err(strange(schema)),
+        // The apps that serve would see nothing behind a wall that they do not know of.
+        (Some(_), None) if to.walled && !stands => Err(Error::config(
+            format!("schema `{schema}` serves without row-level security"),
+            "run it without --row-security; the apps raise it themselves, with `row_security()` in all of them",
+        )),
         _ => Ok(()),
     }
 }
@@ -87,7 +98,7 @@ impl Target {
         fingerprint: &[u8],
         may_make: bool,
     ) -> Result<Self> {
-        let (mut of_data, of_keys, of_book) =
+        let (mut of_data, mut of_keys, mut of_book) =
             (Place::reach(data).await?, Place::reach(keys).await?, Place::reach(book).await?);
         if let (Ok(connection), false) = (&mut of_data, data.walled) {
             let contacts = format!("\"{}\".contacts", data.schema);
@@ -99,7 +110,14 @@ impl Target {
             }
         }
         if let Ok(connection) = &mut of_data {
-            look_first(connection, &data.schema, fingerprint, may_make).await?;
+            look_first(connection, data, fingerprint, may_make).await?;
+        }
+        for (connected, place, table) in [(&mut of_keys, keys, "keys"), (&mut of_book, book, "ledger")] {
+            if let (Ok(connection), false) = (connected, may_make)
+                && !is_there(connection, &place.schema, table).await?
+            {
+                return Err(nothing(&place.schema));
+            }
         }
         // What else may be wrong, such as a password, is told here.
         let store = data.options()?.store().await?;

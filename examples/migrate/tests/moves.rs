@@ -427,9 +427,20 @@ fn never_do_both_sides_serve() {
     assert!(on_postgres(&rt, server.url(), &schema, ring(folder.path())).is_err());
     assert!(rt.block_on(job.finish(&silent)).unwrap().is_whole());
     let privet = on_postgres(&rt, server.url(), &schema, ring(folder.path())).unwrap();
-    let contacts = block_on(privet.contacts(&Scope::default(), &PageRequest::first(9))).unwrap().contacts;
-    assert_eq!(contacts.len(), 2);
+    let contacts = || block_on(privet.contacts(&Scope::default(), &PageRequest::first(9))).unwrap().contacts;
+    assert_eq!(contacts().len(), 2);
     assert!(rt.block_on(job.verify(&silent)).unwrap().is_whole());
+    // Nor does a look shut out the app that serves.
+    let error = rt.block_on(job.clone().row_security().verify(&silent)).unwrap_err().to_string();
+    assert!(error.contains("serves without row-level security"), "{error}");
+    assert_eq!(contacts().len(), 2);
+    let elsewhere = fresh_name();
+    let error = rt.block_on(job.keys_schema(&elsewhere).verify(&silent)).unwrap_err().to_string();
+    assert!(error.contains("has nothing yet"), "{error}");
+    assert_eq!(
+        sql(&rt, server.url(), format!("SELECT 1 FROM pg_namespace WHERE nspname = '{elsewhere}'")),
+        0
+    );
 }
 
 /// SQLite was put back from a backup between two passes, and an id that stood elsewhere comes again.

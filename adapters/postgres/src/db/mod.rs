@@ -133,6 +133,11 @@ impl Db {
         (self.wait, self.unit) = (longest, unit_opening(longest));
     }
 
+    /// After so long nobody waits any more for a server that says nothing: a unit waits for several things in a row at most.
+    pub(crate) fn patience(&self) -> Duration {
+        self.wait * 3 + Duration::from_secs(15)
+    }
+
     /// For units that go together: they give up soon on what somebody holds, so that one does not keep the others waiting.
     pub(crate) fn impatient(&self) -> Self {
         Self { unit: unit_opening(self.wait.min(IMPATIENT)), ..self.clone() }

@@ -102,13 +102,13 @@ impl Opened for Transaction {
 
 impl Opened for Place {
     /// Nothing was written. A connection that failed is not used again.
-    async fn close<T: Send>(mut self, _: &Db, worked: UnitResult<T>) -> UnitResult<T> {
+    async fn close<T: Send>(mut self, db: &Db, worked: UnitResult<T>) -> UnitResult<T> {
         match (&mut self, &worked) {
             (Self::Alone(connection), Err(error)) if !error.leaves_the_connection() => {
                 connection.close_on_drop();
             }
             (Self::Inside(transaction), Ok(_)) => {
-                let _ = transaction.end("COMMIT").await;
+                let _ = db.watched(async { Ok(transaction.end("COMMIT").await?) }).await;
             }
             _ => {}
         }
