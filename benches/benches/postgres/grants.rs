@@ -212,7 +212,8 @@ pub(crate) async fn run(bench: &Bench) {
         (0..TASKS).map(|n| Scope::new(Tenant::new(format!("t{n}")).unwrap(), Site::default())).collect(),
     );
     let [mut one_tenant, mut tenants, mut hand, mut hand_set, mut said, mut hand_said] = [Done::default(); 6];
-    for _ in 0..ROUNDS {
+    let mut before = 0;
+    for round in 0..=ROUNDS {
         let s = store.clone();
         together(&mut one_tenant, TASKS, 1, move |_| grant(s.clone(), Scope::default(), now)).await;
         let p = pool.clone();
@@ -229,10 +230,19 @@ pub(crate) async fn run(bench: &Bench) {
         together(&mut said, TASKS, 1, says).await;
         let p = pool.clone();
         together(&mut hand_said, TASKS, 1, move |task| say_by_hand(p.clone(), now, task)).await;
+        if round == 0 {
+            // Plans that were made while the tables were empty are kept until the server has figures, which its autovacuum
+            // sees to within a minute or two: what is measured is what comes after.
+            before = one_tenant.rows + tenants.rows;
+            [one_tenant, tenants, hand, hand_set, said, hand_said] = [Done::default(); 6];
+            script(&pool, "ANALYZE").await;
+            settle(&pool).await;
+        }
     }
     let count = "SELECT count(*) FROM privet.consent_records";
     let kept: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.unwrap();
-    assert_eq!(u64::try_from(kept).unwrap(), one_tenant.rows + tenants.rows + u64::try_from(TASKS).unwrap());
+    let done = before + one_tenant.rows + tenants.rows;
+    assert_eq!(u64::try_from(kept).unwrap(), done + u64::try_from(TASKS).unwrap());
     title(&format!("durable, {TASKS} at once"), "acts/s");
     rates("grants of one tenant, beside INSERT", one_tenant, hand);
     rates(&format!("grants of {TASKS} tenants, beside INSERT"), tenants, hand);
