@@ -1,6 +1,7 @@
 //! A streaming standby for lists: what is not replayed yet is not there, and how far it is behind is shown.
 #![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
+mod lists;
 #[path = "../../../tests/src/log.rs"]
 #[allow(clippy::expect_used, unreachable_pub, reason = "it is shared with other tests")]
 mod log;
@@ -8,12 +9,13 @@ mod log;
 use std::time::Duration;
 
 use privet::contact::ContactFilter;
-use privet::portal::{AuditEvent, AuditId, Outcome, Verb};
 use privet::store::{Horizon, PortalStore as _};
-use privet::{Day, Scope, Tenant, Timestamp};
+use privet::{Day, Scope, Timestamp};
 use privet_postgres::{PostgresOptions, PostgresStore};
 use privet_test_postgres::Cluster;
 use sqlx::{PgPool, Row as _};
+
+use lists::{event, listed, until};
 
 mod itself {
     use super::{PostgresOptions, PostgresStore};
@@ -33,33 +35,6 @@ mod itself {
     }
 
     privet::store_tests!(fresh, run);
-}
-
-fn event(n: u8) -> AuditEvent {
-    AuditEvent::new(
-        AuditId::from_bytes([n; 16]),
-        Tenant::default(),
-        None,
-        Timestamp::from_millis(n.into()),
-        "ann".to_owned(),
-        Verb::SeeContact,
-        None,
-        Outcome::Allowed,
-    )
-}
-
-async fn listed(store: &PostgresStore) -> usize {
-    store.audit(&Tenant::default(), None, 99).await.unwrap().len()
-}
-
-/// Until something is so, for no longer than a test may take.
-async fn until(mut so: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !so().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
 }
 
 async fn pause(standby: &PgPool) {

@@ -2,42 +2,18 @@
 //! for.
 #![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
+mod lists;
+
 use std::time::Duration;
 
 use privet::contact::{ContactFilter, ContactId, IdPrefix};
-use privet::portal::{AuditEvent, AuditId, Outcome, Verb};
 use privet::store::{ContactQuery, ContactStore as _, Horizon, PortalStore as _, SubjectDigest};
-use privet::{Error, Scope, Tenant, Timestamp};
+use privet::{Error, Scope, Timestamp};
 use privet_postgres::{PostgresOptions, PostgresStore};
 use privet_test_postgres::Cluster;
 use sqlx::{PgPool, Row as _};
 
-fn event(n: u8) -> AuditEvent {
-    AuditEvent::new(
-        AuditId::from_bytes([n; 16]),
-        Tenant::default(),
-        None,
-        Timestamp::from_millis(n.into()),
-        "ann".to_owned(),
-        Verb::SeeContact,
-        None,
-        Outcome::Allowed,
-    )
-}
-
-async fn listed(store: &PostgresStore) -> usize {
-    store.audit(&Tenant::default(), None, 99).await.unwrap().len()
-}
-
-/// Until something is so, for no longer than a test may take.
-async fn until(mut so: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !so().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
-}
+use lists::{event, listed, until};
 
 /// A store that has read nothing yet, so that it looks at the server that it reads from before it does.
 async fn fresh(primary: &Cluster, read: &str, bound: Duration) -> PostgresStore {
