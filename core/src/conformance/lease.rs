@@ -2,8 +2,10 @@
 
 use futures_util::future::join_all;
 
-use super::fixture::{at, start};
-use crate::store::Store;
+use super::fixture::{Fixture, at, digest, everything, scope, start};
+use crate::contact::Owner;
+use crate::retention::DataClass;
+use crate::store::{Lease, LeaseToken, Store};
 
 const NAME: &str = "work";
 
@@ -39,4 +41,33 @@ pub async fn a_lease_is_taken_over_when_it_lapses(store: &dyn Store) {
     assert!(third > second);
     let own = store.acquire_lease(NAME, &c, at(131), at(200)).await.unwrap().unwrap();
     assert!(own > third, "its own that lapsed is a new one: somebody may have had it in between");
+}
+
+/// Rule 18: whoever was stopped for a while, and goes on with what it knew before, purges nothing when the lease is another's,
+/// or nobody's, by then.
+pub async fn what_is_done_under_a_lease_is_done_while_it_is_held(store: &dyn Store) {
+    let here = scope("a", "x");
+    let f = Fixture::new(store, &here);
+    f.say(&f.by_session(1, 2), &f.message(2, 50, at(1))).await.unwrap();
+    let past = everything(at(100)).with(DataClass::SessionConversations, at(50));
+    let purge = async |token: LeaseToken| {
+        let horizon = past.under(Some(Lease { name: NAME, token }));
+        store.purge_step(&here.tenant, DataClass::SessionConversations, 10, &horizon, at(9_999)).await
+    };
+    let is_there = async || {
+        let found = store.conversations(&here, Owner::Session(digest(1)), 10, &everything(at(100))).await;
+        found.unwrap().len() == 1
+    };
+    let (a, b) = ([1; 16], [2; 16]);
+    let first = store.acquire_lease(NAME, &a, start(), at(60)).await.unwrap().unwrap();
+    let second = store.acquire_lease(NAME, &b, at(60), at(120)).await.unwrap().unwrap();
+    let refused = purge(first).await;
+    assert!(refused.as_ref().is_err_and(Lease::is_lost), "{refused:?}");
+    store.release_lease(NAME, second).await.unwrap();
+    let refused = purge(second).await;
+    assert!(refused.as_ref().is_err_and(Lease::is_lost), "{refused:?}");
+    assert!(is_there().await);
+    let third = store.acquire_lease(NAME, &a, at(121), at(180)).await.unwrap().unwrap();
+    assert_eq!(purge(third).await.unwrap(), 1);
+    assert!(!is_there().await);
 }

@@ -136,6 +136,7 @@ macro_rules! store_tests {
             the_log_is_the_tenants_own
             a_lease_has_one_holder
             a_lease_is_taken_over_when_it_lapses
+            what_is_done_under_a_lease_is_done_while_it_is_held
             nothing_crosses_at_random
             many_at_once_each_get_their_own_answer
             units_at_once_are_one_after_the_other

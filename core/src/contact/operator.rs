@@ -33,6 +33,8 @@ impl Privet {
             .after(after)
             .towards(towards);
         let horizon = self.horizon(&scope.tenant, now).await?;
+        let behind =
+            if page.filter.looks_for_somebody() { None } else { self.store().lists_behind().await? };
         let mut contacts = self.store().contacts(scope, &query, &horizon).await?;
         let latest = contacts.first().map_or(now, |c| c.last_seen.max(now));
         let as_of = if after.is_some() { bound } else { latest };
@@ -59,6 +61,7 @@ impl Privet {
             previous: cursor(contacts.first().filter(|_| newer), Direction::Newer),
             contacts,
             as_of,
+            behind,
         })
     }
 

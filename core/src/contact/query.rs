@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::id::ContactId;
 use super::model::{Contact, ContactSummary};
@@ -160,6 +161,13 @@ impl ContactFilter {
                 .is_none_or(|digest| contact.identity.as_ref().is_some_and(|i| i.digest == digest))
     }
 
+    /// Whether somebody is looked for, such as for a request about their rights: that nobody is found has to be true now, so
+    /// a copy of the database does not do.
+    #[must_use]
+    pub fn looks_for_somebody(&self) -> bool {
+        self.id.is_some() || self.identity.is_some()
+    }
+
     /// What a cursor is bound to beside its place: bytes that differ for filters that differ.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(96);
@@ -228,6 +236,9 @@ pub struct ContactPage {
     pub previous: Option<String>,
     /// The instant of the first page.
     pub as_of: Timestamp,
+    /// How old the list was then already, about, where it was read from a copy of the database that follows; none where it
+    /// was the present.
+    pub behind: Option<Duration>,
 }
 
 /// A number that is not counted beyond a bound.

@@ -1,6 +1,7 @@
 //! Taking data out: one moment of a site, in pieces of bounded size.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -58,6 +59,15 @@ pub struct Export {
     waiting: VecDeque<Conversation>,
     /// The conversation that is being read, its key, and the last number of it that was given.
     current: Option<(Conversation, Option<SubjectKey>, u32)>,
+}
+
+impl Export {
+    /// How old the moment was already when it was opened, about, where it is a copy's of the database; none where it was the
+    /// present.
+    #[must_use]
+    pub fn behind(&self) -> Option<Duration> {
+        self.snapshot.behind()
+    }
 }
 
 /// Everything about one contact.

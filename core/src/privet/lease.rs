@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Privet;
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::store::LeaseToken;
+use crate::store::{Lease, LeaseToken};
 
 const NAME: &str = "housekeeping";
 /// Another instance takes over so long after this one was last heard of.
@@ -38,7 +38,13 @@ impl Housekeeper {
 impl Privet {
     /// Whether this instance keeps house, as far as it knows.
     pub(super) fn keeps_house(&self) -> bool {
-        self.0.housekeeper.held().is_some_and(|(_, until)| self.now() < until)
+        self.lease().is_some()
+    }
+
+    /// The lease, while this instance has it as far as it knows.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        let (token, until) = self.0.housekeeper.held()?;
+        (self.now() < until).then_some(Lease { name: NAME, token })
     }
 
     /// Takes or renews the lease. A store that does not answer gives none; what is held lasts until its end.

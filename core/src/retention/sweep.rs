@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::legal::Figure;
 use crate::privet::Privet;
 use crate::scope::Tenant;
+use crate::store::{Horizon, Lease};
 
 /// Things in one step of a sweep.
 const STEP: u32 = 500;
@@ -46,6 +47,8 @@ impl Privet {
     /// sweep goes on.
     pub async fn sweep(&self, now: Timestamp) -> Result<SweepReport> {
         let mut report = SweepReport::default();
+        // Whoever keeps house does all of it under the lease that they have now: what they know of the rules is of now, too.
+        let lease = self.lease();
         // Somebody who was here in time must not be gone for what is only buffered.
         self.flush().await?;
         if let Err(error) = self.freeze_contacts(now).await {
@@ -53,12 +56,18 @@ impl Privet {
         }
         let mut failed = self.erase_marked(None).await.map(|removed| report.removed += removed);
         let tenants = self.store().tenants().await?;
-        if let Err(error) = self.drop_messages(&tenants, now, &mut report).await {
+        if let Err(error) = self.drop_messages(&tenants, now, lease, &mut report).await {
+            if Lease::is_lost(&error) {
+                return Err(error);
+            }
             tracing::error!("messages that are over for everybody could not be taken at once: {error}");
             failed = Err(error);
         }
         for tenant in tenants {
-            if let Err(error) = self.sweep_tenant(&tenant, now, &mut report).await {
+            if let Err(error) = self.sweep_tenant(&tenant, now, lease, &mut report).await {
+                if Lease::is_lost(&error) {
+                    return Err(error);
+                }
                 tracing::error!(%tenant, "a tenant could not be swept: {error}");
                 failed = Err(error);
             }
@@ -92,6 +101,7 @@ impl Privet {
         &self,
         tenants: &[Tenant],
         now: Timestamp,
+        lease: Option<Lease>,
         report: &mut SweepReport,
     ) -> Result<()> {
         let mut before: Option<Timestamp> = None;
@@ -100,7 +110,8 @@ impl Privet {
             before = Some(before.map_or(horizon, |earliest| earliest.min(horizon)));
         }
         let Some(before) = before else { return Ok(()) };
-        let gone = self.store().drop_messages(before, tenants).await?;
+        let horizon = Horizon::unlimited(now).with(DataClass::Messages, before).under(lease);
+        let gone = self.store().drop_messages(&horizon, tenants).await?;
         if gone > 0 {
             *report.expired.entry(DataClass::Messages).or_default() += gone;
             report.removed.messages += gone;
@@ -108,8 +119,14 @@ impl Privet {
         Ok(())
     }
 
-    async fn sweep_tenant(&self, tenant: &Tenant, now: Timestamp, report: &mut SweepReport) -> Result<()> {
-        let horizon = self.horizon(tenant, now).await?;
+    async fn sweep_tenant(
+        &self,
+        tenant: &Tenant,
+        now: Timestamp,
+        lease: Option<Lease>,
+        report: &mut SweepReport,
+    ) -> Result<()> {
+        let horizon = self.horizon(tenant, now).await?.under(lease);
         for class in DataClass::ALL {
             loop {
                 let taken =

@@ -3,10 +3,9 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// A number that grows each time a lease changes hands: whoever keeps the highest one that it has seen can turn away a holder
-/// that does not know yet that it lost its lease.
+/// A number that grows each time a lease changes hands: it turns away a holder that does not know yet that it lost its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeaseToken(u64);
 
@@ -21,6 +20,30 @@ impl LeaseToken {
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
+    }
+}
+
+/// A lease that somebody has, as far as they know. What is done under it is refused when it has changed hands: an instance that
+/// was stopped for a while goes on with what it knew before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The work.
+    pub name: &'static str,
+    /// Its number.
+    pub token: LeaseToken,
+}
+
+impl Lease {
+    /// What a store says when it is somebody else's by now, or nobody's.
+    #[must_use]
+    pub const fn lost() -> Error {
+        Error::Conflict { what: "lease" }
+    }
+
+    /// Whether a store said so.
+    #[must_use]
+    pub fn is_lost(error: &Error) -> bool {
+        matches!(error, Error::Conflict { what: "lease" })
     }
 }
 

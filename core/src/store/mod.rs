@@ -31,7 +31,8 @@
 //!     proof stays with a withdrawal for as long as it is kept.
 //! 17. A record that takes something away brings its notifications with it, in the same transaction. Each is sent by one
 //!     at a time, and is kept until its recipient has it, or nobody tries any more.
-//! 18. A lease has one holder at a time, and its token grows each time it changes hands.
+//! 18. A lease has one holder at a time, and its token grows each time it changes hands. What somebody does under a lease
+//!     that is another's by then is not done.
 
 mod chain;
 mod counts;
@@ -47,7 +48,7 @@ mod types;
 pub use chain::{ChainLink, Chained, KeptRecord, Salt, Severed, record_digest};
 pub use counts::CountBatch;
 pub use keys::{KeyName, KeyStore, MemoryKeyStore};
-pub use lease::{LeaseStore, LeaseToken};
+pub use lease::{Lease, LeaseStore, LeaseToken};
 pub use ledger::{FileLedger, Ledger, LedgerChain, LedgerEntry, MemoryLedger};
 pub use memory::MemoryStore;
 pub use outbox::{Attempted, Delivery, NewNotification, Notification, NotificationId, notifications_of};

@@ -1,6 +1,7 @@
 //! What operators read and do, as units of work.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -141,6 +142,11 @@ pub struct SiteFigures {
 /// when nobody reads on, since it keeps old versions of what changes.
 #[async_trait]
 pub trait Snapshot: fmt::Debug + Send {
+    /// How old the moment was already when it was opened, where it is a copy's that follows; none where it was the present.
+    fn behind(&self) -> Option<Duration> {
+        None
+    }
+
     /// Contacts, each once, in an order of the store's own: the first ones, or those after the last one that it gave.
     async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ContactSummary>>;
 
@@ -160,6 +166,12 @@ pub trait Snapshot: fmt::Debug + Send {
 /// What operators read and do, and what is written down of it.
 #[async_trait]
 pub trait PortalStore: fmt::Debug + Send + Sync {
+    /// How old lists and figures are, about, where they are read from a copy that follows; none where they are of the present.
+    /// Who [looks for somebody](ContactFilter::looks_for_somebody) reads the present anyway.
+    async fn lists_behind(&self) -> Result<Option<Duration>> {
+        Ok(None)
+    }
+
     /// How many contacts a filter fits, counted up to `cap`.
     async fn count_contacts(
         &self,

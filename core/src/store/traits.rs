@@ -220,6 +220,8 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
     /// Takes up to `max` things of a class that have passed the horizon: subjects (contacts, a visit's
     /// conversations) and conversations are marked for erasure, and contacts fenced until `fence_until`; messages,
     /// records and counts are deleted. How many it took; fewer than `max` means there are no more.
+    ///
+    /// Nothing, and [`Lease::lost`], when the horizon's lease is another's by now.
     async fn purge_step(
         &self,
         tenant: &Tenant,
@@ -229,11 +231,11 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
         fence_until: Timestamp,
     ) -> Result<u32>;
 
-    /// Takes away messages from before `before`, which is past the horizon of each of these tenants, where a store can do so
-    /// for all of them at once; it leaves what has a message of another tenant. How many it took. What it leaves,
+    /// Takes away messages that have passed a horizon which is that of each of these tenants, or an earlier one, where a store
+    /// can do so for all of them at once; it leaves what has a message of another tenant. How many it took. What it leaves,
     /// [`purge_step`](Self::purge_step) takes.
-    async fn drop_messages(&self, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
-        let _ = (before, tenants);
+    async fn drop_messages(&self, horizon: &Horizon, tenants: &[Tenant]) -> Result<u64> {
+        let _ = (horizon, tenants);
         Ok(0)
     }
 
@@ -455,6 +457,10 @@ macro_rules! forward {
 
         #[async_trait]
         impl<$($generics)*> PortalStore for $type {
+            async fn lists_behind(&self) -> Result<Option<std::time::Duration>> {
+                let $this = self;
+                $store.lists_behind().await
+            }
             async fn count_contacts(&self, scope: &Scope, filter: &ContactFilter, as_of: Timestamp, cap: u32, horizon: &Horizon) -> Result<u32> {
                 let $this = self;
                 $store.count_contacts(scope, filter, as_of, cap, horizon).await
@@ -535,9 +541,9 @@ macro_rules! forward {
                 let $this = self;
                 $store.purge_step(tenant, class, max, horizon, fence_until).await
             }
-            async fn drop_messages(&self, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
+            async fn drop_messages(&self, horizon: &Horizon, tenants: &[Tenant]) -> Result<u64> {
                 let $this = self;
-                $store.drop_messages(before, tenants).await
+                $store.drop_messages(horizon, tenants).await
             }
             async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {
                 let $this = self;

@@ -3,6 +3,7 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
+use super::lease::Lease;
 use super::outbox::NewNotification;
 use crate::catalogue::{CategoryCode, LegalBasis, category_id};
 use crate::clock::Timestamp;
@@ -215,6 +216,8 @@ pub struct Horizon {
     pub notifications: Timestamp,
     /// What an operator did before this is gone.
     pub audit: Timestamp,
+    /// Under which lease something is purged, if under one.
+    pub lease: Option<Lease>,
 }
 
 impl Horizon {
@@ -233,7 +236,15 @@ impl Horizon {
             counts: never,
             notifications: never,
             audit: never,
+            lease: None,
         }
+    }
+
+    /// For somebody who purges under a lease: rule 18.
+    #[must_use]
+    pub fn under(mut self, lease: Option<Lease>) -> Self {
+        self.lease = lease;
+        self
     }
 
     /// Rule 7 for a contact.

@@ -1,12 +1,20 @@
 //! Work that one process at a time does.
 
 use async_trait::async_trait;
-use privet::store::{LeaseStore, LeaseToken};
+use privet::store::{Lease, LeaseStore, LeaseToken};
 use privet::{Result, Timestamp};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{SqliteStore, ms};
-use crate::db::Priority;
+use crate::db::{Priority, UnitResult};
+
+/// Rule 18.
+pub(super) fn check(c: &Connection, lease: Option<Lease>) -> UnitResult<()> {
+    let Some(Lease { name, token }) = lease else { return Ok(()) };
+    let sql = "SELECT 1 FROM leases WHERE name = ?1 AND token = ?2 AND owner IS NOT NULL";
+    let held = c.prepare_cached(sql)?.exists(params![name, token.get().cast_signed()])?;
+    if held { Ok(()) } else { Err(Lease::lost().into()) }
+}
 
 #[async_trait]
 impl LeaseStore for SqliteStore {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::consent::sever;
 use super::conversations::mark;
-use super::{SqliteStore, audit, column, counts, mark_contacts, ms, outbox, site_scope};
+use super::{SqliteStore, audit, column, counts, lease, mark_contacts, ms, outbox, site_scope};
 use crate::db::{Priority, UnitResult};
 
 /// The distinct values of a leading column, one index look-up each instead of a scan.
@@ -282,14 +282,17 @@ impl RetentionStore for SqliteStore {
     ) -> Result<u32> {
         let (tenant, horizon) = (tenant.clone(), *horizon);
         self.db
-            .write(Priority::Housekeeping, move |c| match class {
-                DataClass::Contacts => purge_contacts(c, &tenant, max, &horizon, fence_until),
-                DataClass::Messages => purge_messages(c, &tenant, max, &horizon),
-                DataClass::ConsentRecords => purge_records(c, &tenant, max, &horizon),
-                DataClass::Notifications => outbox::purge(c, &tenant, horizon.notifications, max),
-                DataClass::AuditEvents => audit::purge(c, &tenant, horizon.audit, max),
-                DataClass::ConsentCounts => counts::purge(c, &tenant, horizon.counts.day(), max),
-                class => purge_conversations(c, &tenant, class, max, &horizon),
+            .write(Priority::Housekeeping, move |c| {
+                lease::check(c, horizon.lease)?;
+                match class {
+                    DataClass::Contacts => purge_contacts(c, &tenant, max, &horizon, fence_until),
+                    DataClass::Messages => purge_messages(c, &tenant, max, &horizon),
+                    DataClass::ConsentRecords => purge_records(c, &tenant, max, &horizon),
+                    DataClass::Notifications => outbox::purge(c, &tenant, horizon.notifications, max),
+                    DataClass::AuditEvents => audit::purge(c, &tenant, horizon.audit, max),
+                    DataClass::ConsentCounts => counts::purge(c, &tenant, horizon.counts.day(), max),
+                    class => purge_conversations(c, &tenant, class, max, &horizon),
+                }
             })
             .await
     }

@@ -144,6 +144,8 @@ struct ContactsPage {
     rows: Vec<Row>,
     total: String,
     as_of: Shown,
+    /// Seconds, where it is a copy's.
+    behind: Option<String>,
     next: Option<String>,
     previous: Option<String>,
     /// Where all of them are exported, and as what.
@@ -186,6 +188,7 @@ struct Listed {
     next: Option<String>,
     previous: Option<String>,
     as_of: String,
+    behind_ms: Option<u64>,
     total: Total,
 }
 
@@ -206,10 +209,12 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     }
     let page = portal.contacts(&request).await?;
     let total = portal.count_contacts(&filter, page.as_of, CAP).await?;
-    let ContactPage { contacts, next, previous, as_of, .. } = page;
+    let ContactPage { contacts, next, previous, as_of, behind, .. } = page;
     if !ask.wants_html() {
         let total = Total { count: total.count, more: total.more };
-        return Ok(ask.json(200, &Listed { contacts, next, previous, as_of: as_of.to_string(), total }));
+        let as_of = as_of.to_string();
+        let behind_ms = behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX));
+        return Ok(ask.json(200, &Listed { contacts, next, previous, as_of, behind_ms, total }));
     }
     Ok(ask.html(&ContactsPage {
         frame: ask.frame(Some(&portal), Some(Nav::Contacts)),
@@ -219,6 +224,7 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
         rows: contacts.iter().map(|c| Row::new(ask, &portal, c)).collect(),
         total: capped(ask.words, total),
         as_of: text::time(ask.words, as_of),
+        behind: behind.map(|behind| text::number(ask.words, behind.as_millis().div_ceil(1_000) as u64)),
         next: asked.again(ask, &portal, next.as_deref()),
         previous: asked.again(ask, &portal, previous.as_deref()),
         exports: exports(ask, &portal),

@@ -11,7 +11,8 @@
 //! cells. A cell that begins like a formula has a `'` before it. The last record begins with the cell `#manifest` and is
 //! as wide as the others, so that readers of either kind get along: those that skip comments skip it.
 //!
-//! The manifest says what was counted, how many messages nobody can open any more, and the SHA-256 of every byte before it. Without a manifest the export is not
+//! The manifest says when it was taken, how old the moment was by then where it was read from a copy of the database
+//! (`behind_ms`), what was counted, how many messages nobody can open any more, and the SHA-256 of every byte before it. Without a manifest the export is not
 //! whole: something was cut.
 
 use std::io;
@@ -116,6 +117,8 @@ struct Manifest<'a> {
     site: &'a str,
     taken: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    behind_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     contacts: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversations: Option<u64>,
@@ -134,6 +137,8 @@ struct Writing {
     tenant: String,
     site: String,
     taken: String,
+    /// How old the moment was by then.
+    behind_ms: Option<u64>,
     hash: Sha256,
     /// Written, and not yet sent.
     out: Vec<u8>,
@@ -148,8 +153,10 @@ struct Writing {
 impl Writing {
     fn new(portal: &Portal, export: Export, what: What, format: Format) -> Result<Self> {
         let scope = portal.scope();
+        let behind_ms = export.behind().map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX));
         let mut writing = Self {
             export,
+            behind_ms,
             what,
             format,
             tenant: scope.tenant.as_str().to_owned(),
@@ -261,6 +268,7 @@ impl Writing {
                     tenant: &self.tenant,
                     site: &self.site,
                     taken: &self.taken,
+                    behind_ms: self.behind_ms,
                     contacts,
                     conversations,
                     messages,
@@ -273,7 +281,7 @@ impl Writing {
             (Format::Csv, What::Contacts) => {
                 let counts = format!("contacts={}", self.contacts);
                 let (taken, sha256) = (format!("taken={}", self.taken), format!("sha256={sha256}"));
-                self.row(["#manifest", &counts, &taken, &sha256, ""])
+                self.row(["#manifest", &counts, &taken, &sha256, &self.behind_cell()])
             }
             (Format::Csv, What::Conversations) => {
                 let conversations = format!("conversations={}", self.conversations);
@@ -287,13 +295,17 @@ impl Writing {
                     &taken,
                     &sha256,
                     &unreadable,
-                    "",
+                    &self.behind_cell(),
                     "",
                     "",
                     "",
                 ])
             }
         }
+    }
+
+    fn behind_cell(&self) -> String {
+        self.behind_ms.map(|ms| format!("behind_ms={ms}")).unwrap_or_default()
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<()> {

@@ -74,12 +74,16 @@ fn success(route: &Route) -> (&'static str, Value) {
             let contact = json!({ "$ref": "#/components/schemas/Contact" });
             let schema = json!({
                 "type": "object",
-                "required": ["contacts", "next", "previous", "as_of", "total"],
+                "required": ["contacts", "next", "previous", "as_of", "behind_ms", "total"],
                 "properties": {
                     "contacts": { "type": "array", "items": contact },
                     "next": { "type": ["string", "null"] },
                     "previous": { "type": ["string", "null"] },
                     "as_of": { "type": "string", "format": "date-time" },
+                    "behind_ms": {
+                        "type": ["integer", "null"],
+                        "description": "How old the list is, where it is read from a copy of the database that follows.",
+                    },
                     "total": {
                         "type": "object",
                         "properties": { "count": { "type": "integer" }, "more": { "type": "boolean" } },

@@ -2,16 +2,25 @@
 
 use async_trait::async_trait;
 
-use super::MemoryStore;
+use super::{MemoryStore, Tables};
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::store::{LeaseStore, LeaseToken};
+use crate::store::{self, LeaseStore, LeaseToken};
 
 #[derive(Debug)]
 pub(super) struct Lease {
     token: u64,
     /// Whose it is, and until when.
     held: Option<([u8; 16], Timestamp)>,
+}
+
+impl Tables {
+    /// Rule 18.
+    pub(super) fn check_lease(&self, lease: Option<store::Lease>) -> Result<()> {
+        let Some(store::Lease { name, token }) = lease else { return Ok(()) };
+        let held = self.leases.get(name).is_some_and(|l| l.token == token.get() && l.held.is_some());
+        if held { Ok(()) } else { Err(store::Lease::lost()) }
+    }
 }
 
 #[async_trait]

@@ -52,6 +52,7 @@ impl RetentionStore for MemoryStore {
         fence_until: Timestamp,
     ) -> Result<u32> {
         let mut tables = self.locked();
+        tables.check_lease(horizon.lease)?;
         let max = max as usize;
         let taken = match class {
             DataClass::Contacts => {

@@ -94,7 +94,7 @@ fn columns_are_these_in_this_order() {
     assert_eq!(
         seen.text,
         format!(
-            "{{\"contacts\":[{{\"id\":\"{contact}\",\"country\":\"DE\",\"created\":\"2027-01-15T08:00:00Z\",\"last_seen\":\"2027-01-15T08:00:00Z\",\"conversations\":1}}],\"next\":null,\"previous\":null,\"as_of\":\"2027-01-15T08:00:00Z\",\"total\":{{\"count\":1,\"more\":false}}}}"
+            "{{\"contacts\":[{{\"id\":\"{contact}\",\"country\":\"DE\",\"created\":\"2027-01-15T08:00:00Z\",\"last_seen\":\"2027-01-15T08:00:00Z\",\"conversations\":1}}],\"next\":null,\"previous\":null,\"as_of\":\"2027-01-15T08:00:00Z\",\"behind_ms\":null,\"total\":{{\"count\":1,\"more\":false}}}}"
         )
     );
     let page = lab.page("viewer", "/main/contacts?lang=en").text;

@@ -58,6 +58,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     reset: "Zurücksetzen",
     found: "Gefunden:",
     as_of: "Stand:",
+    behind: "Aus einer Kopie der Datenbank gelesen, im Rückstand um etwa",
     next: "Nächste Seite",
     previous: "Vorige Seite",
 

@@ -58,6 +58,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     reset: "Reset",
     found: "Found:",
     as_of: "As of",
+    behind: "Read from a copy of the database that is behind by about",
     next: "Next page",
     previous: "Previous page",
 

@@ -58,6 +58,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     reset: "Restablecer",
     found: "Encontrados:",
     as_of: "Situación a",
+    behind: "Leído de una copia de la base de datos, con un retraso de unos",
     next: "Página siguiente",
     previous: "Página anterior",
 

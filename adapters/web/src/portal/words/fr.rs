@@ -63,6 +63,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     reset: "Réinitialiser",
     found: "Trouvés\u{a0}:",
     as_of: "État au",
+    behind: "Lu dans une copie de la base de données, en retard d’environ",
     next: "Page suivante",
     previous: "Page précédente",
 

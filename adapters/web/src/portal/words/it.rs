@@ -58,6 +58,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     reset: "Reimposta",
     found: "Trovati:",
     as_of: "Situazione al",
+    behind: "Letto da una copia del database, in ritardo di circa",
     next: "Pagina successiva",
     previous: "Pagina precedente",
 

@@ -74,6 +74,7 @@ pub(super) struct PortalWords {
     pub(super) reset: &'static str,
     pub(super) found: &'static str,
     pub(super) as_of: &'static str,
+    pub(super) behind: &'static str,
     pub(super) next: &'static str,
     pub(super) previous: &'static str,
 

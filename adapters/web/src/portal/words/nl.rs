@@ -58,6 +58,7 @@ pub(super) const WORDS: PortalWords = PortalWords {
     reset: "Wissen",
     found: "Gevonden:",
     as_of: "Stand van",
+    behind: "Gelezen uit een kopie van de database, met een achterstand van ongeveer",
     next: "Volgende pagina",
     previous: "Vorige pagina",
 
