@@ -60,11 +60,6 @@ fn code(error: &Sql) -> String {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(String::from).unwrap_or_default()
 }
 
-/// Whether a server was asked to write that does not.
-pub(crate) fn only_reads(error: &Sql) -> bool {
-    code(error) == "25006"
-}
-
 impl Failure {
     pub(crate) fn of(error: &Sql) -> Self {
         match error {
@@ -73,9 +68,9 @@ impl Failure {
             Sql::Database(_) => match code(error).as_str() {
                 "40001" | "40P01" => Self::Collision,
                 // The server is shutting down, starting or not the one that writes any more; the pooler lost its server; the
-                // server waited too long for what comes next.
-                "25P03" | "57P01" | "57P02" | "57P03" | "25006" | "08000" | "08001" | "08003" | "08004"
-                | "08006" | "08P01" => Self::Lost,
+                // server waited too long for what comes next, or for the end of it.
+                "25P03" | "25P04" | "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "08000" | "08001"
+                | "08003" | "08004" | "08006" | "08P01" => Self::Lost,
                 _ => Self::Lasting,
             },
             _ => Self::Lasting,
@@ -104,6 +99,10 @@ fn cure(code: &str) -> &'static str {
         "23514" => {
             "start once with a role that owns the tables: a partition was being made when its maker ended"
         }
+        "40001" => {
+            "where it was read from a standby, that had to go on: turn on hot_standby_feedback there, or raise max_standby_streaming_delay"
+        }
+        "25P04" => "raise transaction_timeout for this role, or leave it out",
         "25006" => "connect to the primary: this server only reads",
         "26000" | "42P05" => {
             "there is a pooler in between that changes servers between transactions: say so with `behind_pooler`"

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use privet::{Error, Result, Tenant};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::db::{Db, On, Twice, UnitResult, unit};
 use crate::error::{Failure, UnitError, waited_in_vain};
@@ -60,11 +60,18 @@ pub(crate) struct GroupCommit<U: Unit> {
     /// The same, for several at once.
     together: Db,
     queues: Arc<Queues<U>>,
+    /// So many go alone at once: whoever holds something does not take all connections from everybody else.
+    lonely: Arc<Semaphore>,
 }
 
 impl<U: Unit> Clone for GroupCommit<U> {
     fn clone(&self) -> Self {
-        Self { db: self.db.clone(), together: self.together.clone(), queues: self.queues.clone() }
+        Self {
+            db: self.db.clone(),
+            together: self.together.clone(),
+            queues: self.queues.clone(),
+            lonely: self.lonely.clone(),
+        }
     }
 }
 
@@ -76,7 +83,13 @@ impl<U: Unit> fmt::Debug for GroupCommit<U> {
 
 impl<U: Unit> GroupCommit<U> {
     pub(crate) fn on(db: &Db) -> Self {
-        Self { db: db.clone(), together: db.impatient(), queues: Arc::default() }
+        let lonely = usize::try_from(db.connections() / 4).unwrap_or(0).max(2);
+        Self {
+            db: db.clone(),
+            together: db.impatient(),
+            queues: Arc::default(),
+            lonely: Arc::new(Semaphore::new(lonely)),
+        }
     }
 
     /// Does a unit of work, durable when the future is ready. When the future is dropped it may be done all the same.
@@ -135,9 +148,17 @@ impl<U: Unit> GroupCommit<U> {
         done.map_err(|error| (error, fault.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// A transaction of its own.
+    /// A transaction of its own. It has all the time there is while nobody else waits to go alone.
     async fn alone(self, Waiting { unit, reply }: Waiting<U>) {
-        let done = self.transaction(&self.db, unit.tenant(), std::slice::from_ref(&unit)).await;
+        let Ok(Ok(_place)) = tokio::time::timeout(self.db.wait, self.lonely.acquire()).await else {
+            let _ = reply.send(Err(Error::unavailable(
+                self.db.store,
+                "too many wait for what somebody holds: look for an old transaction in pg_stat_activity, and end it",
+            )));
+            return;
+        };
+        let db = if self.lonely.available_permits() > 0 { &self.db } else { &self.together };
+        let done = self.transaction(db, unit.tenant(), std::slice::from_ref(&unit)).await;
         let answer = match done {
             Ok(mut became) => match became.pop() {
                 Some(Became::Done(answer)) => answer,

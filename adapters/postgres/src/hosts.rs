@@ -1,7 +1,7 @@
 //! Several servers, one of which takes writes: which one it is, is asked again whenever a connection is lost.
 
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
@@ -9,6 +9,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+
+use crate::db::Trust;
+use crate::error::told;
 
 /// A server that says nothing for so long is passed over this time.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -24,14 +27,18 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Hosts {
     all: Arc<[PgConnectOptions]>,
     asking: Arc<Mutex<Asked>>,
-    /// Connections that are older are to another server.
-    since: Arc<RwLock<Instant>>,
+    /// Since when it is the one that it is.
+    changed: Trust,
 }
 
 struct Asked {
     /// None before the first answer.
     current: Option<usize>,
     last: Option<Instant>,
+    /// Of which cluster the first one was that was used, and the newest timeline that was: an old primary that lives on is not
+    /// gone back to, also while the one after it does not answer.
+    cluster: Option<i64>,
+    newest: i64,
 }
 
 impl fmt::Debug for Hosts {
@@ -40,44 +47,45 @@ impl fmt::Debug for Hosts {
     }
 }
 
-/// The timeline that a server writes, if it does: the newest one is that of who was promoted last.
-async fn writes(options: PgConnectOptions) -> Option<i64> {
+/// What a server says of itself.
+#[derive(Clone, Copy)]
+struct Says {
+    /// Which cluster it is of: a standby has that of its primary.
+    cluster: i64,
+    /// The timeline that it writes, if it does: the newest one is that of who was promoted last.
+    timeline: Option<i64>,
+}
+
+async fn ask(options: PgConnectOptions) -> Result<Says, sqlx::Error> {
     let asked = async {
         let mut connection = PgConnection::connect_with(&options).await?;
-        let row = sqlx::query(
-            "SELECT CASE WHEN pg_is_in_recovery() THEN NULL
+        // In one message: a pooler may go on with another server after it.
+        let row = sqlx::raw_sql(
+            "SELECT (SELECT system_identifier FROM pg_control_system()), CASE WHEN pg_is_in_recovery() THEN NULL
                ELSE ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint END",
         )
-        .persistent(false)
         .fetch_one(&mut connection)
         .await?;
-        let timeline = row.try_get(0)?;
+        let says = Says { cluster: row.try_get(0)?, timeline: row.try_get(1)? };
         let _ = connection.close().await;
-        Ok::<_, sqlx::Error>(timeline)
+        Ok(says)
     };
-    tokio::time::timeout(ANSWER, asked).await.ok()?.ok()?
+    let silent = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(silent)
 }
 
 impl Hosts {
     pub(crate) fn new(all: Vec<PgConnectOptions>) -> Self {
         Self {
             all: all.into(),
-            asking: Arc::new(Mutex::new(Asked { current: None, last: None })),
-            since: Arc::new(RwLock::new(Instant::now())),
+            asking: Arc::new(Mutex::new(Asked { current: None, last: None, cluster: None, newest: 0 })),
+            changed: Trust::default(),
         }
     }
 
-    /// Whether a connection of this age is to the server that is written to.
-    pub(crate) fn keeps(&self, age: Duration) -> bool {
-        // Nobody panics while holding it.
-        self.since.read().is_ok_and(|since| age <= since.elapsed())
-    }
-
-    /// Connections that are there by now are not used again: one of them met a server that only reads.
-    pub(crate) fn distrust(&self) {
-        if let Ok(mut since) = self.since.write() {
-            *since = Instant::now();
-        }
+    /// Which connections are to the server that is written to.
+    pub(crate) fn changed(&self) -> &Trust {
+        &self.changed
     }
 
     /// Waits for something that a server answers, and asks every now and then whether another one takes writes instead: then
@@ -98,7 +106,7 @@ impl Hosts {
             // It goes on while the servers are asked, which takes its time where one of them is off.
             match select(work.as_mut(), std::pin::pin!(asking)).await {
                 Either::Left((done, _)) => return Some(done),
-                Either::Right(_) if self.since.read().is_ok_and(|since| *since > began) => return None,
+                Either::Right(_) if self.changed.withdrawn_after(began) => return None,
                 Either::Right(_) => {}
             }
         }
@@ -112,22 +120,47 @@ impl Hosts {
         }
         let mut answers = JoinSet::new();
         for (n, options) in self.all.iter().cloned().enumerate() {
-            answers.spawn(async move { (n, writes(options).await) });
+            answers.spawn(async move { (n, ask(options).await) });
         }
-        let mut best: Option<(i64, bool, usize)> = None;
+        let mut said: Vec<(usize, Says)> = Vec::new();
         while let Some(answer) = answers.join_next().await {
-            let Ok((n, Some(timeline))) = answer else { continue };
-            // A server that was cut off may think that it still writes: the one that was promoted after it counts.
+            match answer {
+                Ok((n, Ok(says))) => said.push((n, says)),
+                // Whoever is to take over one day is looked at while nothing depends on it.
+                Ok((n, Err(error))) if asked.last.is_none() => tracing::warn!(
+                    server = n + 1,
+                    "one of the servers does not say whether it takes writes: {}",
+                    told("postgres", &error)
+                ),
+                _ => {}
+            }
+        }
+        // They are of one cluster, which is that of the first in the order of their URLs.
+        said.sort_by_key(|(n, _)| *n);
+        let cluster = asked.cluster.or(said.first().map(|(_, says)| says.cluster));
+        let first = asked.last.replace(Instant::now()).is_none();
+        let mut best: Option<(i64, bool, usize)> = None;
+        for (n, says) in said {
+            if Some(says.cluster) != cluster {
+                if first {
+                    tracing::warn!(
+                        server = n + 1,
+                        "one of the servers is of another database cluster, and will not be used; correct its URL"
+                    );
+                }
+                continue;
+            }
+            let Some(timeline) = says.timeline.filter(|timeline| *timeline >= asked.newest) else { continue };
             best = best.max(Some((timeline, asked.current == Some(n), n)));
         }
-        asked.last = Some(Instant::now());
-        let Some((_, _, n)) = best else { return false };
+        let Some((timeline, _, n)) = best else { return false };
+        (asked.cluster, asked.newest) = (cluster, timeline);
         if asked.current == Some(n) {
             return false;
         }
         let Some(options) = self.all.get(n) else { return false };
         pool.set_connect_options(options.clone());
-        self.distrust();
+        self.changed.withdraw();
         if asked.current.replace(n).is_some() {
             tracing::warn!(
                 server = n + 1,

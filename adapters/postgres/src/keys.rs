@@ -1,5 +1,7 @@
 //! Keys for many instances.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use privet::store::{KeyName, KeyStore};
 use privet::{Day, Error, Result};
@@ -7,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
 use crate::db::{Db, On, Twice, UnitResult, Whose, read, unit};
-use crate::{PostgresOptions, schema};
+use crate::{PostgresOptions, part, schema};
 
 pub(crate) const NAME: &str = "postgres-keys";
 
@@ -24,7 +26,7 @@ pub struct PostgresKeyStore {
 
 impl PostgresKeyStore {
     pub(crate) async fn on(db: Db) -> Result<Self> {
-        schema::migrate(&db, schema::KEYS).await?;
+        schema::migrate(&db, part::KEYS).await?;
         Ok(Self { db })
     }
 
@@ -74,25 +76,19 @@ async fn insert(on: &mut On<'_>, name: &KeyName, wrapped: &[u8]) -> UnitResult<V
     Err(Error::Conflict { what: "the key" }.into())
 }
 
-async fn destroy(on: &mut On<'_>, names: &[KeyName]) -> UnitResult<()> {
-    let mut parts: Vec<_> =
-        names.iter().map(KeyName::parts).map(|(kind, t, id)| (t, i16::from(kind), id)).collect();
-    // In the order of the keys, so that two who destroy at once do not wait for each other.
-    parts.sort_unstable();
-    for parts in parts.chunk_by(|a, b| a.0 == b.0) {
-        on.speak_for(parts[0].0.into()).await?;
-        on.q("WITH due AS (
-            SELECT k.tenant, k.kind, k.id FROM unnest($1::text[], $2::smallint[], $3::bytea[]) AS d (tenant, kind, id)
-            JOIN privet.keys k ON k.tenant = d.tenant AND k.kind = d.kind AND k.id = d.id
-            ORDER BY k.tenant, k.kind, k.id FOR UPDATE OF k
+/// Those of one tenant, in the order of the keys, so that two who destroy at once do not wait for each other.
+async fn destroy(on: &mut On<'_>, tenant: &str, keys: &[(i16, Vec<u8>)]) -> UnitResult<()> {
+    on.q("WITH due AS (
+            SELECT k.kind, k.id FROM unnest($2::smallint[], $3::bytea[]) AS d (kind, id)
+            JOIN privet.keys k ON k.tenant = $1 AND k.kind = d.kind AND k.id = d.id
+            ORDER BY k.kind, k.id FOR UPDATE OF k
           )
-          DELETE FROM privet.keys k USING due WHERE k.tenant = due.tenant AND k.kind = due.kind AND k.id = due.id")
-        .bind(parts.iter().map(|(tenant, ..)| *tenant).collect::<Vec<_>>())
-        .bind(parts.iter().map(|(_, kind, _)| *kind).collect::<Vec<_>>())
-        .bind(parts.iter().map(|(.., id)| id.clone()).collect::<Vec<_>>())
+          DELETE FROM privet.keys k USING due WHERE k.tenant = $1 AND k.kind = due.kind AND k.id = due.id")
+        .bind(tenant.to_owned())
+        .bind(keys.iter().map(|(kind, _)| *kind).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(_, id)| id.clone()).collect::<Vec<_>>())
         .execute(&mut *on.c)
         .await?;
-    }
     Ok(())
 }
 
@@ -119,7 +115,15 @@ impl KeyStore for PostgresKeyStore {
     }
 
     async fn destroy(&self, names: &[KeyName]) -> Result<()> {
-        unit!(self.db, Whose::Installation, Twice::Harmless, on => destroy(on, names))
+        let mut of_tenants = BTreeMap::<&str, Vec<(i16, Vec<u8>)>>::new();
+        for (kind, tenant, id) in names.iter().map(KeyName::parts) {
+            of_tenants.entry(tenant).or_default().push((i16::from(kind), id));
+        }
+        // One transaction per tenant.
+        for (tenant, keys) in of_tenants {
+            unit!(self.db, tenant, Twice::Harmless, on => destroy(on, tenant, &keys))?;
+        }
+        Ok(())
     }
 
     async fn destroy_epochs_before(&self, day: Day) -> Result<()> {

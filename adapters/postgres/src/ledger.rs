@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
 use crate::db::{Db, On, Twice, UnitResult, Whose, read_moment, unit};
-use crate::{PostgresOptions, schema};
+use crate::{PostgresOptions, part, schema};
 
 pub(crate) const NAME: &str = "postgres-ledger";
 
@@ -26,7 +26,7 @@ pub struct PostgresLedger {
 
 impl PostgresLedger {
     pub(crate) async fn on(db: Db) -> Result<Self> {
-        schema::migrate(&db, schema::LEDGER).await?;
+        schema::migrate(&db, part::LEDGER).await?;
         Ok(Self { db })
     }
 

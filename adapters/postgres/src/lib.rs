@@ -110,6 +110,7 @@ mod hosts;
 mod keys;
 mod ledger;
 mod options;
+mod part;
 mod partitions;
 mod replica;
 mod schema;

@@ -10,6 +10,9 @@ use crate::db::{Db, Reach, SCHEMA, WAIT, check_schema};
 use crate::replica::Replica;
 use crate::{PostgresKeyStore, PostgresLedger, PostgresStore, keys, ledger, store};
 
+/// Nobody waits for longer than a day.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// How to reach a database, and where in it the tables are.
 ///
 /// `Debug` shows neither the URL nor anything of it, since it has a password.
@@ -65,7 +68,8 @@ impl PostgresOptions {
     ///
     /// The pool keeps its own size, its own waiting and its own server, so that [`connections`](Self::connections) and
     /// [`wait`](Self::wait) change nothing of it (but how long is waited for what somebody else holds), and [`failover_url`](Self::failover_url) is refused; everything else goes.
-    /// Each unit of work holds one of its connections, and none is held between. Behind a pooler that changes servers between
+    /// Each unit of work holds one of its connections, and none is held between; an export takes one out of it for as long as
+    /// it runs, in whose place the pool may make another. Behind a pooler that changes servers between
     /// transactions the app gives its pool `PgConnectOptions` with `statement_cache_capacity(0)` and
     /// `extra_float_digits(None)`, and says [`behind_pooler`](Self::behind_pooler) here.
     ///
@@ -111,7 +115,9 @@ impl PostgresOptions {
         self
     }
 
-    /// So many connections at most (10 by default), to each server that is read from or written to.
+    /// So many connections at most (10 by default), to each server that is read from or written to. Key store and ledger
+    /// have pools of their own, of four at most in [`storage`](Self::storage); each export that runs has one more, of which
+    /// there are four at most; and with [`failover_url`](Self::failover_url) each server is asked on one now and then.
     #[must_use]
     pub fn connections(mut self, most: u32) -> Self {
         self.reach.connections = most.max(1);
@@ -119,10 +125,10 @@ impl PostgresOptions {
     }
 
     /// How long a unit of work waits for a free connection at most (10 s by default), for what another one holds, and, with
-    /// [`failover_url`](Self::failover_url), for a server that takes writes.
+    /// [`failover_url`](Self::failover_url), for a server that takes writes. A day at most.
     #[must_use]
     pub fn wait(mut self, longest: Duration) -> Self {
-        self.reach.wait = longest;
+        self.reach.wait = longest.min(LONGEST);
         self
     }
 
@@ -189,6 +195,9 @@ impl PostgresOptions {
     /// long as [`replica_lag`](PostgresStore::replica_lag) tells. When it does not answer, is behind further than
     /// [`read_lag_bound`](Self::read_lag_bound) or does not follow the primary any more, the primary is read, with a warning;
     /// it need not be there when the store is made. Who is looked for by id or by name is always looked for at the primary.
+    ///
+    /// A standby ends what is in the way of what it replays, and a long export is: give it `hot_standby_feedback = on`, or a
+    /// longer `max_standby_streaming_delay`. After an export that it ended the next one reads the primary.
     ///
     /// ```no_run
     /// # async fn example() -> privet::Result<()> {

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use privet::{Error, Result, Tenant, Timestamp};
+use privet::store::{Horizon, Lease};
+use privet::{Error, Result, Tenant};
 use sqlx::Row as _;
 
 use crate::db::{Db, On, Twice, UnitResult, Whose, unit};
-use crate::{schema, wall};
+use crate::store::lease;
+use crate::{part, wall};
 
 /// Whoever reads and writes waits behind a change at most so long; what is in use is left to the next time. A partition
 /// cannot be detached concurrently where there is a default one.
@@ -98,20 +100,19 @@ async fn promise_of(on: &mut On<'_>, schema: &str, month: &Month) -> UnitResult<
     Ok(found.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// The promise, for what is written from now on.
-async fn promised(on: &mut On<'_>, schema: &str, month: &Month) -> UnitResult<()> {
-    schema::alone(on).await?;
-    // Another instance may be about it, and further.
+/// The promise, for what is written from now on. False if it is another's, who may be about it, and further.
+async fn promised(on: &mut On<'_>, schema: &str, month: &Month) -> UnitResult<bool> {
+    part::alone(on).await?;
     if promise_of(on, schema, month).await?.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     on.script(BRIEFLY).await?;
     let (name, Month { low, high, .. }) = (promise(month), month);
-    Ok(on
-        .script(format!(
-            "ALTER TABLE privet.messages_default ADD CONSTRAINT {name} CHECK (at < {low} OR at >= {high}) NOT VALID"
-        ))
-        .await?)
+    on.script(format!(
+        "ALTER TABLE privet.messages_default ADD CONSTRAINT {name} CHECK (at < {low} OR at >= {high}) NOT VALID"
+    ))
+    .await?;
+    Ok(true)
 }
 
 /// And for what is there. It reads all of it, and keeps nobody from reading and writing meanwhile.
@@ -138,7 +139,7 @@ async fn taken_back(on: &mut On<'_>, schema: &str, month: &Month) -> UnitResult<
 
 /// Made apart and attached: for that moment nobody else uses the default partition.
 async fn attached(on: &mut On<'_>, schema: &str, now: i64, month: &Month, unused: bool) -> UnitResult<()> {
-    schema::alone(on).await?;
+    part::alone(on).await?;
     on.script(BRIEFLY).await?;
     // Somebody else may have made it meanwhile.
     if missing(on, schema, now).await?.iter().any(|m| m.name == month.name) {
@@ -166,21 +167,25 @@ async fn make(db: &Db, schema: &str, now: i64, month: &Month) -> Result<bool> {
     let unused = match unit!(db, Whose::Installation, Twice::Harmless, on => default_of(on, month))? {
         Default::InUse => {
             // What a promise that was left behind refuses has nowhere else to go.
-            unit!(db, Whose::Installation, Twice::Harmless, on => taken_back(on, schema, month))?;
+            take_back(db, schema, month).await?;
             return Ok(false);
         }
         Default::Empty => true,
         Default::Earlier => false,
     };
+    let mut ours = false;
     let made = async {
         if !unused {
-            unit!(db, Whose::Installation, Twice::Harmless, on => promised(on, schema, month))?;
+            // In doubt it is: a promise without a maker would refuse messages.
+            ours = true;
+            ours = unit!(db, Whose::Installation, Twice::Never, on => promised(on, schema, month))?;
             unit!(db, Whose::Installation, Twice::Harmless, on => proven(on, schema, month))?;
         }
         unit!(db, Whose::Installation, Twice::Harmless, on => attached(on, schema, now, month, unused))
     };
     let made = made.await;
-    if made.is_err() {
+    // Another's is theirs to take back: they may be proving it.
+    if made.is_err() && ours {
         take_back(db, schema, month).await?;
     }
     made.map(|()| true)
@@ -201,17 +206,20 @@ async fn take_back(db: &Db, schema: &str, month: &Month) -> Result<()> {
 }
 
 /// Makes the partitions of the months to come, where this role may. Where it may not, or the default partition has messages
-/// of such a month, they go on to the default one: it is no failure. One that cannot be made does not keep the others from it.
-pub(crate) async fn make_months(db: &Db, now: i64) -> Result<()> {
-    let schema = db.schema();
+/// of such a month, they go on to the default one: it is no failure. One that cannot be made does not keep the others from it;
+/// false then.
+pub(crate) async fn make_months(db: &Db, now: i64) -> Result<bool> {
+    let db = &db.unhurried();
+    let (schema, mut all) = (db.schema(), true);
     for month in unit!(db, Whose::Installation, Twice::Harmless, on => missing(on, schema, now))? {
         if let Err(error) = make(db, schema, now, &month).await {
+            all = false;
             tracing::warn!(
-                "a month has no partition for its messages yet, and they go to the default one; it is tried again within the hour: {error}"
+                "a month has no partition for its messages yet, and they go to the default one, or are refused if that was promised away; the next sweep tries again: {error}"
             );
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// The months that end by `$2`, by their own bounds, where this role owns them.
@@ -231,20 +239,22 @@ async fn over(on: &mut On<'_>, schema: &str, before: i64) -> UnitResult<Vec<Stri
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?)
 }
 
-/// Whether a month has a message of a tenant whose horizon nobody asked for: looks at one message of each tenant.
+/// Whether a month has a message of a tenant whose horizon nobody asked for: looks at one message of each tenant, a statement
+/// for each, since a distributed PostgreSQL has no recursion over tenants.
 async fn has_others(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult<bool> {
-    let row = on
-        .q(format!(
-            "WITH RECURSIVE t (tenant) AS (
-               SELECT min(tenant) FROM privet.{name}
-               UNION ALL
-               SELECT (SELECT min(m.tenant) FROM privet.{name} m WHERE m.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL)
-             SELECT EXISTS (SELECT 1 FROM t WHERE tenant <> ALL($1))"
-        ))
-        .bind(tenants.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>())
-        .fetch_one(&mut *on.c)
-        .await?;
-    Ok(row.try_get(0)?)
+    let mut last = String::new();
+    loop {
+        let row = on
+            .q(format!("SELECT min(tenant) FROM privet.{name} WHERE tenant > $1"))
+            .bind(last)
+            .fetch_one(&mut *on.c)
+            .await?;
+        match row.try_get::<Option<String>, _>(0)? {
+            None => return Ok(false),
+            Some(next) if !tenants.contains(&next.as_str()) => return Ok(true),
+            Some(next) => last = next,
+        }
+    }
 }
 
 /// How many messages a month has; none when somebody else has one. Takes its time, and keeps nobody waiting.
@@ -257,9 +267,11 @@ async fn count(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult<Opti
 }
 
 /// Drops a month, unless somebody else has a message in it by now.
-async fn drop_month(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult<bool> {
+async fn drop_month(on: &mut On<'_>, name: &str, tenants: &[&str], under: Option<Lease>) -> UnitResult<bool> {
+    lease::check(on, under).await?;
     on.script(BRIEFLY).await?;
-    // What the drop needs, before the look: nobody writes in between.
+    // What the drop needs, before the look: nobody writes in between. In the order in which a statement over all months has
+    // them, so that neither waits for the other.
     on.script(format!("LOCK TABLE ONLY privet.messages, privet.{name} IN ACCESS EXCLUSIVE MODE")).await?;
     if has_others(on, name, tenants).await? {
         return Ok(false);
@@ -268,18 +280,21 @@ async fn drop_month(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult
     Ok(true)
 }
 
-pub(crate) async fn drop_months(db: &Db, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
+pub(crate) async fn drop_months(db: &Db, horizon: &Horizon, tenants: &[Tenant]) -> Result<u64> {
+    let db = &db.unhurried();
     let (schema, mut gone) = (db.schema(), 0);
     let tenants: Vec<&str> = tenants.iter().map(Tenant::as_str).collect();
-    let before = before.as_millis();
+    let before = horizon.messages.as_millis();
     for name in unit!(db, Whose::Installation, Twice::Harmless, on => over(on, schema, before))? {
         let Some(count) = unit!(db, Whose::Installation, Twice::Harmless, on => count(on, &name, &tenants))?
         else {
             continue;
         };
-        match unit!(db, Whose::Installation, Twice::Never, on => drop_month(on, &name, &tenants)) {
+        match unit!(db, Whose::Installation, Twice::Never, on => drop_month(on, &name, &tenants, horizon.lease))
+        {
             Ok(true) => gone += count,
             Ok(false) => {}
+            Err(error) if Lease::is_lost(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(
                     "a month of messages was not dropped as a whole, and goes row by row: {error}"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use privet::{Error, Result};
 use sqlx::Row as _;
 
-use crate::db::{Db, On, UnitResult, Whose, attempt, read};
+use crate::db::{Db, On, UnitResult, Whose, attempt, now, read};
 use crate::error::{UnitError, told};
 
 /// How far a server that is read from is behind. One that follows the primary no more has no such figure.
@@ -44,6 +44,8 @@ struct State {
     /// Until when what was seen of it counts; and that it may be read from.
     seen_until: AtomicI64,
     fit: AtomicBool,
+    /// When the last commit was that it had replayed by then.
+    replayed: AtomicI64,
     /// Whether it was said that it is left alone, or behind.
     down: AtomicBool,
     late: AtomicBool,
@@ -56,9 +58,10 @@ pub(crate) struct Replica {
     state: Arc<State>,
 }
 
-/// How far the primary has written, and on which timeline: each promotion begins another one.
+/// How far the primary has written, of which cluster, and on which timeline: each promotion begins another one.
 struct Written {
     lsn: String,
+    cluster: i64,
     timeline: i64,
     started: i64,
 }
@@ -66,11 +69,14 @@ struct Written {
 async fn written(on: &mut On<'_>) -> UnitResult<Written> {
     let row = on
         .q("SELECT lsn::text, ('x' || lpad(left(pg_walfile_name(lsn), 8), 16, '0'))::bit(64)::bigint,
-                   (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
+                   (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
+                   (SELECT system_identifier FROM pg_control_system())
             FROM pg_current_wal_lsn() AS lsn")
         .fetch_one(&mut *on.c)
         .await?;
-    Ok(Written { lsn: row.try_get(0)?, timeline: row.try_get(1)?, started: row.try_get(2)? })
+    let (lsn, timeline, started, cluster) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    Ok(Written { lsn, cluster, timeline, started })
 }
 
 async fn replayed(on: &mut On<'_>, written: &Written) -> UnitResult<ReplicaLag> {
@@ -80,21 +86,25 @@ async fn replayed(on: &mut On<'_>, written: &Written) -> UnitResult<ReplicaLag> 
         .q("SELECT pg_is_in_recovery(), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint = $2,
                    greatest((SELECT timeline_id FROM pg_control_checkpoint()),
                             (SELECT min_recovery_end_timeline FROM pg_control_recovery()))::bigint,
-                   greatest(0, pg_wal_lsn_diff($1::text::pg_lsn, pg_last_wal_replay_lsn()))::bigint,
+                   pg_wal_lsn_diff($1::text::pg_lsn, pg_last_wal_replay_lsn())::bigint,
                    greatest(0, extract(epoch FROM clock_timestamp()
-                     - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) * 1000)::bigint")
+                     - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) * 1000)::bigint,
+                   (SELECT system_identifier FROM pg_control_system())")
         .bind(written.lsn.clone())
         .bind(written.started)
         .fetch_one(&mut *on.c)
         .await?;
-    let (follows, is_primary): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
-    if is_primary {
+    let (follows, is_started, cluster): (bool, bool, i64) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(5)?);
+    if !follows && is_started && cluster == written.cluster {
+        // The primary itself.
         return Ok(ReplicaLag { bytes: 0, behind: Duration::ZERO });
     }
-    if !follows || row.try_get::<i64, _>(2)? != written.timeline {
+    if !follows || cluster != written.cluster || row.try_get::<i64, _>(2)? != written.timeline {
         return Err(astray().into());
     }
-    let bytes = row.try_get::<i64, _>(3)?.unsigned_abs();
+    // It may have replayed what the primary wrote since that was asked.
+    let bytes = row.try_get::<Option<i64>, _>(3)?.unwrap_or(0).max(0).unsigned_abs();
     let behind = Duration::from_millis(row.try_get::<i64, _>(4)?.unsigned_abs());
     Ok(ReplicaLag { bytes, behind: if bytes == 0 { Duration::ZERO } else { behind } })
 }
@@ -155,6 +165,8 @@ impl Replica {
                 let fit = lag.behind <= self.bound;
                 let counts = if fit { i64::try_from(room).unwrap_or(LOOK_MS).min(LOOK_MS) } else { REST_MS };
                 state.fit.store(fit, Ordering::Relaxed);
+                let behind = i64::try_from(lag.behind.as_millis()).unwrap_or(i64::MAX);
+                state.replayed.store(now.saturating_sub(behind), Ordering::Relaxed);
                 state.seen_until.store(now.saturating_add(counts), Ordering::Relaxed);
                 fit
             }
@@ -163,6 +175,12 @@ impl Replica {
                 false
             }
         }
+    }
+
+    /// How old what it has may be: since it was looked at it may have stood still.
+    pub(crate) fn behind(&self, now: i64) -> Duration {
+        let since = now.saturating_sub(self.state.replayed.load(Ordering::Relaxed));
+        Duration::from_millis(since.max(0).unsigned_abs())
     }
 
     fn say(&self, lag: ReplicaLag) {
@@ -185,7 +203,7 @@ impl Replica {
         }
     }
 
-    fn rest(&self, why: &Error, now: i64) {
+    pub(crate) fn rest(&self, why: &Error, now: i64) {
         self.state.rests_until.store(now + REST_MS, Ordering::Relaxed);
         self.state.seen_until.store(0, Ordering::Relaxed);
         if !self.state.down.swap(true, Ordering::Relaxed) {
@@ -205,28 +223,9 @@ impl Replica {
             }
             Err(UnitError::Rule(error)) => Some(Err(error)),
             Err(UnitError::Sql(error) | UnitError::Commit(error)) => {
-                self.rest(&told(self.db.store, &error), crate::store::now());
+                self.rest(&told(self.db.store, &error), now());
                 None
             }
         }
     }
 }
-
-/// Reads a list: at the standby, if there is one that answers, and else with the macro that is named, at the primary.
-macro_rules! listed {
-    ($store:expr, $whose:expr, $primary:ident, $on:ident => $work:expr) => {{
-        let store: &$crate::PostgresStore = $store;
-        let mut listed = None;
-        if let Some(replica) = store.reading().await {
-            let db = &replica.db;
-            let looked = async { $crate::db::attempt!(db, moment($whose), $on => $work) };
-            let looked = replica.waited($crate::replica::LIST, looked).await;
-            listed = replica.settle(looked);
-        }
-        match listed {
-            Some(listed) => listed,
-            None => $primary!(store.db, $whose, $on => $work),
-        }
-    }};
-}
-pub(crate) use listed;

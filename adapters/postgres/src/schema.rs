@@ -5,55 +5,8 @@ use privet::{Error, Result};
 use sqlx::Row as _;
 
 use crate::db::{Db, On, Twice, UnitResult, Whose, unit};
+use crate::part::{Part, alone};
 use crate::wall;
-
-/// What has tables: each may be in a schema, or a database, of its own.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
-    pub(crate) name: &'static str,
-    /// Those that have a tenant.
-    pub(crate) tables: &'static [&'static str],
-    migrations: &'static [&'static str],
-}
-
-const TABLES: [&str; 15] = [
-    "notices",
-    "statements",
-    "consent_records",
-    "consent_links",
-    "consent_heads",
-    "consent_counts",
-    "contacts",
-    "conversations",
-    "messages",
-    "erased_messages",
-    "fences",
-    "outbox",
-    "retention_rules",
-    "notes",
-    "audit_events",
-];
-pub(crate) const STORE: Part = Part {
-    name: "store",
-    tables: &TABLES,
-    migrations: &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_leases.sql")],
-};
-pub(crate) const KEYS: Part =
-    Part { name: "keys", tables: &["keys"], migrations: &[include_str!("../migrations/keys_0001_init.sql")] };
-pub(crate) const LEDGER: Part =
-    Part { name: "ledger", tables: &[], migrations: &[include_str!("../migrations/ledger_0001_init.sql")] };
-
-/// One lock for everybody who changes a schema of privet, of whichever name.
-const LOCK: i64 = 0x7072_6976_6574; // "privet"
-/// A change waits so long for whoever uses a table, so that nobody waits long behind it.
-const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'";
-
-/// Waits for everybody who changes a schema, however long it takes them, and is in the way of nobody else for long.
-pub(crate) async fn alone(on: &mut On<'_>) -> UnitResult<()> {
-    on.script("SET LOCAL lock_timeout = 0").await?;
-    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
-    Ok(on.script(PATIENCE).await?)
-}
 
 async fn version(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<usize> {
     let table = format!("\"{schema}\"._privet_migrations");
@@ -105,6 +58,7 @@ async fn change(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> {
 
 /// Brings the tables of a part up to date, all at once or not at all. Any number of instances may start together.
 pub(crate) async fn migrate(db: &Db, part: Part) -> Result<()> {
+    let db = &db.unhurried();
     let schema = db.schema();
     // In a transaction, so that it holds behind a pooler as well.
     let done = unit!(db, Whose::Installation, Twice::Harmless, on => version(on, schema, part))?;

@@ -10,7 +10,7 @@ use privet::{Error, Result, Scope, Tenant};
 use sqlx::Row as _;
 
 use crate::db::{Db, On, Twice, UnitResult, unit};
-use crate::schema::{self, Part};
+use crate::part::{self, Part};
 
 /// On whose behalf a transaction runs.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,7 @@ async fn open(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<Vec<Strin
 }
 
 async fn raise_all(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> {
-    schema::alone(on).await?;
+    part::alone(on).await?;
     let tables = open(on, schema, part).await?;
     if tables.is_empty() {
         return Ok(());

@@ -318,3 +318,41 @@ async fn a_runtime_that_has_ended_is_no_dead_end() {
     assert!(ended.join().unwrap());
     grant(&store, 1).await.unwrap();
 }
+
+/// What one tenant waits for takes few connections: everybody else has the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_tenant_waits_for_is_nobody_elses() {
+    let Some(database) = Database::fresh().await else { return };
+    let store = database.options().connections(8).store().await.unwrap();
+    grant(&store, 0).await.unwrap();
+    let mut holding = database.pool.begin().await.unwrap();
+    let hold = format!("SELECT 1 FROM \"{}\".consent_heads FOR UPDATE", database.name);
+    sqlx::query(AssertSqlSafe(hold)).execute(&mut *holding).await.unwrap();
+    let waiting: Vec<_> = (1..60)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { grant(&store, n).await })
+        })
+        .collect();
+    database.until_somebody_waits().await;
+    // As many as go alone at once, which is a quarter, and the one that leads.
+    let others = Scope::new(Tenant::new("others").unwrap(), Scope::default().site);
+    for n in 100..140 {
+        let mut record = record(n, Act::Grant);
+        record.scope = others.clone();
+        let new = NewRecord::new(record, None);
+        let granted = append(&store, &new);
+        tokio::time::timeout(Duration::from_secs(5), granted).await.unwrap().unwrap();
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = $1";
+        let waits = sqlx::query(waits).bind(&database.name).fetch_one(&database.pool).await.unwrap();
+        assert!(waits.get::<i64, _>(0) <= 3);
+    }
+    holding.rollback().await.unwrap();
+    for waiting in waiting {
+        // Those that waited for too long were told so.
+        if let Err(error) = waiting.await.unwrap() {
+            assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        }
+    }
+}

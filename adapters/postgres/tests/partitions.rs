@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use privet::conformance::messages_are_numbered_and_stored_once;
 use privet::retention::DataClass;
-use privet::store::{Horizon, RetentionStore as _};
+use privet::store::{Horizon, Lease, LeaseStore as _, RetentionStore as _};
 use privet::{Tenant, Timestamp};
 use privet_postgres::{PostgresOptions, PostgresStore};
 use privet_test_postgres::{fresh_name, own_server, server};
@@ -15,6 +15,11 @@ use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 /// The suite is of January 2027.
 const MONTH: &str = "messages_2027_01";
+
+/// What is from before an instant is over.
+fn before(at: Timestamp) -> Horizon {
+    Horizon::unlimited(end_of_month()).with(DataClass::Messages, at)
+}
 
 fn end_of_month() -> Timestamp {
     Timestamp::from_millis(1_801_440_000_000)
@@ -44,21 +49,29 @@ async fn months_go_whole(options: PostgresOptions, schema: &str) {
     let pool = PgPool::connect(server().unwrap().url()).await.unwrap();
     let (count, tenants) = filled(&store, &pool, schema).await;
     let early = Timestamp::from_millis(end_of_month().as_millis() - 1);
-    assert_eq!(store.drop_messages(early, &tenants).await.unwrap(), 0, "a part of it is not over");
+    assert_eq!(store.drop_messages(&before(early), &tenants).await.unwrap(), 0, "a part of it is not over");
     let others = [Tenant::new("somebody-else").unwrap()];
-    assert_eq!(store.drop_messages(end_of_month(), &others).await.unwrap(), 0, "nobody asked these");
+    assert_eq!(store.drop_messages(&before(end_of_month()), &others).await.unwrap(), 0, "nobody asked these");
     // Somebody is writing into it: it is left to the next sweep, and the writer is not held up for long.
     let mut writing = pool.begin().await.unwrap();
     let lock = format!("LOCK TABLE \"{schema}\".{MONTH} IN ROW EXCLUSIVE MODE");
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *writing).await.unwrap();
-    let left = tokio::time::timeout(Duration::from_secs(30), store.drop_messages(end_of_month(), &tenants));
+    let over = before(end_of_month());
+    let left = tokio::time::timeout(Duration::from_secs(30), store.drop_messages(&over, &tenants));
     assert_eq!(left.await.unwrap().unwrap(), 0);
     writing.rollback().await.unwrap();
-    assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), count);
+    // Nor does it go under a lease that somebody else has by now.
+    let lease = |token| Some(Lease { name: "work", token });
+    let (a, b) = ([1; 16], [2; 16]);
+    let lapsed = store.acquire_lease("work", &a, over.now, over.now).await.unwrap().unwrap();
+    let held = store.acquire_lease("work", &b, over.now, end_of_month()).await.unwrap().unwrap();
+    let refused = store.drop_messages(&over.under(lease(lapsed)), &tenants).await;
+    assert!(refused.as_ref().is_err_and(Lease::is_lost), "{refused:?}");
+    assert_eq!(store.drop_messages(&over.under(lease(held)), &tenants).await.unwrap(), count);
     let sql = format!("SELECT (to_regclass('\"{schema}\".{MONTH}') IS NOT NULL)::int::bigint");
     assert_eq!(number(&pool, sql).await, 0, "the partition is gone");
     assert_eq!(number(&pool, format!("SELECT count(*) FROM \"{schema}\".messages")).await, 0);
-    assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), 0);
+    assert_eq!(store.drop_messages(&before(end_of_month()), &tenants).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +96,7 @@ async fn a_role_that_only_runs_drops_nothing() {
     );
     sqlx::raw_sql(AssertSqlSafe(grants)).execute(&pool).await.unwrap();
     let runs = PostgresOptions::new(&url).unwrap().schema(&schema).store().await.unwrap();
-    assert_eq!(runs.drop_messages(end_of_month(), &tenants).await.unwrap(), 0);
+    assert_eq!(runs.drop_messages(&before(end_of_month()), &tenants).await.unwrap(), 0);
 }
 
 /// The partitions there are of this month and the two after it.
@@ -209,11 +222,11 @@ async fn a_month_that_is_read_is_dropped_later() {
     let mut reading = pool.begin().await.unwrap();
     let sql = format!("SELECT count(*) FROM \"{schema}\".{MONTH}");
     sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *reading).await.unwrap();
-    assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), 0);
+    assert_eq!(store.drop_messages(&before(end_of_month()), &tenants).await.unwrap(), 0);
     let erase = format!("DELETE FROM \"{schema}\".messages WHERE tenant = 'nobody'");
     sqlx::raw_sql(AssertSqlSafe(erase)).execute(&pool).await.unwrap();
     reading.rollback().await.unwrap();
-    assert_eq!(store.drop_messages(end_of_month(), &tenants).await.unwrap(), count);
+    assert_eq!(store.drop_messages(&before(end_of_month()), &tenants).await.unwrap(), count);
 }
 
 /// A row is found by its place, and there is one at the same place in each month.

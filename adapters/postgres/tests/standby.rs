@@ -105,8 +105,14 @@ async fn who_is_looked_for_and_what_is_too_old_is_read_at_the_primary() {
     let bound = Duration::from_millis(20);
     until(async || store.replica_lag().await.unwrap().unwrap().behind > bound).await;
     assert_eq!(listed(&store).await, 0, "within its bound");
+    let behind = async |store: &PostgresStore| {
+        let moment = store.snapshot(&scope, &horizon).await.unwrap();
+        [store.lists_behind().await.unwrap(), moment.behind()]
+    };
+    assert!(behind(&store).await.iter().all(|behind| behind.is_some_and(|b| b > bound)), "and says so");
     let strict = fresh(&primary, &standby.url(), bound).await;
     assert_eq!(listed(&strict).await, 1);
+    assert_eq!(behind(&strict).await, [None; 2], "that is the present");
     let mut moment = strict.snapshot(&scope, &horizon).await.unwrap();
     assert_eq!(moment.contacts(None, 9).await.unwrap().len(), 1);
 }

@@ -3,6 +3,7 @@
 mod sql;
 mod transaction;
 mod tries;
+mod trust;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use crate::hosts::{self, Hosts};
 pub(crate) use crate::wall::Whose;
 
 pub(crate) use sql::{On, Sql};
-use transaction::{Opened, Place, Transaction};
+use transaction::{Alone, Opened, Place, Transaction};
 use tries::Tries;
 pub(crate) use tries::{Twice, again, attempt, read, read_moment, unit};
+pub(crate) use trust::Trust;
 
 pub(crate) type UnitResult<T> = std::result::Result<T, UnitError>;
 
@@ -32,6 +34,8 @@ pub(crate) const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
 /// The same while others wait along.
 const IMPATIENT: Duration = Duration::from_secs(1);
+/// A transaction begins within this, on a connection that is there.
+const BEGIN: Duration = Duration::from_secs(5);
 /// How long, in milliseconds, a server waits within a unit of work for its next statement. It comes at once, unless the instance
 /// is stopped or gone.
 const IDLE: u32 = 15_000;
@@ -45,7 +49,11 @@ pub(crate) struct Db {
     schema: Arc<str>,
     /// Where there are several servers.
     pub(super) hosts: Option<Hosts>,
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
+    /// After so long nobody waits any more for a server that says nothing. None where something takes its time.
+    patience: Option<Duration>,
+    /// Connections that were made before are not used again.
+    trust: Trust,
     /// What begins a unit of work.
     unit: Arc<str>,
     /// Every statement is in a transaction, since the next one may meet another server.
@@ -91,20 +99,21 @@ impl Db {
         };
         let hosts = (!reach.others.is_empty())
             .then(|| Hosts::new(std::iter::once(&reach.options).chain(&reach.others).map(fit).collect()));
-        let checked = hosts.clone();
+        let trust = Trust::default();
+        let trusted = [Some(trust.clone()), hosts.as_ref().map(|hosts| hosts.changed().clone())];
         let pool = PgPoolOptions::new()
             .max_connections(reach.connections)
             .acquire_timeout(reach.wait)
             // A unit that meets a dead connection is repeated on another one, which costs nothing while all live.
             .test_before_acquire(false)
             .before_acquire(move |_, connection| {
-                let keeps = checked.as_ref().is_none_or(|hosts| hosts.keeps(connection.age));
+                let keeps = trusted.iter().flatten().all(|trust| trust.keeps(connection.age));
                 Box::pin(std::future::ready(Ok(keeps)))
             })
             .connect_lazy_with(fit(&reach.options));
         let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
         db.sql.walled = reach.row_security;
-        db.hosts = hosts;
+        (db.hosts, db.trust) = (hosts, trust);
         db.waits(reach.wait);
         db
     }
@@ -119,6 +128,8 @@ impl Db {
             schema,
             hosts: None,
             wait: WAIT,
+            patience: Some(patience(WAIT)),
+            trust: Trust::default(),
             unit: unit_opening(WAIT),
             pooler,
         }
@@ -130,12 +141,22 @@ impl Db {
 
     /// How long a unit waits for what it needs.
     pub(crate) fn waits(&mut self, longest: Duration) {
-        (self.wait, self.unit) = (longest, unit_opening(longest));
+        (self.wait, self.unit, self.patience) = (longest, unit_opening(longest), Some(patience(longest)));
     }
 
-    /// After so long nobody waits any more for a server that says nothing: a unit waits for several things in a row at most.
+    /// For what takes its time, and no visitor waits for.
+    pub(crate) fn unhurried(&self) -> Self {
+        Self { patience: None, ..self.clone() }
+    }
+
+    /// How many connections there are at most.
+    pub(crate) fn connections(&self) -> u32 {
+        self.pool.options().get_max_connections()
+    }
+
+    /// After so long nobody waits any more for a unit.
     pub(crate) fn patience(&self) -> Duration {
-        self.wait * 3 + Duration::from_secs(15)
+        patience(self.wait)
     }
 
     /// For units that go together: they give up soon on what somebody holds, so that one does not keep the others waiting.
@@ -153,7 +174,9 @@ impl Db {
         self.reached(|| async {
             // Open from here on: nobody knows whether the server has begun it while there is no answer.
             let mut transaction = Transaction::open(self.pool.acquire().await?);
-            sqlx::raw_sql(begin.clone()).execute(&mut *transaction).await?;
+            // What lies idle may have been forgotten by something on the way, which tells nobody.
+            let begun = sqlx::raw_sql(begin.clone()).execute(&mut *transaction);
+            tokio::time::timeout(BEGIN, begun).await.unwrap_or_else(|_| Err(silent()))?;
             Ok(transaction)
         })
         .await
@@ -173,12 +196,20 @@ impl Db {
         }
     }
 
-    /// What is done within a transaction, for as long as its server is the one that takes writes: one that fell silent does
-    /// not answer, and does not say so.
+    /// What is done on a connection, for as long as its server is the one that takes writes, and somebody has the patience: one
+    /// that fell silent does not answer, and does not say so.
     pub(crate) async fn watched<T>(&self, work: impl Future<Output = UnitResult<T>>) -> UnitResult<T> {
-        let Some(hosts) = &self.hosts else { return work.await };
-        let silent = || sqlx::Error::Io(std::io::Error::other("another server takes writes by now"));
-        hosts.watched(&self.pool, hosts::SILENCE, work).await.unwrap_or_else(|| Err(silent().into()))
+        let watched = async {
+            let Some(hosts) = &self.hosts else { return work.await };
+            let left = || sqlx::Error::Io(std::io::Error::other("another server takes writes by now"));
+            hosts.watched(&self.pool, hosts::SILENCE, work).await.unwrap_or_else(|| Err(left().into()))
+        };
+        match self.patience {
+            Some(patience) => {
+                tokio::time::timeout(patience, watched).await.unwrap_or_else(|_| Err(silent().into()))
+            }
+            None => watched.await,
+        }
     }
 
     /// A transaction in which each statement sees what was committed before it: what the locks are taken for.
@@ -196,7 +227,7 @@ impl Db {
         if self.pooler || self.sql.walled {
             Ok(Place::Inside(self.begun(self.opening("BEGIN READ ONLY", whose)).await?))
         } else {
-            Ok(Place::Alone(self.reached(|| self.pool.acquire()).await?))
+            Ok(Place::Alone(Alone::new(self.reached(|| self.pool.acquire()).await?)))
         }
     }
 
@@ -208,6 +239,22 @@ impl Db {
     pub(crate) async fn end<O: Opened, T: Send>(&self, opened: O, worked: UnitResult<T>) -> UnitResult<T> {
         opened.close(self, worked).await
     }
+}
+
+/// A unit waits for several things in a row at most.
+fn patience(wait: Duration) -> Duration {
+    wait * 3 + Duration::from_secs(15)
+}
+
+/// A server that says nothing for so long is not there any more.
+pub(crate) fn silent() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
+}
+
+/// The instant, for what is made ahead of time only: what is stored has the instant that it is given.
+pub(crate) fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// What begins a unit of work. It gives up on what somebody else holds for longer than this; and when an instance vanishes in

@@ -7,8 +7,6 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr as _, SqlStr};
 
-use super::Whose;
-
 /// What SQL becomes on its way: the name of the schema, and whether a statement may stay prepared.
 #[derive(Clone, Debug)]
 pub(crate) struct Sql {
@@ -46,16 +44,6 @@ impl On<'_> {
     /// A statement; `privet.` in it stands for the schema. It is put together from constants only: values are bound.
     pub(crate) fn q(&self, sql: impl Into<Cow<'static, str>>) -> Query<'static, Postgres, PgArguments> {
         self.sql.query(sql)
-    }
-
-    /// Goes on for another tenant, in a unit that has things of several.
-    pub(crate) async fn speak_for(&mut self, whose: Whose<'_>) -> Result<(), sqlx::Error> {
-        if self.sql.walled {
-            let query =
-                self.q("SELECT set_config('privet_unit.tenant', $1, true)").bind(whose.name().to_owned());
-            query.execute(&mut *self.c).await?;
-        }
-        Ok(())
     }
 
     /// Several statements without values.

@@ -49,9 +49,30 @@ impl Drop for Transaction {
     }
 }
 
+/// A connection for one statement. One that is dropped before its answer came is not used again: whoever gave up did so, perhaps,
+/// since there is nobody at the other end.
+pub(crate) struct Alone {
+    connection: PoolConnection<Postgres>,
+    answered: bool,
+}
+
+impl Alone {
+    pub(super) fn new(connection: PoolConnection<Postgres>) -> Self {
+        Self { connection, answered: false }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
 /// Where one statement runs.
 pub(crate) enum Place {
-    Alone(PoolConnection<Postgres>),
+    Alone(Alone),
     Inside(Transaction),
 }
 
@@ -60,7 +81,7 @@ impl Deref for Place {
 
     fn deref(&self) -> &PgConnection {
         match self {
-            Self::Alone(connection) => connection,
+            Self::Alone(alone) => &alone.connection,
             Self::Inside(transaction) => transaction,
         }
     }
@@ -69,7 +90,7 @@ impl Deref for Place {
 impl DerefMut for Place {
     fn deref_mut(&mut self) -> &mut PgConnection {
         match self {
-            Self::Alone(connection) => connection,
+            Self::Alone(alone) => &mut alone.connection,
             Self::Inside(transaction) => transaction,
         }
     }
@@ -104,8 +125,11 @@ impl Opened for Place {
     /// Nothing was written. A connection that failed is not used again.
     async fn close<T: Send>(mut self, db: &Db, worked: UnitResult<T>) -> UnitResult<T> {
         match (&mut self, &worked) {
-            (Self::Alone(connection), Err(error)) if !error.leaves_the_connection() => {
-                connection.close_on_drop();
+            (Self::Alone(alone), worked) => {
+                alone.answered = match worked {
+                    Ok(_) => true,
+                    Err(error) => error.leaves_the_connection(),
+                };
             }
             (Self::Inside(transaction), Ok(_)) => {
                 let _ = db.watched(async { Ok(transaction.end("COMMIT").await?) }).await;

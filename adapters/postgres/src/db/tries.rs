@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use privet::Result;
 
 use super::{Db, UnitResult};
-use crate::error::{Failure, UnitError, only_reads, told, unknown};
+use crate::error::{Failure, UnitError, told, unknown};
 
 /// How often a collision is tried again: each time somebody else got through.
 const COLLISIONS: u32 = 20;
-/// How often a lost connection is tried again: with the pauses, for about five seconds.
-const LOSSES: u32 = 25;
+/// For how long a lost connection is tried again where there is one server.
+const LOSSES: Duration = Duration::from_secs(5);
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(250);
 
@@ -49,22 +49,27 @@ impl<'d> Tries<'d> {
         if committing && failure == Failure::Lost && self.twice == Twice::Never {
             return Some(Err(unknown(self.db.store, &error)));
         }
-        let (count, most) = match failure {
-            Failure::Collision => (&mut self.collisions, COLLISIONS),
-            Failure::Lost => (&mut self.losses, LOSSES),
+        let (over, attempts) = match failure {
+            Failure::Collision => {
+                self.collisions += 1;
+                (self.collisions > COLLISIONS, self.collisions)
+            }
+            Failure::Lost => {
+                self.losses += 1;
+                // What else lies idle was lost with it, most likely, and would be met one by one.
+                self.db.trust.withdraw();
+                let longest = match &self.db.hosts {
+                    // A standby takes its time to be promoted.
+                    Some(hosts) => {
+                        hosts.choose(&self.db.pool).await;
+                        self.db.wait
+                    }
+                    None => LOSSES.min(self.db.wait),
+                };
+                (self.began.elapsed() > longest, self.losses.min(8))
+            }
             Failure::Lasting => return Some(Err(told(self.db.store, &error))),
         };
-        *count += 1;
-        let (mut over, mut attempts) = (*count > most, *count);
-        if let (Failure::Lost, Some(hosts)) = (failure, &self.db.hosts) {
-            // A standby takes its time to be promoted, and each connection that was open is lost once.
-            over = self.began.elapsed() > self.db.wait;
-            attempts = attempts.min(8);
-            if only_reads(&error) {
-                hosts.distrust();
-            }
-            hosts.choose(&self.db.pool).await;
-        }
         if over {
             return Some(Err(told(self.db.store, &error)));
         }

@@ -7,11 +7,10 @@ use privet::{Result, Scope, Tenant, Timestamp};
 
 use super::rows::{self, bytes, contact_columns, ms, read_contact};
 use super::{
-    Line, PostgresStore, check_fence, check_proof, contact_kind, list, locks, mark_contacts, read_erasing,
-    shown_contact,
+    Line, PostgresStore, check_fence, check_proof, contact_kind, list, listed, locks, mark_contacts,
+    read_erasing, shown_contact,
 };
 use crate::db::{On, Twice, UnitResult, read, unit};
-use crate::replica::listed;
 
 async fn open(on: &mut On<'_>, proof: &ConsentProof, contact: &Contact) -> UnitResult<Contact> {
     let scope = proof.scope();
@@ -187,7 +186,7 @@ impl ContactStore for PostgresStore {
         query: &ContactQuery,
         horizon: &Horizon,
     ) -> Result<Vec<ContactSummary>> {
-        if list::decides(&query.filter) {
+        if query.filter.looks_for_somebody() {
             return read!(self.db, scope, on => list::page(on, scope, query, horizon));
         }
         listed!(self, scope, read, on => list::page(on, scope, query, horizon))

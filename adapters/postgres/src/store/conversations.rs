@@ -5,39 +5,16 @@ use privet::store::{
     StoredMessage,
 };
 use privet::{Error, Result, Scope, Timestamp};
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
-use sqlx::{Postgres, Row as _};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use super::locks;
+use super::messages::BUSY;
 use super::record_messages::RecordMessage;
 use super::rows::{self, bytes, conversation_columns, digest_if_any, ms, number, read_conversation};
+use super::shown::{SHOWN, bind_shown};
 use super::{Line, PostgresStore, check_proof, messages, shown_contact, stand_on, writing_contact};
 use crate::db::{On, Twice, UnitResult, read, unit};
-
-/// Rule 7 for a conversation `c`, and for the contact whose it is: [`Horizon::shows_conversation`] and
-/// [`Horizon::shows_contact`] in SQL, so that a list is one statement. What [`bind_shown`] binds is `$1` to `$7`.
-pub(super) const SHOWN: &str = "c.erasing IS NULL AND CASE
-    WHEN c.owner_kind = 1 THEN c.last_message >= $5 AND EXISTS (
-      SELECT 1 FROM privet.contacts o WHERE o.tenant = c.tenant AND o.site = c.site AND o.id = c.owner
-        AND o.erasing IS NULL AND o.frozen_until IS NULL AND o.last_seen >= $3 AND o.consent_until > $4)
-    WHEN c.live_support THEN coalesce(c.closed, c.last_message) >= $7
-    ELSE c.last_message >= $6 END";
-
-pub(super) fn bind_shown(
-    query: Query<'static, Postgres, PgArguments>,
-    scope: &Scope,
-    horizon: &Horizon,
-) -> Query<'static, Postgres, PgArguments> {
-    query
-        .bind(scope.tenant.as_str())
-        .bind(scope.site.as_str())
-        .bind(ms(horizon.contacts))
-        .bind(ms(horizon.now))
-        .bind(ms(horizon.conversations))
-        .bind(ms(horizon.sessions))
-        .bind(ms(horizon.support))
-}
 
 pub(super) async fn shown(
     on: &mut On<'_>,
@@ -172,8 +149,6 @@ pub(super) async fn count_conversations(
         .await?;
     Ok(())
 }
-
-pub(super) const BUSY: Error = Error::Conflict { what: "conversation" };
 
 /// Gives a message its number in its conversation, which is locked.
 pub(super) async fn advance(

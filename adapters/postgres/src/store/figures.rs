@@ -7,8 +7,8 @@ use privet::{Day, Scope};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::conversations::{SHOWN, bind_shown};
 use super::rows::{self, RowResult, column, ms, number};
+use super::shown::{SHOWN, bind_shown};
 use crate::db::{On, UnitResult};
 
 const DAY_MS: i64 = 86_400_000;

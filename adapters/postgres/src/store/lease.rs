@@ -1,7 +1,7 @@
 //! Work that one instance at a time does.
 
 use async_trait::async_trait;
-use privet::store::{LeaseStore, LeaseToken};
+use privet::store::{Lease, LeaseStore, LeaseToken};
 use privet::{Result, Timestamp};
 use sqlx::Row as _;
 
@@ -39,6 +39,18 @@ async fn release(on: &mut On<'_>, name: &str, token: LeaseToken) -> UnitResult<b
         .execute(&mut *on.c)
         .await?;
     Ok(given.rows_affected() == 1)
+}
+
+/// Rule 18. Until the transaction ends nobody else has it.
+pub(crate) async fn check(on: &mut On<'_>, lease: Option<Lease>) -> UnitResult<()> {
+    let Some(Lease { name, token }) = lease else { return Ok(()) };
+    let held = on
+        .q("SELECT 1 FROM privet.leases WHERE name = $1 AND token = $2 AND owner IS NOT NULL FOR SHARE")
+        .bind(name)
+        .bind(token.get().cast_signed())
+        .fetch_optional(&mut *on.c)
+        .await?;
+    if held.is_some() { Ok(()) } else { Err(Lease::lost().into()) }
 }
 
 #[async_trait]

@@ -11,12 +11,6 @@ use sqlx::query::Query;
 use super::rows::{self, ms, read_summary, summary_columns};
 use crate::db::{On, UnitResult};
 
-/// Whether somebody is looked for, such as for a request about their rights: that nobody is found has to be true now, so the
-/// primary is asked.
-pub(super) fn decides(filter: &ContactFilter) -> bool {
-    filter.id.is_some() || filter.identity.is_some()
-}
-
 type Bound = Query<'static, Postgres, PgArguments>;
 
 enum Value {

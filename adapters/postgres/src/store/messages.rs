@@ -1,13 +1,15 @@
 //! Messages of a conversation. They are in partitions by month, so the lock on the conversation is what keeps their numbers and
 //! ids unique.
 
-use privet::Scope;
 use privet::contact::{ConversationId, Sealed};
 use privet::store::{Horizon, MessageToStore, StoredMessage};
+use privet::{Error, Scope};
 
-use super::conversations::{SHOWN, bind_shown};
 use super::rows::{self, bytes, message_columns, ms, number, read_message};
+use super::shown::{SHOWN, bind_shown};
 use crate::db::{On, UnitResult};
+
+pub(super) const BUSY: Error = Error::Conflict { what: "conversation" };
 
 /// A message with the id of one that is to be stored, which was erased alone: it is not stored again, wherever it goes now.
 pub(super) async fn erased_before(
@@ -28,7 +30,7 @@ pub(super) async fn erased_before(
     Ok(Some(StoredMessage { conversation, ..stored }))
 }
 
-/// Takes one message out, and keeps its id.
+/// Takes one message of a conversation that is locked out, and keeps its id.
 pub(super) async fn erase(
     on: &mut On<'_>,
     scope: &Scope,
@@ -38,7 +40,6 @@ pub(super) async fn erase(
     let kept = on
         .q("WITH gone AS (
               DELETE FROM privet.messages WHERE tenant = $1 AND site = $2 AND conversation = $3 AND number = $4
-                AND EXISTS (SELECT 1 FROM privet.conversations WHERE tenant = $1 AND site = $2 AND id = $3 AND erasing IS NULL)
               RETURNING tenant, site, id, conversation, number)
             INSERT INTO privet.erased_messages (tenant, site, id, conversation, number)
             SELECT tenant, site, id, conversation, number FROM gone

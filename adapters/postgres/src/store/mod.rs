@@ -9,7 +9,7 @@ mod conversations;
 mod counts;
 mod erase;
 mod figures;
-mod lease;
+pub(crate) mod lease;
 mod list;
 mod locks;
 mod messages;
@@ -20,6 +20,7 @@ mod portal;
 mod record_messages;
 mod retention;
 mod rows;
+mod shown;
 mod snapshot;
 
 use std::sync::Arc;
@@ -43,10 +44,10 @@ use self::rows::{
     bytes, code, contact_columns, digest_if_any, ms, read_contact, read_record, record_columns, site_scope,
     tenant,
 };
-use crate::db::{Db, On, Twice, UnitResult, Whose, read, unit};
+use crate::db::{Db, On, Twice, UnitResult, Whose, now, read, unit};
 use crate::group::GroupCommit;
 use crate::replica::{Replica, ReplicaLag};
-use crate::{PostgresOptions, partitions, schema};
+use crate::{PostgresOptions, part, partitions, schema};
 
 pub(crate) const NAME: &str = "postgres";
 
@@ -68,7 +69,7 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     pub(crate) async fn on(db: Db, replica: Option<Replica>) -> Result<Self> {
-        schema::migrate(&db, schema::STORE).await?;
+        schema::migrate(&db, part::STORE).await?;
         let (records, messages) = (GroupCommit::on(&db), GroupCommit::on(&db));
         let months = Arc::new(AtomicI64::new(i64::MIN));
         let store = Self { db, replica, moments: Moments::default(), records, messages, months };
@@ -92,7 +93,10 @@ impl PostgresStore {
             return Ok(());
         }
         self.months.store(now, Ordering::Relaxed);
-        partitions::make_months(&self.db, now).await
+        if !partitions::make_months(&self.db, now).await? {
+            self.months.store(last, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The standby, if there is one and it is not left alone for a while.
@@ -140,12 +144,6 @@ async fn durability(on: &mut On<'_>) -> UnitResult<[String; 2]> {
         .fetch_one(&mut *on.c)
         .await?;
     Ok([row.try_get(0)?, row.try_get(1)?])
-}
-
-/// The instant, for what is made ahead of time only: what is stored has the instant that it is given.
-pub(crate) fn now() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 async fn open(on: &mut On<'_>, info: &OpenInfo) -> UnitResult<()> {
@@ -393,3 +391,22 @@ fn read_erasing(row: &sqlx::postgres::PgRow, kind: fn([u8; 16]) -> ErasingKind) 
 fn contact_kind(id: [u8; 16]) -> ErasingKind {
     ErasingKind::Contact(ContactId::from_bytes(id))
 }
+
+/// Reads a list: at the standby, if there is one that answers, and else with the macro that is named, at the primary.
+macro_rules! listed {
+    ($store:expr, $whose:expr, $primary:ident, $on:ident => $work:expr) => {{
+        let store: &PostgresStore = $store;
+        let mut listed = None;
+        if let Some(replica) = store.reading().await {
+            let db = &replica.db;
+            let looked = async { $crate::db::attempt!(db, moment($whose), $on => $work) };
+            let looked = replica.waited($crate::replica::LIST, looked).await;
+            listed = replica.settle(looked);
+        }
+        match listed {
+            Some(listed) => listed,
+            None => $primary!(store.db, $whose, $on => $work),
+        }
+    }};
+}
+use listed;

@@ -1,5 +1,7 @@
 //! What operators read and do.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use privet::contact::{ContactFilter, ContactId, Conversation, ConversationId, NoteId, Owner, Removed};
 use privet::portal::{AuditEvent, AuditId};
@@ -8,15 +10,14 @@ use privet::store::{
 };
 use privet::{Day, Error, Result, Scope, Tenant, Timestamp};
 
-use super::conversations::{self, SHOWN, advance, bind_shown, lock_with_owner};
+use super::conversations::{self, advance, lock_with_owner};
 use super::rows::{self, conversation_columns, ms, read_conversation};
+use super::shown::{SHOWN, bind_shown};
 use super::{
-    Line, NAME, PostgresStore, audit, check_proof, figures, list, messages, notes, shown_contact, snapshot,
+    Line, PostgresStore, audit, check_proof, figures, list, listed, messages, notes, shown_contact, snapshot,
     stand_on, writing_contact,
 };
-use crate::db::{On, Twice, UnitResult, read, read_moment, unit};
-use crate::error::{UnitError, told};
-use crate::replica::listed;
+use crate::db::{On, Twice, UnitResult, now, read, read_moment, unit};
 
 async fn contents(
     on: &mut On<'_>,
@@ -92,6 +93,19 @@ async fn answer(
     messages::insert(on, scope, message, number).await
 }
 
+/// Its conversation is locked meanwhile, so that the id that is kept goes with that.
+async fn erase_message(
+    on: &mut On<'_>,
+    scope: &Scope,
+    conversation: ConversationId,
+    number: u32,
+) -> UnitResult<bool> {
+    match lock_with_owner(on, scope, conversation).await? {
+        Some((_, false)) => messages::erase(on, scope, conversation, number).await,
+        _ => Ok(false),
+    }
+}
+
 async fn set_blocked(
     on: &mut On<'_>,
     scope: &Scope,
@@ -143,7 +157,7 @@ impl PortalStore for PostgresStore {
         cap: u32,
         horizon: &Horizon,
     ) -> Result<u32> {
-        if list::decides(filter) {
+        if filter.looks_for_somebody() {
             return read!(self.db, scope, on => list::count(on, scope, filter, as_of, cap, horizon));
         }
         listed!(self, scope, read, on => list::count(on, scope, filter, as_of, cap, horizon))
@@ -186,7 +200,7 @@ impl PortalStore for PostgresStore {
     }
 
     async fn erase_message(&self, scope: &Scope, conversation: ConversationId, number: u32) -> Result<bool> {
-        unit!(self.db, scope, Twice::Never, on => messages::erase(on, scope, conversation, number))
+        unit!(self.db, scope, Twice::Never, on => erase_message(on, scope, conversation, number))
     }
 
     async fn set_blocked(
@@ -215,21 +229,22 @@ impl PortalStore for PostgresStore {
         unit!(self.db, scope, Twice::Never, on => notes::erase(on, scope, contact, note))
     }
 
+    async fn lists_behind(&self) -> Result<Option<Duration>> {
+        Ok(self.reading().await.map(|replica| replica.behind(now())))
+    }
+
     async fn figures(&self, scope: &Scope, from: Day, to: Day, horizon: &Horizon) -> Result<SiteFigures> {
         listed!(self, scope, read_moment, on => figures::of(on, scope, from, to, horizon))
     }
 
     async fn snapshot(&self, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
-        if let Some(replica) = self.reading().await
-            && let Some(opened) =
-                replica.settle(snapshot::open(&replica.db, &self.moments, scope, horizon).await)
-        {
-            return opened;
+        if let Some(replica) = self.reading().await {
+            let opened = snapshot::open(&replica.db, Some(replica), &self.moments, scope, horizon).await;
+            if let Some(opened) = replica.settle(opened) {
+                return opened;
+            }
         }
-        snapshot::open(&self.db, &self.moments, scope, horizon).await.map_err(|error| match error {
-            UnitError::Rule(error) => error,
-            UnitError::Sql(error) | UnitError::Commit(error) => told(NAME, &error),
-        })
+        snapshot::opened(snapshot::open(&self.db, None, &self.moments, scope, horizon).await)
     }
 
     async fn append_audit(&self, event: &AuditEvent) -> Result<()> {

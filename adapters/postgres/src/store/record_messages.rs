@@ -14,8 +14,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::append_records::{latest_of_lines, records};
-use super::conversations::BUSY;
 use super::locks::{self, Named};
+use super::messages::BUSY;
 use super::rows::{
     self, RowResult, bytes, contact_columns, conversation_columns, message_columns, ms, number, read_contact,
     read_conversation, read_message,

@@ -7,7 +7,7 @@ use privet::{Result, Tenant, Timestamp};
 use sqlx::Row as _;
 
 use super::rows::{self, column, ms};
-use super::{PostgresStore, audit, counts, erase, mark_contacts, outbox};
+use super::{PostgresStore, audit, counts, erase, lease, mark_contacts, outbox};
 use crate::db::{Db, On, Twice, UnitResult, Whose, read, read_moment, unit};
 use crate::partitions;
 
@@ -216,6 +216,7 @@ async fn purge(
     horizon: &Horizon,
     fence_until: Timestamp,
 ) -> UnitResult<u32> {
+    lease::check(on, horizon.lease).await?;
     match class {
         DataClass::Contacts => purge_contacts(on, tenant, max, horizon, fence_until).await,
         DataClass::Messages => purge_messages(on, tenant, max, horizon).await,
@@ -304,8 +305,8 @@ impl RetentionStore for PostgresStore {
         unit!(self.db, tenant, Twice::Harmless, on => purge(on, tenant, class, max, horizon, fence_until))
     }
 
-    async fn drop_messages(&self, before: Timestamp, tenants: &[Tenant]) -> Result<u64> {
-        partitions::drop_months(&self.db, before, tenants).await
+    async fn drop_messages(&self, horizon: &Horizon, tenants: &[Tenant]) -> Result<u64> {
+        partitions::drop_months(&self.db, horizon, tenants).await
     }
 
     async fn erasing(&self, tenant: Option<&Tenant>, max: u32) -> Result<Vec<Erasing>> {

@@ -1,25 +1,30 @@
 //! One moment of a site, on a connection of its own: it may be read from for long, and no pool waits for it.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
+use futures_util::future::{Either, select};
 use privet::contact::{ContactId, ContactSummary, Conversation, ConversationId};
 use privet::store::{Horizon, Snapshot, StoredMessage};
 use privet::{Error, Result, Scope};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::conversations::{SHOWN, bind_shown};
 use super::moments::{IDLE, Moment, Moments, gone};
 use super::rows::{self, conversation_columns, ms, read_conversation, read_summary, summary_columns};
+use super::shown::{SHOWN, bind_shown};
 use super::{NAME, messages};
-use crate::db::{Db, MOMENT, On, Sql, UnitResult};
+use crate::db::{Db, MOMENT, On, Sql, UnitResult, now, silent};
 use crate::error::{Failure, UnitError, told};
+use crate::replica::Replica;
 
 /// So many contacts go from the connection to whoever reads at once; two such parts wait at most.
 const PART: usize = 512;
+/// A moment is opened within this.
+const OPENS: Duration = Duration::from_secs(15);
 
 /// Who has gone takes no more; who takes nothing for long has gone, and does not say so.
 #[derive(PartialEq, Eq)]
@@ -82,6 +87,13 @@ impl Contacts {
     }
 }
 
+/// Nobody reads on.
+impl Drop for Contacts {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
 async fn stream(
     on: &mut On<'_>,
     scope: &Scope,
@@ -100,16 +112,25 @@ async fn stream(
         .bind(ms(horizon.contacts))
         .bind(ms(horizon.now));
     let mut rows = query.fetch(&mut *on.c);
-    let mut part = Vec::with_capacity(PART);
     loop {
-        let row = rows.try_next().await?;
-        let ends = row.is_none();
-        if let Some(row) = row {
-            part.push(read_summary(&row)?);
-        }
-        if part.len() == PART || (ends && !part.is_empty()) {
-            let full = std::mem::replace(&mut part, Vec::with_capacity(PART));
-            match tokio::time::timeout(IDLE, give.send(Ok(full))).await {
+        let filling = async {
+            let mut part = Vec::with_capacity(PART);
+            while part.len() < PART {
+                match rows.try_next().await? {
+                    Some(row) => part.push(read_summary(&row)?),
+                    None => return UnitResult::Ok((part, true)),
+                }
+            }
+            Ok((part, false))
+        };
+        // A server that fell silent says nothing any more, and who has gone does not wait for it.
+        let filling = tokio::time::timeout(IDLE, filling);
+        let (part, ends) = match select(std::pin::pin!(filling), std::pin::pin!(give.closed())).await {
+            Either::Left((filled, _)) => filled.unwrap_or_else(|_| Err(silent().into()))?,
+            Either::Right(_) => return Ok(Taken::NoMore),
+        };
+        if !part.is_empty() {
+            match tokio::time::timeout(IDLE, give.send(Ok(part))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Ok(Taken::NoMore),
                 Err(_) => return Ok(Taken::Stalled),
@@ -127,6 +148,9 @@ struct SiteSnapshot {
     sql: Sql,
     scope: Scope,
     horizon: Horizon,
+    /// Whose moment it is, where it is not the primary's, and how old it was.
+    replica: Option<Replica>,
+    behind: Option<Duration>,
 }
 
 impl fmt::Debug for SiteSnapshot {
@@ -138,13 +162,16 @@ impl fmt::Debug for SiteSnapshot {
 /// Opens the moment. The transaction ends with the connection, when the snapshot is dropped, or when nobody reads on.
 pub(super) async fn open(
     db: &Db,
+    replica: Option<&Replica>,
     moments: &Moments,
     scope: &Scope,
     horizon: &Horizon,
 ) -> UnitResult<Box<dyn Snapshot>> {
+    let behind = replica.map(|replica| replica.behind(now()));
     let moment = moments.place()?;
     let opened = async {
-        let mut connection = PgConnection::connect_with(&db.pool.connect_options()).await?;
+        // From the pool, so that it is made ready as the app makes its connections ready; and out of it, for as long as it lasts.
+        let mut connection = db.pool.acquire().await?.detach();
         let begin = format!("{MOMENT}; SET LOCAL idle_in_transaction_session_timeout = {}", IDLE.as_millis());
         sqlx::raw_sql(db.opening(AssertSqlSafe(begin), scope.into())).execute(&mut connection).await?;
         // The moment is that of the first look.
@@ -152,9 +179,19 @@ pub(super) async fn open(
         on.q("SELECT 1 FROM privet.meta LIMIT 1").fetch_optional(&mut *on.c).await?;
         Ok::<_, sqlx::Error>(connection)
     };
-    moment.give(opened.await?);
+    let opened = tokio::time::timeout(OPENS, opened).await.unwrap_or_else(|_| Err(silent()));
+    moment.give(opened?);
     let (sql, scope, horizon) = (db.sql.clone(), scope.clone(), *horizon);
-    Ok(Box::new(SiteSnapshot { moment, contacts: None, sql, scope, horizon }))
+    let replica = replica.cloned();
+    Ok(Box::new(SiteSnapshot { moment, contacts: None, sql, scope, horizon, replica, behind }))
+}
+
+/// What became of it, as it is told.
+pub(super) fn opened(opened: UnitResult<Box<dyn Snapshot>>) -> Result<Box<dyn Snapshot>> {
+    opened.map_err(|error| match error {
+        UnitError::Rule(error) => error,
+        UnitError::Sql(error) | UnitError::Commit(error) => told(NAME, &error),
+    })
 }
 
 async fn conversations(
@@ -190,9 +227,9 @@ fn ended<T>(worked: UnitResult<T>) -> Result<T> {
 impl SiteSnapshot {
     /// The connection, which is taken back from whoever reads contacts.
     async fn take(&mut self) -> Result<PgConnection> {
-        if let Some(contacts) = self.contacts.take() {
-            drop(contacts.parts);
-            let _ = contacts.reading.await;
+        if let Some(mut contacts) = self.contacts.take() {
+            contacts.parts.close();
+            let _ = (&mut contacts.reading).await;
         }
         self.moment.take()
     }
@@ -202,19 +239,35 @@ impl SiteSnapshot {
             Err(error) if !error.leaves_the_connection() => self.moment.end(),
             _ => self.moment.give(connection),
         }
-        ended(worked)
+        self.ended(worked)
+    }
+
+    /// Whoever begins anew reads the primary for a while: a standby ends what is in its way, and would again.
+    fn ended<T>(&self, worked: UnitResult<T>) -> Result<T> {
+        let told = ended(worked);
+        if let (Err(error), Some(replica)) = (&told, &self.replica) {
+            replica.rest(error, now());
+        }
+        told
     }
 }
 
 #[async_trait]
 impl Snapshot for SiteSnapshot {
+    fn behind(&self) -> Option<Duration> {
+        self.behind
+    }
+
     async fn contacts(&mut self, after: Option<ContactId>, limit: u16) -> Result<Vec<ContactSummary>> {
         if after.is_none() {
             let read = (self.moment.clone(), self.take().await?);
             self.contacts = Some(Contacts::read(read, self.sql.clone(), self.scope.clone(), self.horizon));
         }
         match &mut self.contacts {
-            Some(contacts) if after == contacts.last => ended(contacts.next(limit.into()).await),
+            Some(contacts) if after == contacts.last => {
+                let read = contacts.next(limit.into()).await;
+                self.ended(read)
+            }
             _ => Err(Error::Conflict { what: "the contacts of a snapshot" }),
         }
     }
@@ -250,8 +303,6 @@ mod tests {
     use privet::store::PortalStore as _;
     use privet_test_postgres::{Server, fresh_name, server};
     use sqlx::{PgPool, Row as _};
-
-    use std::time::Duration;
 
     use super::super::moments::MOST;
     use super::*;
