@@ -6,7 +6,7 @@
 //!
 //! `PRIVET_BENCH_CONTACTS` says how many contacts there are, and how many messages: 1,000,000 if nothing does. `PRIVET_BENCH_ONLY`
 //! names the sections to run, with commas between: `upserts`, `pages`, `export`, `purge`, `months`, `grants`. Ten million need
-//! about 12 GB in the folder for temporary files (`TMPDIR`).
+//! about 12 GB in the folder for temporary files (`TMPDIR`), in which the server's user has to be able to write.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

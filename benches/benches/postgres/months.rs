@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use privet::Timestamp;
-use privet::store::RetentionStore as _;
+use privet::retention::DataClass;
+use privet::store::{Horizon, RetentionStore as _};
 
 use crate::Bench;
 use crate::fill::megabytes;
@@ -52,8 +53,9 @@ pub(crate) async fn run(bench: &Bench) {
     let (mut ours, mut by_hand): (Vec<Duration>, Vec<Duration>) = (Vec::new(), Vec::new());
     let tenants = [bench.scope.tenant.clone()];
     for (name, _, high) in MONTHS {
+        let over = Horizon::unlimited(bench.now).with(DataClass::Messages, Timestamp::from_millis(high));
         let from = Instant::now();
-        let gone = store.drop_messages(Timestamp::from_millis(high), &tenants).await.unwrap();
+        let gone = store.drop_messages(&over, &tenants).await.unwrap();
         ours.push(from.elapsed());
         assert_eq!(i64::try_from(gone).unwrap(), each);
         let from = Instant::now();
