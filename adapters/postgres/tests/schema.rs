@@ -1,6 +1,8 @@
 //! The tables: who may make them, how they come about, and what leads their keys.
 #![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
+use std::collections::BTreeMap;
+
 use privet::Error;
 use privet::conformance::{messages_are_numbered_and_stored_once, records_are_chained};
 use privet::store::OpenInfo;
@@ -140,29 +142,36 @@ async fn ten_01_the_tenant_leads_every_key() {
     assert_eq!(foreign.await, [] as [String; 0]);
 }
 
-/// What is spread over nodes is every table of the store that has a tenant, and the one that has none is on each.
+/// Every table of the three parts is spread by its tenant, on each node, or named as one that stays; and it has a tenant if, and
+/// only if, it is spread by it.
 #[tokio::test]
 async fn the_file_for_citus_names_every_table() {
     let Some(server) = server() else { return };
     let schema = fresh_name();
-    store(server.url(), &schema).await;
+    storage(server.url(), &schema).await.unwrap();
     let pool = PgPool::connect(server.url()).await.unwrap();
-    let tables = texts(
-        &pool,
-        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p')
-           AND NOT c.relispartition AND c.relname <> '_privet_migrations' ORDER BY 1",
-        &schema,
-    )
-    .await;
-    let file = include_str!("../citus.sql");
-    for table in &tables {
-        let call = match table.as_str() {
-            "meta" | "leases" => format!("SELECT create_reference_table('privet.{table}');"),
-            table => format!("SELECT create_distributed_table('privet.{table}', 'tenant'"),
+    let sql = "SELECT c.relname::text, EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = c.oid AND attname = 'tenant')
+               FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p') AND NOT c.relispartition";
+    let rows = sqlx::query(sql).bind(format!("\"{schema}\"")).fetch_all(&pool).await.unwrap();
+    let tables: BTreeMap<String, bool> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let mut named = BTreeMap::new();
+    for line in include_str!("../citus.sql").lines() {
+        let (spread, rest) = if let Some(rest) = line.strip_prefix("SELECT create_distributed_table('privet.")
+        {
+            assert!(rest.contains("', 'tenant'") && rest.ends_with(");"), "{line}");
+            (true, rest)
+        } else if let Some(rest) = line.strip_prefix("SELECT create_reference_table('privet.") {
+            (false, rest)
+        } else if let Some(rest) = line.strip_prefix("-- local: privet.") {
+            (false, rest)
+        } else {
+            assert!(line.starts_with("--"), "{line}");
+            continue;
         };
-        assert_eq!(file.matches(&call).count(), 1, "{call}");
+        let name = rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap();
+        assert_eq!(named.insert(name.to_owned(), spread), None, "{name} is named twice");
     }
-    assert_eq!(file.matches("SELECT create_").count(), tables.len());
+    assert_eq!(named, tables);
 }
 
 /// IP-07: a contact has five things and what they stand on; nothing has a place for an address or a user agent.
