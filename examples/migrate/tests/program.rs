@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use house::{Home, another_database, furnish, on_sqlite, ring, runtime, seen};
-use privet_test_postgres::{PASSWORD, fresh_name, server};
+use privet_test_postgres::{PASSWORD, fresh_name, own_server, server};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::runtime::Runtime;
 
@@ -47,7 +47,7 @@ fn killed_in_the_middle_it_goes_on_in_several_places() {
         walled: true,
         ..Home::one(&url)
     };
-    goes_on(&rt, server().unwrap().url(), &home);
+    goes_on(&rt, own_server().unwrap().url(), &home);
 }
 
 /// Killed for real, in the middle of the first pass and of the last one, it goes on and ends with both sides equal.
@@ -164,7 +164,7 @@ fn bad_input_is_told_with_the_cure() {
         .unwrap();
     refused(good.path(), &nobody, &[], "restore the file from its backup");
 
-    let Some(tcp) = server().and_then(|server| server.tcp_url("postgres")) else { return };
+    let Some(tcp) = own_server().and_then(|server| server.tcp_url("postgres")) else { return };
     let good = tempfile::tempdir().unwrap();
     drop(on_sqlite(good.path()));
     refused(good.path(), &tcp, &["--schema", "No Name"], "name it plainly");
