@@ -1,6 +1,8 @@
 //! Connections that are cut in the middle: what is acknowledged is there, once, and nobody has to start again.
 #![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
+mod swallowing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,8 +16,8 @@ use privet::{Day, Scope, Tenant, Timestamp};
 use privet_postgres::PostgresOptions;
 use privet_test_postgres::{fresh_name, own_server, server};
 use sqlx::{PgPool, Row as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+
+use swallowing::swallowing;
 
 const TASKS: u8 = 8;
 const EVENTS: u8 = 60;
@@ -98,42 +100,6 @@ async fn a_snapshot_that_is_cut_ends() {
         let ended = snapshot.contacts(None, 9).await;
         assert!(matches!(ended, Err(privet::Error::Unavailable { .. })), "{ended:?}");
     }
-}
-
-/// Between the store and the server; it swallows the answer to as many commits as it is told, and cuts the connection.
-async fn swallowing(server: u16, swallow: Arc<AtomicUsize>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let swallow = swallow.clone();
-            tokio::spawn(async move {
-                let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
-                    (client.into_split(), server.into_split());
-                let back =
-                    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
-                let mut buffer = vec![0; 65_536];
-                while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
-                    // With its end: every transaction begins with a word about what is committed.
-                    let commits = buffer[..n].windows(7).any(|w| w == b"COMMIT\0");
-                    let left = |n: usize| n.checked_sub(1);
-                    if commits && swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
-                        back.abort();
-                        let _ = back.await;
-                        to_server.write_all(&buffer[..n]).await.unwrap();
-                        // The server is through with it when it hangs up, which it does at the end of what was sent.
-                        to_server.shutdown().await.unwrap();
-                        return;
-                    }
-                    if to_server.write_all(&buffer[..n]).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
 }
 
 /// A commit whose answer is lost: what goes by an id or a number is done again, which changes nothing; what would answer

@@ -9,7 +9,7 @@ use privet::store::{KeyName, KeyStore as _, PortalStore as _, RetentionStore as 
 use privet::{Error, KeyRing, Storage, Tenant, Timestamp};
 use privet_postgres::PostgresOptions;
 use privet_test_postgres::{PASSWORD, fresh_name, own_server};
-use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
 
 fn block_on(case: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(case);
@@ -81,26 +81,54 @@ async fn storage(url: &str, schema: &str) -> privet::Result<Storage> {
     options.storage(KeyRing::generate()?).await
 }
 
-/// A row of each of two tenants in every table, partitions included, past every policy.
+/// What a row of a table is made of: its columns, and values for a tenant called `t`. A row of a month is in the month.
+async fn row_of(superuser: &PgPool, full: &str) -> (String, String) {
+    let columns = sqlx::query(
+        "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum),
+                string_agg(CASE WHEN attname = 'tenant' THEN 't' WHEN attname = 'at' THEN coalesce(low, '1')
+                                WHEN attname = 'id' OR format_type(atttypid, NULL) = 'bytea' THEN '''\\x01''::bytea'
+                                WHEN format_type(atttypid, NULL) = 'text' THEN '''x''' WHEN format_type(atttypid, NULL) = 'boolean' THEN 'false'
+                                ELSE '1' END, ', ' ORDER BY attnum)
+         FROM pg_attribute, (SELECT substring(pg_get_expr(relpartbound, oid) FROM 'FROM \\(''([0-9]+)''\\)') AS low
+                             FROM pg_class WHERE oid = to_regclass($1)) AS bounds
+         WHERE attrelid = to_regclass($1) AND attnum > 0",
+    );
+    let row = columns.bind(full).fetch_one(superuser).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+/// A row of each of two tenants in every table and every partition, past every policy.
 async fn fill(superuser: &PgPool, schema: &str, tables: &[String]) {
-    for table in tables.iter().filter(|t| !t.starts_with("messages_")) {
-        let columns = sqlx::query(
-            "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum),
-                    string_agg(CASE WHEN attname = 'tenant' THEN 't' WHEN attname = 'id' OR format_type(atttypid, NULL) = 'bytea' THEN '''\\x01''::bytea'
-                                    WHEN format_type(atttypid, NULL) = 'text' THEN '''x''' WHEN format_type(atttypid, NULL) = 'boolean' THEN 'false'
-                                    ELSE '1' END, ', ' ORDER BY attnum)
-             FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0",
-        );
-        let row = columns.bind(format!("\"{schema}\".{table}")).fetch_one(superuser).await.unwrap();
-        let (names, values): (String, String) = (row.get(0), row.get(1));
-        let sql = format!(
-            "INSERT INTO \"{schema}\".{table} ({names}) SELECT {values} FROM unnest(ARRAY['a', 'b']) AS t"
-        );
+    // All of its rows are in its partitions.
+    for table in tables.iter().filter(|t| *t != "messages") {
+        let full = format!("\"{schema}\".{table}");
+        let (names, values) = row_of(superuser, &full).await;
+        let sql = format!("INSERT INTO {full} ({names}) SELECT {values} FROM unnest(ARRAY['a', 'b']) AS t");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(superuser).await.unwrap();
     }
 }
 
-/// As the role that runs: statements that forgot their conditions.
+/// Begins a transaction on behalf of a tenant, or of the installation.
+async fn speaking_for(pool: &PgPool, whose: &str) -> Transaction<'static, Postgres> {
+    let mut t = pool.begin().await.unwrap();
+    let set = AssertSqlSafe(format!("SET LOCAL privet_unit.tenant = '{whose}'"));
+    sqlx::raw_sql(set).execute(&mut *t).await.unwrap();
+    t
+}
+
+async fn changed(t: &mut Transaction<'static, Postgres>, sql: String) -> u64 {
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut **t).await.unwrap().rows_affected()
+}
+
+/// A policy, and nothing else, keeps a row from being written.
+async fn is_refused(mut t: Transaction<'static, Postgres>, sql: String) {
+    let done = sqlx::query(AssertSqlSafe(sql.clone())).execute(&mut *t).await;
+    let code = done.as_ref().err().and_then(|e| e.as_database_error()?.code());
+    assert_eq!(code.as_deref(), Some("42501"), "{sql}: {done:?}");
+    t.rollback().await.unwrap();
+}
+
+/// As the role that runs: statements that forgot their conditions, or name somebody else.
 #[tokio::test]
 async fn a_statement_without_a_condition_sees_its_tenant_only() {
     let Some(url) = roles::app_url().await else { return };
@@ -115,38 +143,49 @@ async fn a_statement_without_a_condition_sees_its_tenant_only() {
         let full = format!("\"{schema}\".{table}");
         let there = AssertSqlSafe(format!("SELECT count(*) FROM {full} WHERE tenant IN ('a', 'b')"));
         let both: i64 = sqlx::query(there).fetch_one(&superuser).await.unwrap().get(0);
-        let mut t = hostile.begin().await.unwrap();
-        // Nobody said whose it is.
+        assert!(both > 0, "{table} is tried");
+        let (names, values) = row_of(&superuser, &full).await;
+        let insert = |tenant| {
+            format!("INSERT INTO {full} ({names}) SELECT {values} FROM (VALUES ('{tenant}')) AS v (t)")
+        };
         let all = || AssertSqlSafe(format!("SELECT tenant FROM {full}"));
+        // Nobody said whose it is.
+        let mut t = hostile.begin().await.unwrap();
         assert!(sqlx::query(all()).fetch_all(&mut *t).await.unwrap().is_empty(), "{table}");
-        sqlx::raw_sql("SET LOCAL privet_unit.tenant = 'a'").execute(&mut *t).await.unwrap();
+        is_refused(t, insert("b")).await;
+
+        let mut t = speaking_for(&hostile, "a").await;
         let seen = sqlx::query(all()).fetch_all(&mut *t).await.unwrap();
         assert!(seen.iter().all(|row| row.get::<String, _>(0) == "a"), "{table}");
         assert_eq!(i64::try_from(seen.len()).unwrap() * 2, both, "{table}");
         for sql in [
             format!("UPDATE {full} SET tenant = tenant WHERE tenant = 'b'"),
+            format!("UPDATE {full} SET tenant = 'a' WHERE tenant = 'b'"),
             format!("DELETE FROM {full} WHERE tenant = 'b'"),
         ] {
-            let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut *t).await.unwrap();
-            assert_eq!(done.rows_affected(), 0, "{table}");
+            assert_eq!(changed(&mut t, sql).await, 0, "{table}");
         }
-        let everything = AssertSqlSafe(format!("DELETE FROM {full}"));
-        let gone = sqlx::query(everything).execute(&mut *t).await.unwrap().rows_affected();
+        let gone = changed(&mut t, format!("DELETE FROM {full}")).await;
         assert_eq!(gone * 2, both.cast_unsigned(), "its own, and no more: {table}");
         t.rollback().await.unwrap();
-        // Nor can a row be given to another one.
-        let mut t = hostile.begin().await.unwrap();
-        sqlx::raw_sql("SET LOCAL privet_unit.tenant = 'a'").execute(&mut *t).await.unwrap();
-        let give = AssertSqlSafe(format!("UPDATE {full} SET tenant = 'b'"));
-        let given = sqlx::query(give).execute(&mut *t).await;
-        assert!(both == 0 || given.is_err(), "{table}: {given:?}");
+        // Nor can a row be given to another one, or made in its name.
+        for sql in [format!("UPDATE {full} SET tenant = 'b'"), insert("b")] {
+            is_refused(speaking_for(&hostile, "a").await, sql).await;
+        }
+
+        // Who looks for all tenants changes nothing. Nobody looks for all keys.
+        let mut t = speaking_for(&hostile, "*").await;
+        let seen = sqlx::query(all()).fetch_all(&mut *t).await.unwrap().len();
+        assert_eq!(i64::try_from(seen).unwrap(), if table == "keys" { 0 } else { both }, "{table}");
+        for sql in [
+            format!("UPDATE {full} SET tenant = tenant"),
+            format!("UPDATE {full} SET tenant = 'b' WHERE tenant = 'a'"),
+            format!("DELETE FROM {full} WHERE tenant IN ('a', 'b')"),
+        ] {
+            assert_eq!(changed(&mut t, sql).await, 0, "{table}");
+        }
         t.rollback().await.unwrap();
-        // Who looks for all tenants changes nothing.
-        let mut t = hostile.begin().await.unwrap();
-        sqlx::raw_sql("SET LOCAL privet_unit.tenant = '*'").execute(&mut *t).await.unwrap();
-        let everything = AssertSqlSafe(format!("DELETE FROM {full} WHERE tenant IN ('a', 'b')"));
-        assert_eq!(sqlx::query(everything).execute(&mut *t).await.unwrap().rows_affected(), 0, "{table}");
-        t.rollback().await.unwrap();
+        is_refused(speaking_for(&hostile, "*").await, insert("b")).await;
     }
 }
 

@@ -1,13 +1,14 @@
 //! The tables: who may make them, how they come about, and what leads their keys.
 #![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
+use std::collections::BTreeMap;
+
 use privet::Error;
 use privet::conformance::{messages_are_numbered_and_stored_once, records_are_chained};
-use privet::store::OpenInfo;
-use privet::store::Store as _;
-use privet::{KeyRing, Storage};
+use privet::store::{ErasureCause, KeyName, LedgerEntry, OpenInfo, Store as _, SubjectDigest};
+use privet::{Day, KeyRing, Scope, Storage, Timestamp};
 use privet_postgres::{PostgresOptions, PostgresStore};
-use privet_test_postgres::{PASSWORD, fresh_name, own_server, server};
+use privet_test_postgres::{PASSWORD, Server, fresh_name, own_server, server};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 async fn run(pool: &PgPool, sql: String) {
@@ -24,31 +25,121 @@ async fn storage(url: &str, schema: &str) -> privet::Result<Storage> {
     PostgresOptions::new(url)?.schema(schema).connections(4).storage(KeyRing::generate()?).await
 }
 
-/// Ten instances that start at once on an empty database make one schema.
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_instances_start_at_once() {
-    let Some(server) = server() else { return };
-    let schema = fresh_name();
+/// Which versions of which part are there.
+async fn versions(pool: &PgPool, schema: &str) -> Vec<String> {
+    let sql = format!("SELECT part || version FROM \"{schema}\"._privet_migrations ORDER BY 1");
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn ten_start(server: &'static Server, schema: &str) {
     let starting = (0..10).map(|_| {
-        let schema = schema.clone();
+        let schema = schema.to_owned();
         tokio::spawn(async move { storage(server.url(), &schema).await })
     });
     for started in futures_util::future::join_all(starting).await {
         started.unwrap().unwrap();
     }
+}
+
+/// Ten instances that start at once on an empty database make one schema.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_instances_start_at_once() {
+    let Some(server) = server() else { return };
+    let schema = fresh_name();
+    ten_start(server, &schema).await;
     let pool = PgPool::connect(server.url()).await.unwrap();
-    let sql = "SELECT part || version FROM privet._privet_migrations ORDER BY 1";
-    let rows = sqlx::query(AssertSqlSafe(sql.replace("privet.", &format!("\"{schema}\"."))))
-        .fetch_all(&pool)
-        .await
-        .unwrap();
-    let versions: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(versions, ["keys1", "ledger1", "store1", "store2"]);
+    assert_eq!(versions(&pool, &schema).await, ["keys1", "ledger1", "store1", "store2"]);
     let ring = KeyRing::generate().unwrap();
     let store = PostgresOptions::new(server.url()).unwrap().schema(&schema).store().await.unwrap();
     store.open(&OpenInfo::new(&ring)).await.unwrap();
     let other = store.open(&OpenInfo::new(&KeyRing::generate().unwrap())).await;
     assert!(matches!(other, Err(Error::Key { .. })), "{other:?}");
+}
+
+/// The same on what an older version left, with what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_instances_start_at_once_on_an_older_version() {
+    let Some(server) = server() else { return };
+    let (old, new) = (fresh_name(), fresh_name());
+    let pool = PgPool::connect(server.url()).await.unwrap();
+    let first = [
+        "CREATE TABLE privet._privet_migrations (part TEXT COLLATE \"C\" NOT NULL, version BIGINT NOT NULL, PRIMARY KEY (part, version));
+         INSERT INTO privet._privet_migrations VALUES ('store', 1), ('keys', 1), ('ledger', 1);",
+        include_str!("../migrations/0001_init.sql"),
+        include_str!("../migrations/keys_0001_init.sql"),
+        include_str!("../migrations/ledger_0001_init.sql"),
+        "INSERT INTO privet.fences VALUES ('main', '\\x01', 1, 1); INSERT INTO privet.keys VALUES ('main', 1, '\\x01', '\\x02');",
+    ];
+    let first = first.concat().replace("privet.", &format!("\"{old}\"."));
+    run(&pool, format!("CREATE SCHEMA \"{old}\"; {first}")).await;
+    assert_eq!(versions(&pool, &old).await, ["keys1", "ledger1", "store1"]);
+    ten_start(server, &old).await;
+    storage(server.url(), &new).await.unwrap();
+    assert_eq!(versions(&pool, &old).await, versions(&pool, &new).await);
+    let columns = "SELECT c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+                   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                   WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p', 'i', 'I') ORDER BY 1";
+    assert_eq!(
+        texts(&pool, columns, &old).await,
+        texts(&pool, columns, &new).await,
+        "as one that began with it"
+    );
+    let kept = format!(
+        "SELECT (SELECT count(*) FROM \"{old}\".fences) + (SELECT count(*) FROM \"{old}\".keys WHERE wrapped = '\\x02')"
+    );
+    let kept: i64 = sqlx::query(AssertSqlSafe(kept)).fetch_one(&pool).await.unwrap().get(0);
+    assert_eq!(kept, 2);
+    messages_are_numbered_and_stored_once(&store(server.url(), &old).await).await;
+}
+
+/// The URL of a database that nobody else has.
+async fn database(server: &Server) -> String {
+    let name = fresh_name();
+    let pool = PgPool::connect(server.url()).await.unwrap();
+    run(&pool, format!("CREATE DATABASE \"{name}\"")).await;
+    let (before, after) = server.url().split_once('?').unwrap_or((server.url(), ""));
+    format!("{}/{name}?{after}", before.rsplit_once('/').unwrap().0)
+}
+
+/// The short forms: a URL is enough, and all is in the schema `privet`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_is_enough() {
+    let Some(server) = server() else { return };
+    let url = database(server).await;
+    let pool = PgPool::connect(&url).await.unwrap();
+    let parts = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1)
+                   AND relname IN ('contacts', 'keys', 'ledger') ORDER BY 1";
+    let data = privet_postgres::connect(&url).await.unwrap();
+    assert_eq!(texts(&pool, parts, "privet").await, ["contacts"], "the store alone");
+    messages_are_numbered_and_stored_once(&data).await;
+
+    let ring = || KeyRing::from_bytes(std::array::from_fn(|n| if n == 0 { 99 } else { 1 })).unwrap();
+    let storage = privet_postgres::open(&url, ring()).await.unwrap();
+    assert_eq!(texts(&pool, parts, "privet").await, ["contacts", "keys", "ledger"]);
+    let name = KeyName::Epoch(Day::from_number(20_000));
+    assert_eq!(storage.keys.insert(&name, &[7; 72]).await.unwrap(), [7; 72]);
+    let entry = LedgerEntry::Erased {
+        scope: Scope::default(),
+        subject: SubjectDigest::from_bytes([1; 16]),
+        cause: ErasureCause::Request,
+        at: Timestamp::from_millis(1),
+    };
+    storage.ledger.append(std::slice::from_ref(&entry)).await.unwrap();
+    storage.store.open(&OpenInfo::new(&storage.key_ring)).await.unwrap();
+
+    // The next start finds all of it.
+    let again = privet_postgres::open(&url, ring()).await.unwrap();
+    assert_eq!(again.keys.get(&name).await.unwrap(), Some(vec![7; 72]));
+    assert_eq!(again.ledger.entries().await.unwrap(), [entry]);
+    again.store.open(&OpenInfo::new(&again.key_ring)).await.unwrap();
+    let other = privet_postgres::open(&url, KeyRing::generate().unwrap()).await.unwrap();
+    let refused = other.store.open(&OpenInfo::new(&other.key_ring)).await;
+    assert!(matches!(refused, Err(Error::Key { .. })), "{refused:?}");
+    let missing = privet_postgres::connect(&url.replace('?', "_2?")).await.unwrap_err();
+    assert!(missing.to_string().contains("create the database"), "{missing}");
+    let bad = privet_postgres::connect("mysql://app@localhost/app").await.unwrap_err();
+    assert!(matches!(bad, Error::Config { .. }), "{bad}");
 }
 
 /// A role that only runs needs no right to make anything; without tables it is told what to do.
@@ -140,29 +231,36 @@ async fn ten_01_the_tenant_leads_every_key() {
     assert_eq!(foreign.await, [] as [String; 0]);
 }
 
-/// What is spread over nodes is every table of the store that has a tenant, and the one that has none is on each.
+/// Every table of the three parts is spread by its tenant, on each node, or named as one that stays; and it has a tenant if, and
+/// only if, it is spread by it.
 #[tokio::test]
 async fn the_file_for_citus_names_every_table() {
     let Some(server) = server() else { return };
     let schema = fresh_name();
-    store(server.url(), &schema).await;
+    storage(server.url(), &schema).await.unwrap();
     let pool = PgPool::connect(server.url()).await.unwrap();
-    let tables = texts(
-        &pool,
-        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p')
-           AND NOT c.relispartition AND c.relname <> '_privet_migrations' ORDER BY 1",
-        &schema,
-    )
-    .await;
-    let file = include_str!("../citus.sql");
-    for table in &tables {
-        let call = match table.as_str() {
-            "meta" | "leases" => format!("SELECT create_reference_table('privet.{table}');"),
-            table => format!("SELECT create_distributed_table('privet.{table}', 'tenant'"),
+    let sql = "SELECT c.relname::text, EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = c.oid AND attname = 'tenant')
+               FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p') AND NOT c.relispartition";
+    let rows = sqlx::query(sql).bind(format!("\"{schema}\"")).fetch_all(&pool).await.unwrap();
+    let tables: BTreeMap<String, bool> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let mut named = BTreeMap::new();
+    for line in include_str!("../citus.sql").lines() {
+        let (spread, rest) = if let Some(rest) = line.strip_prefix("SELECT create_distributed_table('privet.")
+        {
+            assert!(rest.contains("', 'tenant'") && rest.ends_with(");"), "{line}");
+            (true, rest)
+        } else if let Some(rest) = line.strip_prefix("SELECT create_reference_table('privet.") {
+            (false, rest)
+        } else if let Some(rest) = line.strip_prefix("-- local: privet.") {
+            (false, rest)
+        } else {
+            assert!(line.starts_with("--"), "{line}");
+            continue;
         };
-        assert_eq!(file.matches(&call).count(), 1, "{call}");
+        let name = rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap();
+        assert_eq!(named.insert(name.to_owned(), spread), None, "{name} is named twice");
     }
-    assert_eq!(file.matches("SELECT create_").count(), tables.len());
+    assert_eq!(named, tables);
 }
 
 /// IP-07: a contact has five things and what they stand on; nothing has a place for an address or a user agent.

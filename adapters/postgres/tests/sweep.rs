@@ -12,7 +12,7 @@ use futures_executor::block_on;
 use privet::retention::{DataClass, RetentionRule};
 use privet::{FakeClock, KeyRing, Privet, Tenant, Timestamp};
 use privet_postgres::PostgresOptions;
-use privet_test_postgres::{fresh_name, server};
+use privet_test_postgres::{fresh_name, own_server};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use tokio::runtime::Runtime;
 
@@ -54,7 +54,7 @@ struct Shop {
 /// A shop whose messages are kept for twenty days, in the last days of this month.
 fn shop(rt: &Runtime, walled: bool) -> Option<Shop> {
     let url = rt.block_on(roles::app_url())?;
-    let superuser = rt.block_on(PgPool::connect(server()?.url())).unwrap();
+    let superuser = rt.block_on(PgPool::connect(own_server()?.url())).unwrap();
     let schema = fresh_name();
     let options = PostgresOptions::new(&url).unwrap().schema(&schema).connections(4);
     let options = if walled { options.row_security() } else { options };

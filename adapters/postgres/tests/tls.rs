@@ -85,7 +85,8 @@ async fn another_server_and_a_way_in_the_clear_are_refused() {
     assert!(missing.contains("the files of its certificates"), "{missing}");
 
     // A server that does not encrypt at all.
-    let Some(server) = privet_test_postgres::server().and_then(|server| server.tcp_url("postgres")) else {
+    let Some(server) = privet_test_postgres::own_server().and_then(|server| server.tcp_url("postgres"))
+    else {
         return;
     };
     let bare = refused(&format!("{server}?sslmode=verify-full")).await;

@@ -17,7 +17,7 @@ use migrate::{Move, Progress, tables};
 use privet::contact::PageRequest;
 use privet::{Error, KeyRing, Scope, Tenant};
 use privet_postgres::PostgresOptions;
-use privet_test_postgres::{PASSWORD, fresh_name, server};
+use privet_test_postgres::{PASSWORD, fresh_name, own_server, server};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::runtime::Runtime;
 
@@ -134,7 +134,7 @@ fn it_moves_behind_row_level_security() {
     for table in ["contacts", "consent_heads", "messages", "keys"] {
         let name = format!("\"{}\".{table}", one.data.1);
         assert_eq!(sql(&rt, &url, format!("SELECT 1 FROM {name}")), 0, "{table}: the wall stands");
-        let there = sql(&rt, server().unwrap().url(), format!("SELECT 1 FROM {name}"));
+        let there = sql(&rt, own_server().unwrap().url(), format!("SELECT 1 FROM {name}"));
         assert!(there > 0, "{table}: and there is something behind it");
     }
     // The wall may have been there before.
@@ -150,7 +150,7 @@ fn it_moves_behind_row_level_security() {
     let blind = Move::new(folder.path(), &url).schema(&home.data.1);
     let refused = rt.block_on(blind.verify(&silent)).unwrap_err().to_string();
     assert!(refused.contains("--row-security"), "{refused}");
-    let passes = Home { walled: true, ..Home::one(server().unwrap().url()) }.job(folder.path());
+    let passes = Home { walled: true, ..Home::one(own_server().unwrap().url()) }.job(folder.path());
     let refused = rt.block_on(passes.copy(&silent)).unwrap_err().to_string();
     assert!(refused.contains("no superuser"), "{refused}");
 }
@@ -167,7 +167,7 @@ fn what_is_gone_goes_from_behind_the_wall() {
     let (job, silent) = (home.job(folder.path()).batch(7), Progress::silent());
     rt.block_on(job.copy(&silent)).unwrap();
     let schema = &home.data.1;
-    let superuser = server().unwrap().url();
+    let superuser = own_server().unwrap().url();
     for ghost in [
         format!(
             "INSERT INTO \"{schema}\".keys (tenant, kind, id, wrapped) VALUES ('ghost', 1, '\\x01', '\\x01')"

@@ -1,5 +1,10 @@
-//! The program: killed and called again, and called wrongly.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets something else has failed")]
+//! The program: killed and called again, watched, and called wrongly.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that meets something else has failed"
+)]
 
 #[path = "../../../core/tests/common/mod.rs"]
 mod common;
@@ -7,12 +12,13 @@ mod house;
 #[path = "../../../adapters/postgres/tests/roles/mod.rs"]
 mod roles;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use house::{Home, another_database, furnish, on_sqlite, ring, runtime, seen};
-use privet_test_postgres::{PASSWORD, fresh_name, server};
+use privet_test_postgres::{PASSWORD, fresh_name, own_server, server};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::runtime::Runtime;
 
@@ -47,7 +53,7 @@ fn killed_in_the_middle_it_goes_on_in_several_places() {
         walled: true,
         ..Home::one(&url)
     };
-    goes_on(&rt, server().unwrap().url(), &home);
+    goes_on(&rt, own_server().unwrap().url(), &home);
 }
 
 /// Killed for real, in the middle of the first pass and of the last one, it goes on and ends with both sides equal.
@@ -116,6 +122,85 @@ fn goes_on(rt: &Runtime, superuser: &str, home: &Home) {
     assert_eq!(seen(&privet, &visitors), before);
 }
 
+/// What a terminal shows in the end of what was written to it.
+fn screen(written: &str) -> Vec<String> {
+    let (mut lines, mut row, mut column) = (vec![Vec::<char>::new()], 0, 0);
+    let mut chars = written.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' => column = 0,
+            '\n' => {
+                row += 1;
+                lines.resize(lines.len().max(row + 1), Vec::new());
+            }
+            '\u{1b}' => {
+                assert_eq!(chars.next(), Some('['));
+                let (mut count, mut end) = (String::new(), 'm');
+                for c in chars.by_ref() {
+                    if c.is_ascii_alphabetic() {
+                        end = c;
+                        break;
+                    }
+                    count.push(c);
+                }
+                match end {
+                    'K' => lines[row].clear(),
+                    'A' => row -= count.parse::<usize>().unwrap(),
+                    // A colour.
+                    'm' => {}
+                    other => panic!("a terminal is told `{other}`"),
+                }
+            }
+            c => {
+                let line: &mut Vec<char> = &mut lines[row];
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = c;
+                column += 1;
+            }
+        }
+    }
+    lines.into_iter().map(String::from_iter).collect()
+}
+
+/// On a terminal it tells in one line how far it is, and that line is gone in the end.
+#[test]
+fn a_terminal_sees_a_bar() {
+    let Some(server) = server() else { return };
+    if Command::new("script").arg("--version").output().is_err() {
+        let missing = "`script` is not installed: run `apt-get install bsdutils`";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
+        eprintln!("not run: {missing}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    drop(on_sqlite(folder.path()));
+    let file = rusqlite::Connection::open(folder.path().join("privet.db")).unwrap();
+    let events = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)
+        INSERT INTO audit_events SELECT 'other', randomblob(16), 'shop', n, 'Olga', 1, NULL, 1 FROM n";
+    file.execute_batch(events).unwrap();
+    drop(file);
+    let home = Home::one(server.url());
+    let command = program(folder.path(), server.url(), &[&home.words()[..], &["--batch", "20"]].concat());
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut script = Command::new("script");
+    script.arg("-qec").arg(format!("stty cols 100 rows 24; exec {}", words.join(" "))).arg("/dev/null");
+    script.env("TERM", "xterm").env("SHELL", "/bin/sh").stdin(Stdio::null());
+    let output = script.output().unwrap();
+    let written = said(&output);
+    assert!(output.status.success(), "{written}");
+    let percentages: BTreeSet<u32> = written
+        .match_indices("% of 5,")
+        .filter_map(|(at, _)| written[..at].rsplit([' ', ']']).next()?.parse().ok())
+        .collect();
+    let between = percentages.range(1..100).count();
+    assert!(between > 1 && written.contains("rows, audit_events"), "{percentages:?}");
+    let left = screen(&written);
+    assert!(!left.iter().any(|line| line.contains('%') || line.contains("[=")), "{left:#?}");
+    assert!(left.iter().any(|line| line.contains("rows written, 0 taken out")), "{left:#?}");
+    assert!(left.iter().any(|line| line.contains("run it with --finish.")), "{left:#?}");
+}
+
 /// What cannot be done is told with what helps, and never with the password.
 #[test]
 fn bad_input_is_told_with_the_cure() {
@@ -164,7 +249,7 @@ fn bad_input_is_told_with_the_cure() {
         .unwrap();
     refused(good.path(), &nobody, &[], "restore the file from its backup");
 
-    let Some(tcp) = server().and_then(|server| server.tcp_url("postgres")) else { return };
+    let Some(tcp) = own_server().and_then(|server| server.tcp_url("postgres")) else { return };
     let good = tempfile::tempdir().unwrap();
     drop(on_sqlite(good.path()));
     refused(good.path(), &tcp, &["--schema", "No Name"], "name it plainly");

@@ -10,7 +10,7 @@ use privet::contact::{ContactId, ConversationId, PageRequest};
 use privet::portal::{Operator, Portal, Role};
 use privet::{KeyRing, Privet, Scope, Site, Tenant};
 use privet_postgres::{PostgresOptions, PostgresStore};
-use privet_test_postgres::{fresh_name, server};
+use privet_test_postgres::{fresh_name, own_server};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use tokio::runtime::Runtime;
@@ -94,7 +94,7 @@ impl Filled {
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let url = rt.block_on(roles::app_url())?;
         let schema = fresh_name();
-        let superuser = rt.block_on(PgPool::connect(server()?.url())).unwrap();
+        let superuser = rt.block_on(PgPool::connect(own_server()?.url())).unwrap();
         let pool = named_pool(&rt, &url, &schema);
         let options = PostgresOptions::from_pool(pool.clone()).schema(&schema);
         let options = if walled { options.row_security() } else { options };
@@ -163,7 +163,7 @@ impl Filled {
 
     /// One connection of a role that passes by every wall, counted with the others of this schema.
     pub(crate) fn superusers(&self) -> PgPool {
-        named_pool(&self.rt, server().unwrap().url(), &self.schema)
+        named_pool(&self.rt, own_server().unwrap().url(), &self.schema)
     }
 
     /// Makes the figures that plans are made with, of what is there now.

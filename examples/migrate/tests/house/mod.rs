@@ -13,7 +13,7 @@ use privet::portal::{Operator, Portal, Role};
 use privet::retention::{DataClass, RetentionRule};
 use privet::{Catalogue, FakeClock, KeyRing, Privet, Scope, Site, Storage, Tenant};
 use privet_postgres::PostgresOptions;
-use privet_test_postgres::{fresh_name, server};
+use privet_test_postgres::{fresh_name, own_server};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::runtime::Runtime;
 
@@ -132,14 +132,19 @@ impl Home {
 /// The URL of a database that nobody else has, for the role of another URL.
 pub fn another_database(rt: &Runtime, url: &str) -> String {
     let name = fresh_name();
+    // The role that makes its own schemas is of the tests' own server, where somebody else makes its databases.
+    let (maker, owner) = if url.contains(roles::APP) {
+        (own_server().unwrap().url(), format!("OWNER {}", roles::APP))
+    } else {
+        (url, String::new())
+    };
     rt.block_on(async {
-        let mut connection = PgConnection::connect(server().unwrap().url()).await.unwrap();
-        let role = if url.contains(roles::APP) { roles::APP } else { "postgres" };
-        let sql = format!("CREATE DATABASE \"{name}\" OWNER {role}");
+        let mut connection = PgConnection::connect(maker).await.unwrap();
+        let sql = format!("CREATE DATABASE \"{name}\" {owner}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
     });
-    let (server, path) = url.strip_prefix("postgres://").unwrap().split_once('/').unwrap();
-    format!("postgres://{server}/{name}{}", path.strip_prefix("postgres").unwrap())
+    let (before, more) = url.split_once('?').unwrap_or((url, ""));
+    format!("{}/{name}?{more}", before.rsplit_once('/').unwrap().0)
 }
 
 /// The app on PostgreSQL; the runtime has to be entered.
