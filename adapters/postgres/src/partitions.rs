@@ -152,7 +152,7 @@ async fn attached(on: &mut On<'_>, schema: &str, now: i64, month: &Month, unused
         on.script(format!("CREATE TABLE IF NOT EXISTS privet.{name} (LIKE privet.messages INCLUDING ALL)"))
             .await?;
         if walled {
-            on.script(wall::raise(name)).await?;
+            wall::raise(on, name).await?;
         }
         on.script(format!(
             "ALTER TABLE privet.messages ATTACH PARTITION privet.{name} FOR VALUES FROM ({low}) TO ({high})"

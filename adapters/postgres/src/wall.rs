@@ -73,28 +73,36 @@ const MAY: &str = "
     SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c
     WHERE c.relnamespace = to_regnamespace($1) AND c.relname = ANY($2)";
 
+/// Whether this database has Citus.
+async fn has_citus(on: &mut On<'_>) -> UnitResult<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')";
+    Ok(on.q(sql).fetch_one(&mut *on.c).await?.try_get(0)?)
+}
+
 /// The wall before one table, also for its owner, who is who runs in many a small installation.
-pub(crate) fn raise(table: &str) -> String {
-    // Read once per statement, not per row.
-    const NOW: &str = "(SELECT current_setting('privet_unit.tenant', true))";
-    let policies = if table == "keys" {
-        // The installation's own keys are of no tenant; before a name is said the setting is null or empty.
-        format!(
-            "CREATE POLICY privet_tenant ON privet.{table}
-               USING (tenant = (SELECT CASE v WHEN '*' THEN '' WHEN '' THEN NULL ELSE v END FROM {NOW} AS s (v)));"
-        )
+pub(crate) async fn raise(on: &mut On<'_>, table: &str) -> UnitResult<()> {
+    const SETTING: &str = "current_setting('privet_unit.tenant', true)";
+    // Read once per statement, not per row; Citus takes no subquery in a policy.
+    let now = if has_citus(on).await? { SETTING.to_owned() } else { format!("(SELECT {SETTING})") };
+    // The installation's own keys are of no tenant; before a name is said the setting is null or empty.
+    let (tenant, everybody) = if table == "keys" {
+        (format!("CASE {now} WHEN '*' THEN '' WHEN '' THEN NULL ELSE {now} END"), None)
     } else {
-        format!(
-            "CREATE POLICY privet_tenant ON privet.{table} USING (tenant = {NOW});
-             CREATE POLICY privet_installation ON privet.{table} FOR SELECT USING ({NOW} = '*');"
-        )
+        let everybody =
+            format!("CREATE POLICY privet_installation ON privet.{table} FOR SELECT USING ({now} = '*')");
+        (now, Some(everybody))
     };
-    format!(
-        "DROP POLICY IF EXISTS privet_tenant ON privet.{table};
-         DROP POLICY IF EXISTS privet_installation ON privet.{table};
-         {policies}
-         ALTER TABLE privet.{table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
-    )
+    // One by one: Citus hands each on with all that came in its message.
+    let all = [
+        format!("DROP POLICY IF EXISTS privet_tenant ON privet.{table}"),
+        format!("DROP POLICY IF EXISTS privet_installation ON privet.{table}"),
+        format!("CREATE POLICY privet_tenant ON privet.{table} USING (tenant = {tenant})"),
+    ];
+    let force = format!("ALTER TABLE privet.{table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
+    for sql in all.into_iter().chain(everybody).chain([force]) {
+        on.script(sql).await?;
+    }
+    Ok(())
 }
 
 /// Whether new partitions of a table get the wall too.
@@ -134,7 +142,7 @@ async fn raise_all(on: &mut On<'_>, schema: &str, part: Part) -> UnitResult<()> 
         .into());
     }
     for table in tables {
-        on.script(raise(&table)).await?;
+        raise(on, &table).await?;
     }
     Ok(())
 }

@@ -27,11 +27,16 @@ fn runtime() -> Runtime {
 /// The partitions that have messages, with how many, as one who passes by every wall sees them.
 async fn messages(superuser: &PgPool, schema: &str) -> Vec<(String, i64)> {
     let sql = format!(
-        "SELECT c.relname::text, (SELECT count(*) FROM \"{schema}\".messages m WHERE m.tableoid = c.oid)
-         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = '\"{schema}\".messages'::regclass ORDER BY 1"
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = '\"{schema}\".messages'::regclass ORDER BY 1"
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(superuser).await.unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    let mut all = Vec::new();
+    for name in rows.iter().map(|row| row.get::<String, _>(0)) {
+        let count = AssertSqlSafe(format!("SELECT count(*) FROM \"{schema}\".{name}"));
+        all.push((name, sqlx::query(count).fetch_one(superuser).await.unwrap().get(0)));
+    }
+    all
 }
 
 /// This month's name, and the instant at which it ends.

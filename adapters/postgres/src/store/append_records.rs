@@ -1,6 +1,6 @@
 //! Consent records of one tenant, appended together: a few statements and one write-through, however many come at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use privet::catalogue::CategoryCode;
@@ -256,7 +256,7 @@ async fn keep(on: &mut On<'_>, tenant: &Tenant, keeping: &[&Appending<'_>]) -> U
     Ok(())
 }
 
-/// A statement for each cause and end of the fence, of which there are few.
+/// A statement for each site, cause and end of the fence, of which there are few.
 async fn mark(
     on: &mut On<'_>,
     tenant: &Tenant,
@@ -264,20 +264,21 @@ async fn mark(
     locked: &HashMap<(String, ContactId), SubjectDigest>,
 ) -> UnitResult<HashMap<usize, Vec<Erasing>>> {
     let kind = |a: &Appending<'_>| (a.record.act.erasure_cause().code(), a.unit.fence_until);
-    let mut alike = HashMap::<_, Vec<_>>::new();
-    ending.iter().for_each(|a| alike.entry(kind(a)).or_default().push(*a));
+    let mut alike = BTreeMap::<_, Vec<_>>::new();
+    for a in ending {
+        let (site, line) = a.line();
+        alike.entry((site, kind(a))).or_default().push(line.as_bytes().to_vec());
+    }
     let places: HashMap<_, _> = ending.iter().map(|a| (a.line(), a.place)).collect();
     let mut erasing = HashMap::<_, Vec<_>>::new();
-    for ((cause, fence_until), alike) in alike {
-        let (sites, lines) = lines_of(alike.iter().copied());
+    for ((site, (cause, fence_until)), lines) in alike {
+        // Site by site, since Citus takes no set of pairs in a statement that changes what it finds.
         let marked = on
-            .q(mark_contacts!(
-                "(site, consent_line) IN (SELECT * FROM unnest($4::text[], $5::bytea[])) ORDER BY site, id"
-            ))
+            .q(mark_contacts!("site = $4 AND consent_line = ANY($5) ORDER BY id"))
             .bind(tenant.as_str())
             .bind(i16::from(cause))
             .bind(ms(fence_until))
-            .bind(sites)
+            .bind(site)
             .bind(lines)
             .fetch_all(&mut *on.c)
             .await?;

@@ -63,6 +63,7 @@ pub(super) async fn append(on: &mut On<'_>, tenant: &Tenant, records: &[&Consent
     ) -> Vec<T> {
         chained.iter().map(|(r, link, _)| of(r, link)).collect()
     }
+    // Citus copies what a statement returns nothing of, and row-level security refuses copies.
     on.q("WITH new AS MATERIALIZED (
             SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[], $7::smallint[], $8::bigint[],
                 $9::bigint[], $10::bytea[], $11::text[], $12::smallint[], $13::smallint[], $14::boolean[], $15::boolean[],
@@ -71,7 +72,7 @@ pub(super) async fn append(on: &mut On<'_>, tenant: &Tenant, records: &[&Consent
                 salt, digest, hash)
           ), links AS (
             INSERT INTO privet.consent_links (tenant, segment, seq, until, digest, hash)
-            SELECT $1, segment, seq, until, digest, hash FROM new
+            SELECT $1, segment, seq, until, digest, hash FROM new RETURNING 1
           ), head AS (
             UPDATE privet.consent_heads h SET segment = n.segment, seq = n.seq, until = n.until, digest = n.digest, hash = n.hash
             FROM (SELECT * FROM new ORDER BY seq DESC LIMIT 1) n WHERE h.tenant = $1
@@ -79,7 +80,7 @@ pub(super) async fn append(on: &mut On<'_>, tenant: &Tenant, records: &[&Consent
           INSERT INTO privet.consent_records
             (tenant, segment, seq, site, id, subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions, salt)
           SELECT $1, segment, seq, site, id, subject, act, at, until, notice, language, regime, method, gesture, gpc, decisions, salt
-          FROM new")
+          FROM new RETURNING 1")
         .bind(tenant.as_str())
         .bind(each(&chained, |_, link| link.segment))
         .bind(each(&chained, |_, link| seq_of(link)))

@@ -38,10 +38,11 @@ fn read_notification(row: &PgRow) -> RowResult<Notification> {
 /// In the transaction of the records that they tell of, which are of one tenant.
 pub(super) async fn insert(on: &mut On<'_>, notifications: &[Notification]) -> UnitResult<()> {
     let Some(first) = notifications.first() else { return Ok(()) };
+    // Citus copies what a statement returns nothing of, and row-level security refuses copies.
     on.q("INSERT INTO privet.outbox (tenant, site, id, recipient, act, categories, subject, at, attempts, due, delivered)
           SELECT $1, n.site, n.id, n.recipient, n.act, n.categories, n.subject, n.at, 0, n.at, FALSE
           FROM unnest($2::text[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bytea[], $8::bigint[])
-            AS n (site, id, recipient, act, categories, subject, at)")
+            AS n (site, id, recipient, act, categories, subject, at) RETURNING 1")
         .bind(first.scope.tenant.as_str())
         .bind(notifications.iter().map(|n| n.scope.site.as_str()).collect::<Vec<_>>())
         .bind(notifications.iter().map(|n| n.id.as_bytes().to_vec()).collect::<Vec<_>>())
