@@ -9,6 +9,7 @@
 mod judged;
 mod killed;
 mod people;
+mod promoted;
 
 use std::collections::BTreeSet;
 use std::path::Path;
