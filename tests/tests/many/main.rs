@@ -8,6 +8,7 @@
 
 mod judged;
 mod killed;
+mod lease;
 mod people;
 mod promoted;
 
