@@ -11,6 +11,7 @@ mod killed;
 mod lease;
 mod people;
 mod promoted;
+mod recipe;
 
 use std::collections::BTreeSet;
 use std::path::Path;
