@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
+use privet::consent::RecordId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
@@ -195,6 +197,14 @@ impl Visitor {
 
     pub async fn get(&mut self, path: &str) -> Response {
         self.send(Sending::get(path)).await
+    }
+
+    /// The record that the consent cookie stands on: after version, regime and day (see `privet::consent::cookie`). None while
+    /// nothing is granted.
+    pub fn record(&self) -> Option<RecordId> {
+        let cookie = self.cookies.get("__Host-privet")?;
+        let bytes = BASE64URL_NOPAD.decode(cookie.as_bytes()).expect("a cookie of privet's");
+        (bytes[0] & 1 == 1).then(|| RecordId::from_bytes(bytes[4..20].try_into().expect("sixteen bytes")))
     }
 
     /// The state as a script reads it.

@@ -18,6 +18,7 @@ pub mod lab;
 pub mod law;
 pub mod log;
 pub mod mmdb;
+pub mod proxy;
 pub mod server;
 pub mod site;
 /// The adapter of the guide, as it stands there.

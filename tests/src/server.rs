@@ -42,6 +42,8 @@ impl Framework {
 #[derive(Debug)]
 pub struct Server {
     pub addr: SocketAddr,
+    /// What it printed before it listened.
+    pub printed: String,
     child: Child,
     out: JoinHandle<Vec<u8>>,
     err: JoinHandle<Vec<u8>>,
@@ -133,12 +135,12 @@ impl Starting {
                     line.trim().strip_prefix("listening on http://").and_then(|a| a.parse().ok())
                     && let Some(found) = found.take()
                 {
-                    let _ = found.send(addr);
+                    let _ = found.send((addr, String::from_utf8_lossy(&bytes).into_owned()));
                 }
             }
         });
         match timeout(PATIENCE, listening).await.expect("it listens or ends in time") {
-            Ok(addr) => Ok(Server { addr, child, out, err }),
+            Ok((addr, printed)) => Ok(Server { addr, printed, child, out, err }),
             Err(_) => {
                 let status = child.wait().await.expect("it ended");
                 Err(Ended { status, out: out.await.unwrap_or_default(), err: err.await.unwrap_or_default() })

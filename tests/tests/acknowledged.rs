@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use data_encoding::BASE64URL_NOPAD;
 use privet::consent::{Act, RecordId};
 use privet::store::ConsentStore as _;
 use privet::{Catalogue, Privet, Scope, Tenant};
@@ -24,12 +23,6 @@ const ROUNDS: usize = 3;
 /// acknowledged too.
 type Acknowledged = Vec<(RecordId, bool)>;
 
-/// The record id in a consent cookie: after version, regime and day (see `privet::consent::cookie`).
-fn record_in(cookie: &str) -> Option<RecordId> {
-    let bytes = BASE64URL_NOPAD.decode(cookie.as_bytes()).unwrap();
-    (bytes[0] & 1 == 1).then(|| RecordId::from_bytes(bytes[4..20].try_into().unwrap()))
-}
-
 /// Grants and withdraws in turn until the server is gone in the middle of it.
 async fn decide(visitor: &mut Visitor, token: &str, acts: &AtomicUsize) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
@@ -37,8 +30,7 @@ async fn decide(visitor: &mut Visitor, token: &str, acts: &AtomicUsize) -> Ackno
         let grant = Sending::form("/privacy/consent", format!("action=accept_all&notice={token}"));
         match visitor.try_send(grant).await {
             Ok(answer) if answer.status == 303 => {
-                let id = record_in(&visitor.cookies["__Host-privet"]).expect("a grant has a record");
-                acknowledged.push((id, false));
+                acknowledged.push((visitor.record().expect("a grant has a record"), false));
             }
             Ok(answer) => assert_ne!(answer.status, 429, "each comes from an address of its own"),
             Err(_) => return acknowledged,
@@ -46,7 +38,7 @@ async fn decide(visitor: &mut Visitor, token: &str, acts: &AtomicUsize) -> Ackno
         acts.fetch_add(1, Ordering::Relaxed);
         match visitor.try_send(Sending::form("/privacy/withdraw", "")).await {
             Ok(answer) if answer.status == 303 => {
-                assert_eq!(record_in(&visitor.cookies["__Host-privet"]), None);
+                assert_eq!(visitor.record(), None);
                 if let Some((_, withdrawn)) = acknowledged.last_mut() {
                     *withdrawn = true;
                 }

@@ -23,6 +23,12 @@ async fn keys_are_kept_behind_row_level_security() {
     once_and_for_good(options(&url).row_security()).await;
 }
 
+#[tokio::test]
+async fn keys_are_kept_behind_a_pooler() {
+    let Some(pooler) = privet_test_postgres::pooler(1) else { return };
+    once_and_for_good(options(&pooler.url()).behind_pooler()).await;
+}
+
 async fn once_and_for_good(options: PostgresOptions) {
     let names = [
         KeyName::Pepper(Tenant::new("a").unwrap()),
@@ -54,7 +60,16 @@ async fn once_and_for_good(options: PostgresOptions) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_agree_on_a_key() {
     let Some(server) = privet_test_postgres::server() else { return };
-    let options = PostgresOptions::new(server.url()).unwrap().schema(&privet_test_postgres::fresh_name());
+    agree_on_a_key(options(server.url())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_agree_on_a_key_behind_a_pooler() {
+    let Some(pooler) = privet_test_postgres::pooler(3) else { return };
+    agree_on_a_key(options(&pooler.url()).behind_pooler()).await;
+}
+
+async fn agree_on_a_key(options: PostgresOptions) {
     let store = options.key_store().await.unwrap();
     for day in 0..20 {
         let name = KeyName::Epoch(Day::from_number(day));

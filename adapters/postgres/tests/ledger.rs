@@ -19,7 +19,17 @@ fn entry(instance: u8, n: u8) -> LedgerEntry {
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_that_append_at_once_do_not_fork_the_chain() {
     let Some(server) = privet_test_postgres::server() else { return };
-    let options = PostgresOptions::new(server.url()).unwrap().schema(&privet_test_postgres::fresh_name());
+    append_at_once(PostgresOptions::new(server.url()).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_append_at_once_behind_a_pooler_do_not_fork_the_chain() {
+    let Some(pooler) = privet_test_postgres::pooler(3) else { return };
+    append_at_once(PostgresOptions::new(&pooler.url()).unwrap().behind_pooler()).await;
+}
+
+async fn append_at_once(options: PostgresOptions) {
+    let options = options.schema(&privet_test_postgres::fresh_name());
     let mut instances = Vec::new();
     for instance in 0..4_u8 {
         let ledger = options.ledger().await.unwrap();

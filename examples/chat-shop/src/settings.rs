@@ -15,8 +15,9 @@ pub struct Settings {
     /// `PRIVET_DATA`: the folder for database, keys and ledger; `./chat-data`. With `PRIVET_DB`, for the installation's key
     /// alone.
     pub data: PathBuf,
-    /// `PRIVET_DB`: the URL of a PostgreSQL, `postgres://…`, instead of the files; `PRIVET_DB_SCHEMA`: the schema
-    /// in it, `privet`; and `PRIVET_DB_POOLER`: set to anything if a pooler is in front of it.
+    /// `PRIVET_DB`: the URL of a PostgreSQL, `postgres://…`, instead of the files; `PRIVET_DB_FAILOVER`: that of another
+    /// server of the same database, such as its standby, which is gone on with once it is promoted; `PRIVET_DB_SCHEMA`: the
+    /// schema in it, `privet`; and `PRIVET_DB_POOLER`: set to anything if a pooler is in front of it.
     pub database: Option<PostgresOptions>,
     /// `PRIVET_PUBLIC_ORIGIN`: where browsers see the site, if that is not where it listens, such as
     /// `https://shop.example`; several with commas.
@@ -80,6 +81,15 @@ impl Settings {
         }
         let database = variable("PRIVET_DB").map(|url| PostgresOptions::new(&url)).transpose();
         let database = database.map_err(|e| format!("PRIVET_DB: {e}"))?;
+        let database = match (database, variable("PRIVET_DB_FAILOVER")) {
+            (Some(database), Some(url)) => {
+                Some(database.failover_url(&url).map_err(|e| format!("PRIVET_DB_FAILOVER: {e}"))?)
+            }
+            (None, Some(_)) => {
+                return Err("PRIVET_DB_FAILOVER is another server of PRIVET_DB; set that too".to_owned());
+            }
+            (database, None) => database,
+        };
         let database = match variable("PRIVET_DB_SCHEMA") {
             Some(schema) => database.map(|d| d.schema(&schema)),
             None => database,

@@ -6,9 +6,11 @@
 
 mod authority;
 mod cluster;
+mod whole;
 
 pub use authority::Authority;
 pub use cluster::Cluster;
+pub use whole::ORPHANS;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};

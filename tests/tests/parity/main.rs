@@ -18,6 +18,7 @@ use privet_tests::log::Log;
 use privet_tests::server::{Framework, OPERATOR};
 use privet_tests::site::{Client, Site};
 use privet_web::testing::{Answered, Asked};
+use rstest::rstest;
 use tower::ServiceExt as _;
 
 use crate::step::{Differs, Scenario, Step};
@@ -198,15 +199,21 @@ async fn axum_and_actix_web_answer_alike() {
     assert_eq!(names.len(), scenarios().count(), "each has a name of its own");
 }
 
-/// PostgreSQL below and memory below: the same site.
+/// PostgreSQL below, directly or through a pooler, and memory below: the same site. The pooler's half is actix-web's.
+#[rstest]
+#[case::directly(Backend::Postgres, Framework::Axum)]
+#[case::through_a_pooler(Backend::Pooled, Framework::ActixWeb)]
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_and_memory_answer_alike() {
-    let scenarios = routes::ROUTES.iter().chain(app::APP).map(|scenario| (AXUM, scenario));
-    let in_lab = lab::LAB.iter().map(|scenario| (Adapter::InTheLab(Framework::Axum), scenario));
+async fn postgres_and_memory_answer_alike(#[case] backend: Backend, #[case] framework: Framework) {
+    let Some(database) = Database::fresh(backend) else { return };
+    // Other tables for each scenario would take longer than everything else.
+    let (pool, storage) = (database.pool(), database.under(secret()).await);
+    let scenarios = routes::ROUTES.iter().chain(app::APP).map(|scenario| (Adapter::Of(framework), scenario));
+    let in_lab = lab::LAB.iter().map(|scenario| (Adapter::InTheLab(framework), scenario));
     for (adapter, scenario) in scenarios.chain(in_lab) {
-        let Some(database) = Database::fresh(Backend::Postgres) else { return };
+        database.empty(&pool).await;
         let mut drawn = Drawn::default();
-        let (one, two) = beside(&mut drawn, adapter, database.under(secret()).await, scenario).await;
+        let (one, two) = beside(&mut drawn, adapter, storage.clone(), scenario).await;
         assert_alike(&mut drawn, scenario.0, scenario.1.len(), &one, &two);
     }
 }

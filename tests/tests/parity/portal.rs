@@ -1,13 +1,16 @@
 //! The portal's doors on both frameworks: every route that there is, by its own document.
 
 use oas3::OpenApiV3Spec;
+use privet::Storage;
+use privet_tests::database::{Backend, Database};
 use privet_tests::lab::OPERATOR;
 use privet_tests::server::Framework;
 use privet_web::testing::{Answered, Asked};
+use rstest::rstest;
 use serde_json::Value;
 
 use crate::step::{FORM, PEOPLE, SAME, Step, post};
-use crate::{Adapter, Drawn, Side, assert_alike, in_memory};
+use crate::{Adapter, Drawn, Side, assert_alike, in_memory, secret};
 
 const OFFICER: &str = "privacy-officer@main";
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
@@ -22,6 +25,22 @@ struct Door {
     conversation: String,
 }
 
+/// In memory where nothing is said.
+async fn storage(on: Option<&Database>) -> Storage {
+    match on {
+        None => in_memory(),
+        Some(database) => database.another().under(secret()).await,
+    }
+}
+
+/// Where a door's data is: in memory, or in a database, which is not there on every machine.
+fn place(backend: Option<Backend>) -> Option<Option<Database>> {
+    match backend {
+        None => Some(None),
+        Some(backend) => Database::fresh(backend).map(Some),
+    }
+}
+
 async fn asked(side: &mut Side, method: &'static str, path: &str, headers: &[(&str, &str)]) -> Answered {
     let body = if method == "POST" { "text=Hello&before=2020-01-01" } else { "" };
     let asked = Asked::new(method, path.to_owned()).body(body.to_owned());
@@ -30,8 +49,8 @@ async fn asked(side: &mut Side, method: &'static str, path: &str, headers: &[(&s
 }
 
 impl Door {
-    async fn open(framework: Framework) -> Self {
-        let mut side = Side::open(Adapter::InTheLab(framework), in_memory()).await;
+    async fn open(framework: Framework, storage: Storage) -> Self {
+        let mut side = Side::open(Adapter::InTheLab(framework), storage).await;
         side.take(&ACCEPT).await;
         assert_eq!(side.take(&SAY).await.status, 204);
         let mut first = async |path: &str, list: &str| {
@@ -81,12 +100,17 @@ fn told(answer: &Answered, path: &str) -> (u16, Vec<(String, String)>, String) {
 }
 
 /// TEN-02, SEC-02: a stranger, an operator of another tenant, and a form of another site get the same for what is there and for
-/// what is not, on every route of the portal, on both frameworks.
-#[tokio::test]
-async fn ten_02_nobody_learns_at_the_door_what_is_behind_it() {
+/// what is not, on every route of the portal, on both frameworks, over memory and over PostgreSQL.
+#[rstest]
+#[case::in_memory(None)]
+#[case::postgres(Some(Backend::Postgres))]
+#[case::through_a_pooler(Some(Backend::Pooled))]
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_02_nobody_learns_at_the_door_what_is_behind_it(#[case] backend: Option<Backend>) {
+    let Some(database) = place(backend) else { return };
     let mut doors = Vec::new();
     for framework in [Framework::Axum, Framework::ActixWeb] {
-        doors.push(Door::open(framework).await);
+        doors.push(Door::open(framework, storage(database.as_ref()).await).await);
     }
     let routes = doors[0].routes().await;
     assert_eq!(routes, doors[1].routes().await);
@@ -143,10 +167,17 @@ async fn ten_02_nobody_learns_at_the_door_what_is_behind_it() {
     }
 }
 
-/// What an operator sees is the same on both.
-#[tokio::test]
-async fn the_portal_answers_alike_on_both() {
-    let (mut one, mut two) = (Door::open(Framework::Axum).await, Door::open(Framework::ActixWeb).await);
+/// What an operator sees is the same on both, and the same from memory and from PostgreSQL.
+#[rstest]
+#[case::in_memory(Framework::ActixWeb, None)]
+#[case::postgres(Framework::ActixWeb, Some(Backend::Postgres))]
+#[case::postgres_on_axum(Framework::Axum, Some(Backend::Postgres))]
+#[case::through_a_pooler(Framework::ActixWeb, Some(Backend::Pooled))]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_portal_answers_alike_on_both(#[case] framework: Framework, #[case] backend: Option<Backend>) {
+    let Some(database) = place(backend) else { return };
+    let mut one = Door::open(Framework::Axum, in_memory()).await;
+    let mut two = Door::open(framework, storage(database.as_ref()).await).await;
     let mut drawn = Drawn::default();
     let routes = one.routes().await;
     for (method, route) in routes.iter().filter(|(method, route)| {
@@ -170,9 +201,13 @@ async fn the_portal_answers_alike_on_both() {
 
 /// The document is what a client meets: every operation answers with a status and a kind of body that it names, to whoever may
 /// and to a stranger, and takes the parameters that its path has.
-#[tokio::test]
-async fn the_document_says_what_is_answered() {
-    let mut door = Door::open(Framework::Axum).await;
+#[rstest]
+#[case::in_memory(None)]
+#[case::postgres(Some(Backend::Postgres))]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_says_what_is_answered(#[case] backend: Option<Backend>) {
+    let Some(database) = place(backend) else { return };
+    let mut door = Door::open(Framework::Axum, storage(database.as_ref()).await).await;
     let document = door.document().await;
     let mut names = std::collections::BTreeSet::new();
     // What erases comes last.
