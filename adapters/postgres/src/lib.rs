@@ -57,8 +57,19 @@
 //! them. A month that is over for every tenant is dropped as a whole by a sweep of such a role, and goes row by row otherwise.
 //! Neither waits for long: what is in use, by an export for instance, is left to the next time.
 //!
-//! The tenant leads every primary key and every unique index. `citus.sql`, beside this crate's sources, distributes the tables
-//! by tenant; it has not been run against Citus.
+//! # Distribution
+//!
+//! The tenant leads every primary key and every unique index, and no transaction changes rows of two tenants. `citus.sql`, beside
+//! this crate's sources, spreads the tables over a distributed PostgreSQL by tenant. It was run, and the conformance suite on top
+//! of it, with Citus 13.2.2 on PostgreSQL 15: one node, and a coordinator with two workers, also behind row-level security; not
+//! through a pooler there. What to know:
+//!
+//! - Set `citus.propagate_set_commands = 'local'` for the role or the database: without it the workers do not know on whose
+//!   behalf a transaction runs, and show nothing behind row-level security; nor do they know how long it waits for a lock.
+//! - Every instance connects to the coordinator: leases and the locks of migrations are there.
+//! - Install Citus before the wall is raised: the policies are written in another form then, which Citus takes.
+//! - An export is of one moment on each worker, and those are not the same one. Each month of messages adds as many tables as
+//!   there are shards: `citus.shard_count` need not be 32.
 //!
 //! # Encryption
 //!

@@ -142,7 +142,13 @@ impl Visitor {
             texts,
             at: visit.now(),
         };
-        privet.store().adopt_conversation(&adoption, &horizon).await?;
+        if let Err(error) = privet.store().adopt_conversation(&adoption, &horizon).await {
+            // It may have happened, and the answer was lost: then the old key has to go all the same.
+            let given = privet.owns(scope, Owner::Contact(taker.contact), conversation, visit.now()).await;
+            if !given.is_ok_and(|given| given) {
+                return Err(error);
+            }
+        }
         if matches!(from, Owner::Session(_)) {
             // A contact's key is of everything that it holds, and goes with it.
             privet.keys().destroy_subject_key(&scope.tenant, old_subject).await?;
