@@ -246,7 +246,7 @@ impl Move {
     }
 
     fn walk<'a>(&self, source: &'a Source, target: &'a mut Target, progress: &'a Progress) -> Walk<'a> {
-        Walk { source, target, batch: self.batch, progress }
+        Walk { source, target, batch: self.batch, progress, stayed: Instant::now() }
     }
 
     async fn start(&self, source: &Source, target: &mut Target) -> Result<()> {

@@ -142,6 +142,11 @@ impl Place {
         Ok(identity(&mut self.connection, &self.schema, table).await?.unwrap_or_default())
     }
 
+    /// Keeps the connection from looking idle to whatever is on the way, while the work is in another place.
+    pub(crate) async fn stay(&mut self) -> Result<()> {
+        self.connection.ping().await.map_err(|e| postgres("staying connected", &e))
+    }
+
     /// From here on the connection sees and changes rows of this tenant; of all of them it only sees, as `*`.
     pub(crate) async fn speak_for(&mut self, tenant: &str) -> Result<()> {
         // The installation's own keys are of no tenant.

@@ -1,7 +1,7 @@
 //! The installation in PostgreSQL, as it comes to be. Until it is whole, its `meta` names a key that nobody has, so that no app
 //! starts on half of it, and tells which installation is on its way, and where its keys and its ledger go.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use privet::key::Fingerprint;
 use privet::store::{Ledger as _, LedgerEntry};
@@ -13,7 +13,7 @@ use crate::columns::{bind, bind_columns, hash, list, order_by, read, selected, u
 use crate::error::postgres;
 use crate::place::{Destination, Place, identity};
 use crate::rows::{Hash, Range, Row, Value, row_hash_sql};
-use crate::source::Known;
+use crate::source::{Known, as_u64};
 use crate::tables::{KEYS, Kind, LEDGER, TABLES, Table};
 
 /// How far a target is.
@@ -244,6 +244,13 @@ impl Target {
         self.data.identity("meta").await
     }
 
+    /// Keeps all connections, of which one has to do at a time.
+    pub(crate) async fn stay(&mut self) -> Result<()> {
+        self.data.stay().await?;
+        self.keys.stay().await?;
+        self.book.stay().await
+    }
+
     /// How far it is, for this installation.
     pub(crate) async fn stage(&mut self, known: &Known) -> Result<Stage> {
         let facts = Facts::read(&mut self.data.connection, &self.data.schema).await?;
@@ -418,43 +425,61 @@ impl Target {
         (conditions.join(" AND "), values)
     }
 
-    /// How many rows a range has, and the hash over theirs.
-    pub(crate) async fn hash(&mut self, table: &Table, range: &Range) -> Result<(u64, Option<Hash>)> {
+    /// How many rows a range has, and the hash over theirs, if there are no more than expected.
+    pub(crate) async fn hash(
+        &mut self,
+        table: &Table,
+        range: &Range,
+        expected: usize,
+    ) -> Result<(u64, Option<Hash>)> {
         let (condition, values) = Self::within(table, range);
         let place = self.place(table);
         place.speak_for_group(&range.group, table.names()).await?;
+        let (name, order) = (place.name(table.name), list(table.order(), order_by));
+        // More rows than expected differ in any case, and may be more than one value has room for.
         let sql = format!(
             "SELECT count(*), sha256(string_agg(hash, ''::bytea ORDER BY n)) FROM
-             (SELECT {} AS hash, row_number() OVER (ORDER BY {}) AS n FROM {} t WHERE {condition}) AS rows",
+             (SELECT {} AS hash, row_number() OVER (ORDER BY {order}) AS n FROM {name} t WHERE {condition}
+              ORDER BY {order} LIMIT {}) AS rows",
             row_hash_sql(table),
-            list(table.order(), order_by),
-            place.name(table.name)
+            expected.saturating_add(1)
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (value, kind) in &values {
-            query = bind(query, value, *kind);
+        let all = format!("SELECT count(*), NULL::bytea FROM {name} t WHERE {condition}");
+        let mut found = (0, None);
+        for sql in [sql, all] {
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for (value, kind) in &values {
+                query = bind(query, value, *kind);
+            }
+            let row = query.fetch_one(&mut place.connection).await;
+            let looked = row.and_then(|row| Ok((row.try_get::<i64, _>(0)?, hash(&row, 1)?)));
+            let (count, hash) =
+                looked.map_err(|e| postgres(format_args!("comparing `{}`", table.name), &e))?;
+            found = (count.unsigned_abs(), hash);
+            if found.0 <= as_u64(expected) {
+                break;
+            }
         }
-        let row = query.fetch_one(&mut place.connection).await;
-        let found = row.and_then(|row| Ok((row.try_get::<i64, _>(0)?, hash(&row, 1)?)));
-        let (count, hash) = found.map_err(|e| postgres(format_args!("comparing `{}`", table.name), &e))?;
-        Ok((u64::try_from(count).unwrap_or(0), hash))
+        Ok(found)
     }
 
-    /// The rows of a range: what names each, and its hash.
+    /// The first rows of a range, in their order: what names each, and its hash.
     pub(crate) async fn hashes(
         &mut self,
         table: &Table,
         range: &Range,
-    ) -> Result<HashMap<Vec<Value>, Option<Hash>>> {
+        limit: usize,
+    ) -> Result<Vec<(Vec<Value>, Option<Hash>)>> {
         let (condition, values) = Self::within(table, range);
         let names = table.names();
         let place = self.place(table);
         place.speak_for_group(&range.group, names).await?;
         let sql = format!(
-            "SELECT {}, {} FROM {} t WHERE {condition}",
+            "SELECT {}, {} FROM {} t WHERE {condition} ORDER BY {} LIMIT {limit}",
             selected(names),
             row_hash_sql(table),
-            place.name(table.name)
+            place.name(table.name),
+            list(table.order(), order_by)
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (value, kind) in &values {

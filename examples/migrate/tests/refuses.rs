@@ -11,11 +11,12 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use futures_executor::block_on;
-use house::{Home, asks, furnish, on_postgres, on_sqlite, ring, runtime};
+use house::{Home, app, asks, furnish, on_postgres, on_sqlite, ring, runtime};
 use migrate::{Move, Progress};
 use privet::consent::Damage;
 use privet::store::LedgerEntry;
 use privet::{KeyRing, Tenant, Timestamp};
+use privet_postgres::PostgresOptions;
 use privet_test_postgres::{PASSWORD, fresh_name, own_server};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::runtime::Runtime;
@@ -330,4 +331,31 @@ fn a_false_end_of_a_chain_is_found() {
     let found = rt.block_on(job.verify(&silent)).unwrap();
     assert!(!found.is_whole() && !found.is_equal());
     assert_eq!(found.false_heads, ["main"]);
+}
+
+/// Far more on the other side than on this one goes part by part.
+#[test]
+fn a_multitude_that_is_too_much_goes() {
+    let Some(server) = own_server() else { return };
+    let (rt, schema, folder) = (runtime(), fresh_name(), tempfile::tempdir().unwrap());
+    let _in = rt.enter();
+    furnish(&on_sqlite(folder.path()));
+    let job = Move::new(folder.path(), server.url()).schema(&schema).batch(7);
+    let silent = Progress::silent();
+    rt.block_on(job.copy(&silent)).unwrap();
+    for tenant in ["main", "ghost"] {
+        let many = format!(
+            "INSERT INTO \"{schema}\".audit_events SELECT '{tenant}', decode(md5(n::text), 'hex'), 'shop', n, 'Olga', 1, NULL, 1
+             FROM generate_series(1, 500) AS n"
+        );
+        assert_eq!(sql(&rt, server.url(), many), 500);
+    }
+    let found = rt.block_on(job.verify(&silent)).unwrap();
+    let events = found.tables.iter().find(|t| t.table == "audit_events").unwrap();
+    assert_eq!(events.found, events.rows + 1000);
+    let passes = rt.block_on(job.copy(&silent)).unwrap();
+    assert_eq!(passes, [(0, 1000), (0, 0)]);
+    assert!(rt.block_on(job.verify(&silent)).unwrap().is_whole());
+    let options = PostgresOptions::new(server.url()).unwrap().schema(&schema);
+    assert!(app(rt.block_on(options.storage(ring(folder.path()))).unwrap()).is_err(), "it is still moving");
 }
