@@ -87,3 +87,36 @@ fn one_instance_sweeps_and_another_takes_over() {
     second.join().unwrap();
     assert!(!is_held(), "who ends in order gives it back");
 }
+
+/// Instances that start while others take the first records find the keys of these, whatever they see first.
+#[test]
+fn instances_start_together_on_nothing() {
+    for _ in 0..50 {
+        let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    let privet = instance(&storage, &clock);
+                    common::Browser::default().answer(&privet, &common::save(&["contacts"])).0.unwrap();
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_start_with_other_keys_is_refused() {
+    let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+    let mut other = storage.clone();
+    other.keys = Arc::new(privet::store::MemoryKeyStore::new());
+    let started = || {
+        let builder = Privet::builder(Catalogue::from_toml(CATALOGUE).unwrap());
+        block_on(builder.storage(other.clone()).clock(clock.clone()).build())
+    };
+    started().unwrap();
+    let privet = instance(&storage, &clock);
+    common::Browser::default().answer(&privet, &common::save(&["contacts"])).0.unwrap();
+    let refused = started().unwrap_err();
+    assert!(matches!(refused, privet::Error::Key { .. }), "{refused:?}");
+    instance(&storage, &clock);
+}

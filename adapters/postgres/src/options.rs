@@ -104,6 +104,7 @@ impl PostgresOptions {
             wait: WAIT,
             pooler: false,
             row_security: false,
+            as_it_is: false,
         };
         Self { reach, pool, read: None, read_bound: Duration::from_secs(30) }
     }
@@ -162,6 +163,22 @@ impl PostgresOptions {
     #[must_use]
     pub fn row_security(mut self) -> Self {
         self.reach.row_security = true;
+        self
+    }
+
+    /// For whoever only looks, such as a tool beside an app that serves: no table is made or brought up to date, no month gets
+    /// its partition, and no wall is raised. What is not there as this version of privet needs it is refused.
+    ///
+    /// ```no_run
+    /// # async fn example() -> privet::Result<()> {
+    /// let options = privet_postgres::PostgresOptions::new("postgres://shop:secret@db.internal/shop")?.as_it_is();
+    /// let store = options.store().await?;
+    /// # drop(store);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn as_it_is(mut self) -> Self {
+        self.reach.as_it_is = true;
         self
     }
 
@@ -227,7 +244,7 @@ impl PostgresOptions {
         let Some(pool) = &self.pool else { return Db::connect(name, &self.reach).await };
         let mut db = Db::on(name, pool.clone(), self.reach.schema.clone(), self.reach.pooler);
         db.waits(self.reach.wait);
-        db.sql.walled = self.reach.row_security;
+        (db.sql.walled, db.as_it_is) = (self.reach.row_security, self.reach.as_it_is);
         Ok(db)
     }
 

@@ -63,6 +63,12 @@ pub(crate) async fn migrate(db: &Db, part: Part) -> Result<()> {
     // In a transaction, so that it holds behind a pooler as well.
     let done = unit!(db, Whose::Installation, Twice::Harmless, on => version(on, schema, part))?;
     if done < part.migrations.len() {
+        if db.as_it_is {
+            return Err(Error::config(
+                format!("schema `{schema}`: the tables of the {} are not there or not up to date", part.name),
+                "start an app with this version of privet on it, which brings them up to date; with `as_it_is` nothing is changed",
+            ));
+        }
         unit!(db, Whose::Installation, Twice::Harmless, on => change(on, schema, part))?;
     }
     wall::check(db, part).await

@@ -153,6 +153,15 @@ pub(crate) async fn check(db: &Db, part: Part) -> Result<()> {
     let (schema, walled) = (db.schema(), db.sql.walled);
     if walled {
         let missing = unit!(db, Whose::Installation, Twice::Harmless, on => open(on, schema, part))?;
+        if !missing.is_empty() && db.as_it_is {
+            return Err(Error::config(
+                format!(
+                    "schema `{schema}`: row-level security is not on for every table of the {}",
+                    part.name
+                ),
+                "leave `row_security()` away, or start an app with it first; with `as_it_is` nothing is changed",
+            ));
+        }
         if !missing.is_empty() {
             unit!(db, Whose::Installation, Twice::Harmless, on => raise_all(on, schema, part))?;
         }

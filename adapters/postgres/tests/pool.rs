@@ -189,3 +189,27 @@ async fn one_connection_is_enough() {
     storage.store.open(&OpenInfo::new(&storage.key_ring)).await.unwrap();
     conformance::messages_are_numbered_and_stored_once(&*storage.store).await;
 }
+
+/// An app that looks for its keys where they are not does not draw others, which would know nobody who was erased.
+#[test]
+fn keys_that_are_elsewhere_are_not_drawn_anew() {
+    let rt = runtime();
+    let _in = rt.enter();
+    let Some(data) = rt.block_on(database()) else { return };
+    let ring = KeyRing::generate().unwrap();
+    let with_keys_in = |schema: &str| {
+        let at = |schema: &str| PostgresOptions::from_pool(data.clone()).schema(schema);
+        let storage = Storage::new(
+            Arc::new(rt.block_on(at("data").store()).unwrap()),
+            Arc::new(rt.block_on(at(schema).key_store()).unwrap()),
+            Arc::new(rt.block_on(at("data").ledger()).unwrap()),
+            ring.clone(),
+        );
+        block_on(Privet::builder(common::catalogue()).storage(storage).build())
+    };
+    comes(&with_keys_in("secrets").unwrap(), "hello");
+    let refused = with_keys_in("data").unwrap_err();
+    assert!(matches!(refused, Error::Key { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("has consent records of tenant `main`"), "{refused}");
+    with_keys_in("secrets").unwrap();
+}

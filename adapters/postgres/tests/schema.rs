@@ -306,3 +306,39 @@ async fn ip_07_there_is_no_place_for_an_address() {
     columns.sort();
     assert_eq!(columns, expected);
 }
+
+/// Whoever only looks makes nothing, brings nothing up to date and raises no wall.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_it_is_nothing_changes() {
+    let Some(server) = server() else { return };
+    let (schema, pool) = (fresh_name(), PgPool::connect(server.url()).await.unwrap());
+    let look = PostgresOptions::new(server.url()).unwrap().schema(&schema).as_it_is();
+    let refused = [look.store().await.err(), look.key_store().await.err(), look.ledger().await.err()];
+    assert!(refused.iter().all(|e| matches!(e, Some(Error::Config { .. }))), "{refused:?}");
+    let schemas = "SELECT nspname::text FROM pg_namespace WHERE oid = to_regnamespace($1)";
+    assert_eq!(texts(&pool, schemas, &schema).await, [] as [String; 0]);
+
+    storage(server.url(), &schema).await.unwrap();
+    let tables = "SELECT relname::text || relrowsecurity FROM pg_class
+                  WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'p') ORDER BY 1";
+    let months = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                  WHERE i.inhparent = to_regclass($1 || '.messages') AND c.relname <> 'messages_default'";
+    for month in texts(&pool, months, &schema).await {
+        run(&pool, format!("DROP TABLE \"{schema}\".{month}")).await;
+    }
+    let before = texts(&pool, tables, &schema).await;
+    look.store().await.unwrap();
+    look.key_store().await.unwrap();
+    look.ledger().await.unwrap();
+    let walled = look.clone().row_security();
+    let refused = walled.store().await.unwrap_err().to_string();
+    assert!(refused.contains("row-level security is not on"), "{refused}");
+    assert!(walled.key_store().await.is_err());
+    assert_eq!(texts(&pool, tables, &schema).await, before);
+    let older = "DELETE FROM privet._privet_migrations WHERE version = 2; DROP TABLE privet.leases";
+    run(&pool, older.replace("privet.", &format!("\"{schema}\"."))).await;
+    let refused = look.store().await.unwrap_err().to_string();
+    assert!(refused.contains("not up to date"), "{refused}");
+    drop(store(server.url(), &schema).await);
+    assert_ne!(texts(&pool, tables, &schema).await, before, "without it the months are made");
+}

@@ -51,6 +51,7 @@ struct Bench {
     now: Timestamp,
     scope: Scope,
     key: KeyRing,
+    keys: Arc<MemoryKeyStore>,
 }
 
 impl Bench {
@@ -64,8 +65,8 @@ impl Bench {
 
     /// An app on the store, whose keys are nowhere else: one app has one key for all that is measured.
     async fn privet(&self, store: PostgresStore) -> Privet {
-        let keys = (Arc::new(MemoryKeyStore::new()), Arc::new(MemoryLedger::new()));
-        let storage = Storage::new(Arc::new(store), keys.0, keys.1, self.key.clone());
+        let ledger = Arc::new(MemoryLedger::new());
+        let storage = Storage::new(Arc::new(store), self.keys.clone(), ledger, self.key.clone());
         let catalogue = Catalogue::from_toml(CATALOGUE).unwrap();
         Privet::builder(catalogue).storage(storage).build().await.unwrap()
     }
@@ -96,7 +97,8 @@ fn main() {
     let Some(cluster) = Cluster::primary_with(SETTINGS) else { return };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap());
-    let bench = Bench { cluster, size, now, scope: Scope::default(), key: KeyRing::generate().unwrap() };
+    let (key, keys) = (KeyRing::generate().unwrap(), Arc::new(MemoryKeyStore::new()));
+    let bench = Bench { cluster, size, now, scope: Scope::default(), key, keys };
 
     if ["upserts", "pages", "export"].into_iter().any(asked) {
         one_thread().block_on(fill::contacts(&bench));

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -276,8 +276,8 @@ impl Builder {
     /// Checks everything, opens the store, and keeps the notices that are about to be shown.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings that cannot work, [`Error::Key`] for another key than the store's,
-    /// [`Error::Catalogue`], or what the store says.
+    /// [`Error::Config`] for settings that cannot work, [`Error::Key`] for another key than the store's, and for a key store
+    /// that does not have what the store's records were made with, [`Error::Catalogue`], or what the store says.
     pub async fn build(self) -> Result<Privet> {
         self.check()?;
         let storage = match self.storage.clone() {
@@ -303,6 +303,10 @@ impl Builder {
             }
         }
         storage.store.open(&OpenInfo::new(&storage.key_ring)).await?;
+        let keys = Keys::new(storage.keys.clone(), &storage.key_ring);
+        for tenant in sites.keys().map(|scope| &scope.tenant).collect::<BTreeSet<_>>() {
+            keys.check(&*storage.store, tenant).await?;
+        }
         for site in sites.values_mut() {
             if let Some(site) = Arc::get_mut(site) {
                 site.publish(&*storage.store, self.clock.now()).await?;
@@ -321,7 +325,7 @@ impl Builder {
             countries: self.countries,
             pseudonymizers: self.pseudonymizers,
             clock: self.clock,
-            keys: Keys::new(storage.keys.clone(), &storage.key_ring),
+            keys,
             cursor_key: storage.key_ring.mac("cursor/contacts", &[]),
             epoch_keys: EpochKeys::new(&[]),
             touches: Touches::new(self.last_seen_every),

@@ -12,6 +12,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
+use super::traits::Store;
 use super::types::SubjectDigest;
 use crate::clock::Day;
 use crate::contact::{ContactId, ConversationId, MessageId, NoteId, SessionId, SubjectKey};
@@ -23,7 +24,8 @@ use crate::scope::{Scope, Tenant};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum KeyName {
-    /// The pepper of a tenant's digests. Destroying it unlinks every digest from whom it stood for.
+    /// The pepper of a tenant's digests. Destroying it unlinks every digest from whom it stood for; an app that still has the
+    /// tenant, with records of it, does not start without.
     Pepper(Tenant),
     /// The key that a subject's texts are sealed with.
     Subject(Tenant, SubjectDigest),
@@ -156,7 +158,7 @@ impl Keys {
                 Error::corrupt(
                     "keys",
                     "a key does not open with the installation key",
-                    "start with the key file that belongs to this key store",
+                    "start with a key file and a key store that belong together",
                 )
             })
     }
@@ -172,6 +174,27 @@ impl Keys {
         let wrapped = self.wrap(name, &Secret::new(random_bytes()?))?;
         let standing = self.store.insert(name, &wrapped).await?;
         self.unwrap(name, &standing)
+    }
+
+    /// Refuses a key store that is not the one beside which a store's records were made. A tenant's pepper is kept before its
+    /// first record is, by whichever instance: records without one mean that the key store is another, or was lost. A pepper
+    /// that is drawn anew knows nobody who was erased, whose old cookies would write them again.
+    pub(crate) async fn check(&self, store: &dyn Store, tenant: &Tenant) -> Result<()> {
+        let name = KeyName::Pepper(tenant.clone());
+        if self.existing(&name).await?.is_some() || store.chain(tenant, None, 1).await?.is_empty() {
+            return Ok(());
+        }
+        // Another instance may have drawn it, and recorded something, between the two looks.
+        if self.existing(&name).await?.is_some() {
+            return Ok(());
+        }
+        Err(Error::Key {
+            what: format!(
+                "the store has consent records of tenant `{tenant}`, and the key store has not the keys that they were made with"
+            ),
+            cure: "start with the key store that belongs to this store, or restore it from its backup; where it is lost for good, begin with an empty store: under new keys nothing sealed can be read, and whoever was erased could be written again".to_owned(),
+            source: None,
+        })
     }
 
     async fn digest(&self, tenant: &Tenant, kind: &str, id: &[u8]) -> Result<SubjectDigest> {

@@ -10,15 +10,20 @@
 //! range at a time, and what is gone from SQLite goes from PostgreSQL. With `--finish` nobody else may have the files: a last
 //! pass makes both sides equal, by counts and hashes, and compares what it wrote once more; each chain of consent records is
 //! verified on the new side with the ledger that went over; and only then an app may start on PostgreSQL, and none on the files
-//! any more, whichever supervisor tries. Until then a start on the new side is refused. `--verify` compares, and changes
-//! nothing.
+//! any more, whichever supervisor tries; nor do the files go into a second place. Until then a start on the new side is refused.
+//! `--verify` compares, and changes nothing.
 //!
-//! Keys and ledger go into the schema of the data, or each into another schema or database, as the app will look for them:
+//! Keys and ledger go into the schema of the data, or each into another schema or database, as the app will look for them; it
+//! is told in the end where each went:
 //!
 //! ```text
 //! migrate --from ./chat-data --to postgres://shop:secret@db.internal/shop \
 //!         --keys-url postgres://shop:secret@keys.internal/keys --ledger-schema privet_ledger
 //! ```
+//!
+//! What an app erases on SQLite meanwhile goes from PostgreSQL with the next pass: whoever gives a move up drops what it made.
+//! A chain of consent records that is damaged in SQLite already, as after a backup was restored, is told by the first call; it
+//! goes over as it is with `--with-damage`.
 //!
 //! The places that a move began with are written down, and one that goes on with others is refused, since what it finds there
 //! may be somebody else's. With `--row-security` the wall of `PostgresOptions::row_security` is raised before anything goes
@@ -43,9 +48,10 @@ mod walk;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Instant;
 
-use privet::consent::verify_chain;
-use privet::{Error, Result, Timestamp};
+use privet::consent::{Damage, verify_chain};
+use privet::{Error, Result, Tenant, Timestamp};
 
 pub use program::{USAGE, run};
 pub use progress::Progress;
@@ -58,6 +64,8 @@ use walk::{Act, Walk};
 
 /// Passes at most in one call: an app that writes faster than they copy is not to keep it for ever.
 const PASSES: usize = 10;
+/// The schema that an app looks in, if nothing is said.
+const SCHEMA: &str = "privet";
 
 /// What to move, and where.
 #[derive(Clone)]
@@ -67,6 +75,7 @@ pub struct Move {
     keys: Elsewhere,
     ledger: Elsewhere,
     batch: usize,
+    with_damage: bool,
 }
 
 /// What is said about a part that may go elsewhere than the data.
@@ -77,12 +86,22 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    fn than(&self, data: &Destination) -> Destination {
-        Destination {
+    fn than(&self, data: &Destination, part: &str) -> Result<Destination> {
+        if self.url.is_some() && self.schema.is_none() && data.schema != SCHEMA {
+            // The app is told of each place on its own.
+            return Err(Error::config(
+                format!(
+                    "the data goes into schema `{}`, and no schema is named in the database for the {part}",
+                    data.schema
+                ),
+                format!("name it with --{part}-schema; an app that is told nothing looks in `{SCHEMA}`"),
+            ));
+        }
+        Ok(Destination {
             url: self.url.as_ref().unwrap_or(&data.url).clone(),
             schema: self.schema.as_ref().unwrap_or(&data.schema).clone(),
             walled: data.walled,
-        }
+        })
     }
 }
 
@@ -107,30 +126,47 @@ pub struct Verified {
     pub links: u64,
     /// What is wrong with a chain.
     pub damage: Vec<String>,
+    /// Tenants whose chain ends elsewhere than PostgreSQL keeps as its end.
+    pub false_heads: Vec<String>,
 }
 
 impl Verified {
     /// Whether both sides are equal and each chain is whole.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.damage.is_empty() && self.tables.iter().all(|table| table.equal)
+        self.damage.is_empty() && self.is_equal()
+    }
+
+    /// Whether both sides are equal: what is wrong with a chain then is so in SQLite too.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.false_heads.is_empty() && self.tables.iter().all(|table| table.equal)
     }
 
     fn what_is_wrong(&self) -> String {
         let tables = self.tables.iter().filter(|t| !t.equal);
         let differ =
             tables.map(|t| format!("`{}` differs ({} rows here, {} there)", t.table, t.rows, t.found));
-        differ.chain(self.damage.iter().cloned()).collect::<Vec<_>>().join("; ")
+        let heads = self.false_heads.iter();
+        let heads = heads.map(|tenant| format!("`consent_heads` is not the last link of tenant `{tenant}`"));
+        differ.chain(heads).chain(self.damage.iter().cloned()).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// What [`Move::copy`] did and saw.
+pub(crate) struct Copied {
+    passes: Vec<(u64, u64)>,
+    /// What is wrong with a chain in SQLite.
+    damage: Vec<String>,
 }
 
 impl Move {
     /// From a folder to a database.
     #[must_use]
     pub fn new(from: impl Into<PathBuf>, to: impl Into<String>) -> Self {
-        let to = Destination { url: to.into(), schema: "privet".to_owned(), walled: false };
+        let to = Destination { url: to.into(), schema: SCHEMA.to_owned(), walled: false };
         let (keys, ledger) = (Elsewhere::default(), Elsewhere::default());
-        Self { from: from.into(), to, keys, ledger, batch: 2000 }
+        Self { from: from.into(), to, keys, ledger, batch: 2000, with_damage: false }
     }
 
     /// Into this schema instead of `privet`.
@@ -140,7 +176,8 @@ impl Move {
         self
     }
 
-    /// The keys into this database instead of that of the data, in a schema of the same name.
+    /// The keys into this database instead of that of the data. Their schema has to be said as well where that of the data is
+    /// not `privet`.
     #[must_use]
     pub fn keys_url(mut self, url: impl Into<String>) -> Self {
         self.keys.url = Some(url.into());
@@ -154,7 +191,8 @@ impl Move {
         self
     }
 
-    /// The ledger into this database instead of that of the data, in a schema of the same name.
+    /// The ledger into this database instead of that of the data. Its schema has to be said as well where that of the data is
+    /// not `privet`.
     #[must_use]
     pub fn ledger_url(mut self, url: impl Into<String>) -> Self {
         self.ledger.url = Some(url.into());
@@ -182,21 +220,39 @@ impl Move {
         self
     }
 
+    /// Also with a chain of consent records that is damaged in SQLite already.
+    #[must_use]
+    pub fn with_damage(mut self) -> Self {
+        self.with_damage = true;
+        self
+    }
+
+    /// Data, keys and ledger.
+    fn places(&self) -> Result<[Destination; 3]> {
+        Ok([self.to.clone(), self.keys.than(&self.to, "keys")?, self.ledger.than(&self.to, "ledger")?])
+    }
+
+    /// Where everything went, for whoever tells the app.
+    fn told(&self) -> Result<String> {
+        let [data, keys, ledger] = self.places()?.map(|place| place.told());
+        Ok(format!("data:   {data}\nkeys:   {keys}\nledger: {ledger}\n"))
+    }
+
     async fn open(&self, alone: bool, may_make: bool) -> Result<(Source, Target)> {
+        let places = self.places()?;
         let source = Source::open(&self.from, alone)?;
-        let (keys, ledger) = (self.keys.than(&self.to), self.ledger.than(&self.to));
-        let target = Target::open([&self.to, &keys, &ledger], &source.fingerprint()?, may_make).await?;
+        let target = Target::open(places.each_ref(), &source.known()?, may_make).await?;
         Ok((source, target))
     }
 
     fn walk<'a>(&self, source: &'a Source, target: &'a mut Target, progress: &'a Progress) -> Walk<'a> {
-        Walk { source, target, batch: self.batch, progress }
+        Walk { source, target, batch: self.batch, progress, stayed: Instant::now() }
     }
 
     async fn start(&self, source: &Source, target: &mut Target) -> Result<()> {
-        let fingerprint = source.fingerprint()?;
-        match target.stage(&fingerprint).await? {
-            Stage::Empty => target.begin(&fingerprint).await,
+        let known = source.known()?;
+        match target.stage(&known).await? {
+            Stage::Empty => target.begin(&known.key).await,
             Stage::Moving => Ok(()),
             Stage::Moved => Err(Error::config(
                 format!("schema `{}` holds this installation already: the move was finished", self.to.schema),
@@ -210,21 +266,27 @@ impl Move {
     /// # Errors
     /// What is wrong with either side, with the cure. What was copied until then stays.
     pub async fn copy(&self, progress: &Progress) -> Result<Vec<(u64, u64)>> {
+        Ok(self.copy_and_look(progress).await?.passes)
+    }
+
+    pub(crate) async fn copy_and_look(&self, progress: &Progress) -> Result<Copied> {
         let (mut source, mut target) = self.open(false, true).await?;
         self.start(&source, &mut target).await?;
         let mut passes = Vec::new();
         while passes.len() < PASSES {
             source.read_ledger()?;
-            let what = format!("pass {}", passes.len() + 1);
+            let (what, begun) = (format!("pass {}", passes.len() + 1), Instant::now());
             let tables = self.walk(&source, &mut target, progress).all(&what, Act::Copy).await?;
             let (written, removed) = tables.iter().fold((0, 0), |(w, r), t| (w + t.written, r + t.removed));
-            progress.say(&format!("{what}: {written} rows written, {removed} taken out"));
+            let seconds = begun.elapsed().as_secs();
+            progress.say(&format!("{what}: {written} rows written, {removed} taken out, in {seconds} s"));
             passes.push((written, removed));
             if written + removed < source::as_u64(self.batch) {
                 break;
             }
         }
-        Ok(passes)
+        let (_, damage) = self.chains(&mut target, |tenant, what| source.has(tenant, what)).await?;
+        Ok(Copied { passes, damage })
     }
 
     /// Makes the last pass with the files held, verifies, and hands over.
@@ -238,19 +300,28 @@ impl Move {
         self.start(&source, &mut target).await?;
         let tables = self.walk(&source, &mut target, progress).all("last pass", Act::Settle).await?;
         target.derive().await?;
-        let verified = self.chains(&mut target, tables).await?;
-        if !verified.is_whole() {
+        let false_heads = target.false_heads().await?;
+        let (links, damage) = self.chains(&mut target, |_, _| Ok(true)).await?;
+        let verified = Verified { tables, links, damage, false_heads };
+        if !verified.is_equal() {
             return Err(Error::corrupt(
                 "postgres",
                 format!("after the last pass {}", verified.what_is_wrong()),
                 "nothing was handed over; see that nobody else writes to the schema, and run it again",
             ));
         }
+        if !verified.is_whole() && !self.with_damage {
+            return Err(Error::corrupt(
+                "sqlite",
+                format!("both sides are equal, and SQLite itself has this: {}", verified.what_is_wrong()),
+                "nothing was handed over; find out what became of these records, as after a backup was restored, and run it with --with-damage to go on with them as they are",
+            ));
+        }
         // First no app starts on the old side any more, and then one may start on the new: never on both.
         let meta = source.meta()?;
-        source.retire()?;
+        source.retire(&target.identity().await?, &self.to.told())?;
         if let Err(error) = target.end(&meta).await {
-            return Err(match target.stage(&source.fingerprint()?).await {
+            return Err(match target.stage(&source.known()?).await {
                 Ok(Stage::Moving) => {
                     source.take_back()?;
                     error
@@ -273,36 +344,41 @@ impl Move {
     /// What is wrong with either side. That they differ is no error, but in what is returned.
     pub async fn verify(&self, progress: &Progress) -> Result<Verified> {
         let (source, mut target) = self.open(false, false).await?;
-        if target.stage(&source.fingerprint()?).await? == Stage::Empty {
+        let stage = target.stage(&source.known()?).await?;
+        if stage == Stage::Empty {
             return Err(target::nothing(&self.to.schema));
         }
         let tables = self.walk(&source, &mut target, progress).all("comparing", Act::Compare).await?;
-        self.chains(&mut target, tables).await
+        // Before the end they are not derived yet.
+        let false_heads = if stage == Stage::Moved { target.false_heads().await? } else { Vec::default() };
+        let (links, damage) = self.chains(&mut target, |_, _| Ok(true)).await?;
+        Ok(Verified { tables, links, damage, false_heads })
     }
 
-    /// Verifies each chain on the new side.
-    async fn chains(&self, target: &mut Target, tables: Vec<TableReport>) -> Result<Verified> {
+    /// Verifies each chain on the new side: how many links there are, and what damage there is, if it is one.
+    async fn chains(
+        &self,
+        target: &mut Target,
+        is_one: impl Fn(&Tenant, Damage) -> Result<bool>,
+    ) -> Result<(u64, Vec<String>)> {
         let (mut links, mut damage) = (0, Vec::new());
-        for tenant in target.chains().await? {
+        let tenants = match target.chains().await {
+            // What the ledger says, which is the same for every tenant.
+            Err(error @ Error::Corrupt { .. }) => return Ok((0, vec![error.to_string()])),
+            other => other?,
+        };
+        for tenant in tenants {
             // A record that is gone is gone from both sides, as the tables say: that is the app's to judge, by its rules.
             let gone = Timestamp::from_millis(i64::MAX);
-            let report = match verify_chain(&target.store, &target.ledger, &tenant, gone).await {
-                Err(error @ Error::Corrupt { .. }) => {
-                    // What the ledger says, which is the same for every tenant.
-                    damage.push(error.to_string());
-                    break;
-                }
-                other => other?,
-            };
+            let report = verify_chain(&target.store, &target.ledger, &tenant, gone).await?;
             links += report.records + report.severed + report.purged;
-            if let Some((number, what)) = report.damage {
-                damage.push(format!(
-                    "the chain of tenant `{}` is not whole at {number}: {what}",
-                    tenant.as_str()
-                ));
+            if let Some((number, what)) = report.damage
+                && is_one(&tenant, what)?
+            {
+                damage.push(format!("the chain of tenant `{tenant}` is not whole at {number}: {what}"));
             }
         }
-        Ok(Verified { tables, links, damage })
+        Ok((links, damage))
     }
 }
 

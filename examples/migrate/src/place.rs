@@ -34,6 +34,35 @@ impl Destination {
         let options = PostgresOptions::new(&self.url)?.schema(&self.schema).connections(2);
         Ok(if self.walled { options.row_security() } else { options })
     }
+
+    /// Where this is, without who enters it and with what.
+    pub(crate) fn told(&self) -> String {
+        let schema = &self.schema;
+        let Ok(options) = PgConnectOptions::from_str(&self.url) else { return format!("schema `{schema}`") };
+        let database =
+            options.get_database().map_or("default database".to_owned(), |name| format!("database `{name}`"));
+        match options.get_socket() {
+            Some(socket) => format!("schema `{schema}`, {database}, at {}", socket.display()),
+            None => {
+                format!("schema `{schema}`, {database}, at {}:{}", options.get_host(), options.get_port())
+            }
+        }
+    }
+}
+
+/// Which table this is among all tables of all servers; none when it is not there.
+pub(crate) async fn identity(
+    connection: &mut PgConnection,
+    schema: &str,
+    table: &str,
+) -> Result<Option<Vec<u8>>> {
+    let sql = "SELECT format('%s/%s/%s', (SELECT system_identifier FROM pg_control_system()),
+                 (SELECT oid FROM pg_database WHERE datname = current_database()), t.oid)
+               FROM (SELECT to_regclass($1)::oid) AS t (oid) WHERE t.oid IS NOT NULL";
+    let row = sqlx::query(sql).bind(format!("\"{schema}\".{table}")).fetch_optional(connection).await;
+    let text = row.and_then(|row| row.map(|row| row.try_get::<String, _>(0)).transpose());
+    let identity = text.map(|text| text.map(String::into_bytes));
+    identity.map_err(|e| postgres(format_args!("looking for `{table}`"), &e))
 }
 
 pub(crate) struct Place {
@@ -109,13 +138,13 @@ impl Place {
         format!("\"{}\".{table}", self.schema)
     }
 
-    /// Which table this is among all tables of all servers.
     pub(crate) async fn identity(&mut self, table: &str) -> Result<Vec<u8>> {
-        let sql = "SELECT format('%s/%s/%s', (SELECT system_identifier FROM pg_control_system()),
-                     (SELECT oid FROM pg_database WHERE datname = current_database()), to_regclass($1)::oid)";
-        let row = sqlx::query(sql).bind(self.name(table)).fetch_one(&mut self.connection).await;
-        let text = row.and_then(|row| row.try_get::<String, _>(0));
-        text.map(String::into_bytes).map_err(|e| postgres(format_args!("looking for `{table}`"), &e))
+        Ok(identity(&mut self.connection, &self.schema, table).await?.unwrap_or_default())
+    }
+
+    /// Keeps the connection from looking idle to whatever is on the way, while the work is in another place.
+    pub(crate) async fn stay(&mut self) -> Result<()> {
+        self.connection.ping().await.map_err(|e| postgres("staying connected", &e))
     }
 
     /// From here on the connection sees and changes rows of this tenant; of all of them it only sees, as `*`.

@@ -4,9 +4,10 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
+use privet::consent::Damage;
 use privet::key::Fingerprint;
-use privet::store::LedgerChain;
-use privet::{Error, KeyRing, Result};
+use privet::store::{LedgerChain, LedgerEntry};
+use privet::{Error, KeyRing, Result, Tenant};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params_from_iter};
 
@@ -18,9 +19,28 @@ use crate::tables::{Kind, Table};
 const STORE_VERSION: i64 = 4;
 const KEYS_VERSION: i64 = 1;
 
-/// The name of the installation's key in `meta`, and of the one before it moved out.
+/// The name of the installation's key in `meta`; and of what is written down when it moves out: the key until then, and which
+/// place it moved to, as that is known and as it is called.
 const KEY: &str = "installation-key";
 const BEFORE: &str = "key-before-the-move";
+const TO: &str = "moved-to";
+const PLACE: &str = "moved-to-place";
+
+/// What is known of the installation before anything is moved.
+pub(crate) struct Known {
+    /// The name of its key, also when it has moved out.
+    pub(crate) key: Vec<u8>,
+    /// Whether it has moved out.
+    pub(crate) retired: Option<Retired>,
+}
+
+/// Where it moved to.
+pub(crate) struct Retired {
+    /// The identity of the target's `meta`.
+    pub(crate) to: Option<Vec<u8>>,
+    /// What a person calls that.
+    pub(crate) place: String,
+}
 
 /// A file of SQLite.
 struct Db {
@@ -159,8 +179,15 @@ impl Source {
         self.store.said(found.optional())
     }
 
-    /// The name of the installation's key, also when it has moved out.
-    pub(crate) fn fingerprint(&self) -> Result<Vec<u8>> {
+    pub(crate) fn known(&self) -> Result<Known> {
+        let moved = self.kept(KEY)?.is_some_and(|key| key == Fingerprint::MOVED.as_bytes());
+        let place = self.kept(PLACE)?.map(|place| String::from_utf8_lossy(&place).into_owned());
+        let retired =
+            Retired { to: self.kept(TO)?, place: place.unwrap_or_else(|| "another place".to_owned()) };
+        Ok(Known { key: self.fingerprint()?, retired: moved.then_some(retired) })
+    }
+
+    fn fingerprint(&self) -> Result<Vec<u8>> {
         let found = match self.kept(KEY)? {
             Some(key) if key == Fingerprint::MOVED.as_bytes() => self.kept(BEFORE)?,
             found => found,
@@ -184,31 +211,32 @@ impl Source {
             rows.collect()
         };
         let mut meta: Vec<(String, Vec<u8>)> = self.store.said(read())?;
-        meta.retain(|(key, _)| key != BEFORE);
+        meta.retain(|(key, _)| ![BEFORE, TO, PLACE].contains(&key.as_str()));
         let key = self.fingerprint()?;
         meta.iter_mut().filter(|(name, _)| name == KEY).for_each(|(_, value)| value.clone_from(&key));
         Ok(meta)
     }
 
-    /// From here on no app starts on these files, which are held.
-    pub(crate) fn retire(&self) -> Result<()> {
+    /// From here on no app starts on these files, which are held, and they go into no other place.
+    pub(crate) fn retire(&self, to: &[u8], place: &str) -> Result<()> {
         let key = self.fingerprint()?;
-        self.write_key(Fingerprint::MOVED.as_bytes(), Some(&key))
+        let facts = [(BEFORE, key.as_slice()), (TO, to), (PLACE, place.as_bytes())];
+        self.write_key(Fingerprint::MOVED.as_bytes(), &facts)
     }
 
     /// The app may start on them again.
     pub(crate) fn take_back(&self) -> Result<()> {
         let key = self.fingerprint()?;
-        self.write_key(&key, None)
+        self.write_key(&key, &[])
     }
 
-    fn write_key(&self, key: &[u8], before: Option<&[u8]>) -> Result<()> {
+    fn write_key(&self, key: &[u8], facts: &[(&str, &[u8])]) -> Result<()> {
         let c = &self.store.connection;
         let written = || {
             c.execute("UPDATE meta SET value = ?2 WHERE key = ?1", (KEY, key))?;
-            c.execute("DELETE FROM meta WHERE key = ?1", [BEFORE])?;
-            if let Some(before) = before {
-                c.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", (BEFORE, before))?;
+            c.execute("DELETE FROM meta WHERE key IN (?1, ?2, ?3)", [BEFORE, TO, PLACE])?;
+            for fact in facts {
+                c.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", *fact)?;
             }
             // On the disk; and the file is held on.
             c.execute_batch("COMMIT; BEGIN IMMEDIATE")
@@ -247,6 +275,32 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// Whether a damage that was found in a copy is one of what was copied. Links are copied before records, and these before
+    /// the ledger: of a whole chain that went on meanwhile the copy has what stands beside it, or what comes after its end.
+    pub(crate) fn has(&self, tenant: &Tenant, what: Damage) -> Result<bool> {
+        let ask = |sql: &str| {
+            let row = self.store.connection.query_row(sql, [tenant.as_str()], |row| row.get::<_, i64>(0));
+            self.store.said(row)
+        };
+        match what {
+            Damage::Unchained => {
+                let beside = "SELECT EXISTS (SELECT 1 FROM consent_records r WHERE tenant = ?1 AND NOT EXISTS (
+                    SELECT 1 FROM consent_links l WHERE l.tenant = ?1 AND l.segment = r.segment AND l.seq = r.seq))";
+                Ok(ask(beside)? > 0)
+            }
+            Damage::TailCut => {
+                let end = ask("SELECT coalesce(max(seq), 0) FROM consent_links WHERE tenant = ?1")?;
+                let mut chain = LedgerChain::default();
+                let known = self.lines.iter().filter_map(|line| match chain.read(line) {
+                    Some(LedgerEntry::Head { tenant: of, link, .. }) if of == *tenant => Some(link.seq),
+                    _ => None,
+                });
+                Ok(known.max().is_some_and(|known| known > end.unsigned_abs()))
+            }
+            _ => Ok(true),
+        }
     }
 
     fn db(&self, table: &Table) -> Option<&Db> {

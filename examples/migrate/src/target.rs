@@ -1,17 +1,19 @@
 //! The installation in PostgreSQL, as it comes to be. Until it is whole, its `meta` names a key that nobody has, so that no app
 //! starts on half of it, and tells which installation is on its way, and where its keys and its ledger go.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use privet::key::Fingerprint;
+use privet::store::{Ledger as _, LedgerEntry};
 use privet::{Error, Result, Tenant};
-use privet_postgres::{PostgresLedger, PostgresStore};
+use privet_postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use crate::columns::{bind, bind_columns, hash, list, order_by, read, selected, unnested};
 use crate::error::postgres;
-use crate::place::{Destination, Place};
+use crate::place::{Destination, Place, identity};
 use crate::rows::{Hash, Range, Row, Value, row_hash_sql};
+use crate::source::{Known, as_u64};
 use crate::tables::{KEYS, Kind, LEDGER, TABLES, Table};
 
 /// How far a target is.
@@ -21,8 +23,65 @@ pub(crate) enum Stage {
     Empty,
     /// A move of this installation began.
     Moving,
-    /// It is this installation's, and an app may serve from it.
+    /// The move of this installation into it was finished, and an app may serve from it.
     Moved,
+}
+
+/// What the names in `meta` are, beside that of the installation's key.
+const KEY: &str = "installation-key";
+/// While a move is under way: the key of the installation that comes, and which places keys and ledger go to.
+const FROM: &str = "moved-from";
+const WITH_KEYS: &str = "moved-keys";
+const WITH_LEDGER: &str = "moved-ledger";
+/// Since it was finished: what tells a target from a schema that an app was just started on.
+const DONE: &str = "moved-in";
+
+/// What `meta` says.
+#[derive(Default)]
+struct Facts {
+    key: Option<Vec<u8>>,
+    from: Option<Vec<u8>>,
+    keys: Option<Vec<u8>>,
+    ledger: Option<Vec<u8>>,
+    is_done: bool,
+}
+
+impl Facts {
+    async fn read(connection: &mut PgConnection, schema: &str) -> Result<Self> {
+        let sql = format!("SELECT key, value FROM \"{schema}\".meta");
+        let failed = |e: sqlx::Error| postgres("reading `meta`", &e);
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await.map_err(failed)?;
+        let mut facts = Self::default();
+        for row in &rows {
+            let value = row.try_get::<Option<Vec<u8>>, _>(1).map_err(failed)?;
+            match row.try_get::<&str, _>(0).map_err(failed)? {
+                KEY => facts.key = value,
+                FROM => facts.from = value,
+                WITH_KEYS => facts.keys = value,
+                WITH_LEDGER => facts.ledger = value,
+                DONE => facts.is_done = true,
+                _ => {}
+            }
+        }
+        Ok(facts)
+    }
+
+    /// How far a schema is, for an installation; none when it says nothing.
+    fn stage(&self, schema: &str, known: &Known) -> Result<Option<Stage>> {
+        match (&self.key, &self.from) {
+            (None, _) => Ok(None),
+            (Some(_), Some(from)) if *from == known.key => Ok(Some(Stage::Moving)),
+            (Some(_), Some(_)) => Err(strange_move(schema)),
+            (Some(key), None) if *key != known.key => Err(strange(schema)),
+            (Some(_), None) if self.is_done || known.retired.is_some() => Ok(Some(Stage::Moved)),
+            (Some(_), None) => Err(Error::config(
+                format!(
+                    "an app was started on schema `{schema}` with the key of this installation before anything was moved: the schema holds nothing of the move"
+                ),
+                "stop that app; if nothing in the schema is needed, drop it, with the keys and the ledger of that app, and begin; nothing was changed",
+            )),
+        }
+    }
 }
 
 pub(crate) struct Target {
@@ -55,35 +114,66 @@ async fn is_there(connection: &mut PgConnection, schema: &str, table: &str) -> R
     found.map_err(|e| postgres(format_args!("looking for `{table}`"), &e))
 }
 
-/// Before anything is made there: whether it is for this installation, and there at all.
+async fn is_walled(connection: &mut PgConnection, schema: &str, table: &str) -> Result<bool> {
+    let sql = "SELECT coalesce((SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass($1)), FALSE)";
+    let asked = sqlx::query(sql).bind(format!("\"{schema}\".{table}")).fetch_one(connection).await;
+    asked.and_then(|row| row.try_get(0)).map_err(|e| postgres("looking for row-level security", &e))
+}
+
+/// Who serves somewhere would see nothing behind a wall that they do not know of.
+fn shut_out(schema: &str) -> Error {
+    Error::config(
+        format!("schema `{schema}` serves without row-level security"),
+        "run it without --row-security; the apps raise it themselves, with `row_security()` in all of them",
+    )
+}
+
+/// Before anything is made there: whether it is for this installation, and there at all. Which keys a move that is under way
+/// goes on with.
 async fn look_first(
     connection: &mut PgConnection,
     to: &Destination,
-    fingerprint: &[u8],
+    known: &Known,
     may_make: bool,
-) -> Result<()> {
+) -> Result<Option<Vec<u8>>> {
     let schema = &to.schema;
-    if !is_there(connection, schema, "meta").await? {
-        return if may_make { Ok(()) } else { Err(nothing(schema)) };
+    let there = is_there(connection, schema, "meta").await?;
+    if !there && !may_make {
+        return Err(nothing(schema));
     }
-    let sql = format!(
-        "SELECT (SELECT value FROM \"{schema}\".meta WHERE key = 'installation-key'),
-                (SELECT value FROM \"{schema}\".meta WHERE key = 'moved-from'),
-                coalesce((SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass('\"{schema}\".contacts')), FALSE)"
-    );
-    let failed = |e: sqlx::Error| postgres("reading `meta`", &e);
-    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await.map_err(failed)?;
-    let value = |at: usize| row.try_get::<Option<Vec<u8>>, _>(at).map_err(failed);
-    let stands: bool = row.try_get(2).map_err(failed)?;
-    match (value(0)?, value(1)?) {
-        (Some(_), Some(from)) if from != fingerprint => Err(strange_move(schema)),
-        (Some(key), None) if key != fingerprint => Err(strange(schema)),
-        // The apps that serve would see nothing behind a wall that they do not know of.
-        (Some(_), None) if to.walled && !stands => Err(Error::config(
-            format!("schema `{schema}` serves without row-level security"),
-            "run it without --row-security; the apps raise it themselves, with `row_security()` in all of them",
+    let facts = if there { Facts::read(connection, schema).await? } else { Facts::default() };
+    let stage = facts.stage(schema, known)?;
+    if let Some(retired) = &known.retired
+        && may_make
+        && !facts.is_done
+        && (retired.to.is_none() || identity(connection, schema, "meta").await? != retired.to)
+    {
+        return Err(Error::config(
+            format!("this installation was moved already, to {}, and is served from there", retired.place),
+            "start the app there; what was erased there since would be back in a second place. Nothing was changed",
+        ));
+    }
+    if stage == Some(Stage::Moved) && to.walled && !is_walled(connection, schema, "contacts").await? {
+        return Err(shut_out(schema));
+    }
+    Ok(if stage == Some(Stage::Moving) { facts.keys } else { None })
+}
+
+/// Before a wall is raised before keys: whether they are those of this move, or nobody's.
+async fn look_at_keys(connection: &mut PgConnection, to: &Destination, ours: Option<Vec<u8>>) -> Result<()> {
+    let schema = &to.schema;
+    let found = identity(connection, schema, "keys").await?;
+    if found.is_none() || found == ours || is_walled(connection, schema, "keys").await? {
+        return Ok(());
+    }
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM \"{schema}\".keys)");
+    let asked = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await;
+    match asked.and_then(|row| row.try_get(0)).map_err(|e| postgres("reading `keys`", &e))? {
+        true => Err(Error::config(
+            format!("schema `{schema}` has keys that are not of this move, and no row-level security"),
+            "name another place for the keys: whoever serves from these would not see them behind it. Nothing was changed",
         )),
-        _ => Ok(()),
+        false => Ok(()),
     }
 }
 
@@ -95,7 +185,7 @@ impl Target {
     /// Connects, and makes the tables if they are not there, unless nothing is to be made, or they are somebody else's.
     pub(crate) async fn open(
         [data, keys, book]: [&Destination; 3],
-        fingerprint: &[u8],
+        known: &Known,
         may_make: bool,
     ) -> Result<Self> {
         let (mut of_data, mut of_keys, mut of_book) =
@@ -109,8 +199,12 @@ impl Target {
                 ));
             }
         }
-        if let Ok(connection) = &mut of_data {
-            look_first(connection, data, fingerprint, may_make).await?;
+        let ours = match &mut of_data {
+            Ok(connection) => look_first(connection, data, known, may_make).await?,
+            Err(_) => None,
+        };
+        if let (Ok(connection), true) = (&mut of_keys, may_make && keys.walled) {
+            look_at_keys(connection, keys, ours).await?;
         }
         for (connected, place, table) in [(&mut of_keys, keys, "keys"), (&mut of_book, book, "ledger")] {
             if let (Ok(connection), false) = (connected, may_make)
@@ -120,9 +214,12 @@ impl Target {
             }
         }
         // What else may be wrong, such as a password, is told here.
-        let store = data.options()?.store().await?;
-        keys.options()?.key_store().await?;
-        let ledger = book.options()?.ledger().await?;
+        let options = |to: &Destination| -> Result<PostgresOptions> {
+            Ok(if may_make { to.options()? } else { to.options()?.as_it_is() })
+        };
+        let store = options(data)?.store().await?;
+        options(keys)?.key_store().await?;
+        let ledger = options(book)?.ledger().await?;
         let data = Place::hold(of_data, data, "data").await?;
         let keys = Place::hold(of_keys, keys, "keys").await?;
         let book = Place::hold(of_book, book, "ledger").await?;
@@ -137,42 +234,43 @@ impl Target {
         }
     }
 
-    async fn meta(&mut self, key: &str) -> Result<Option<Vec<u8>>> {
-        let sql = format!("SELECT value FROM {} WHERE key = $1", self.data.name("meta"));
-        let found = sqlx::query(AssertSqlSafe(sql)).bind(key).fetch_optional(&mut self.data.connection).await;
-        let value = found.and_then(|row| row.map(|row| row.try_get(0)).transpose());
-        value.map_err(|e| postgres("reading `meta`", &e))
+    /// Where the keys and the ledger of this move are.
+    async fn elsewhere(&mut self) -> Result<[Vec<u8>; 2]> {
+        Ok([self.keys.identity("keys").await?, self.book.identity("ledger").await?])
     }
 
-    /// What says where the keys and the ledger of this move are.
-    async fn elsewhere(&mut self) -> Result<[(&'static str, Vec<u8>); 2]> {
-        let (keys, book) = (self.keys.identity("keys").await?, self.book.identity("ledger").await?);
-        Ok([("moved-keys", keys), ("moved-ledger", book)])
+    /// Which target this is among all of them.
+    pub(crate) async fn identity(&mut self) -> Result<Vec<u8>> {
+        self.data.identity("meta").await
     }
 
-    /// How far it is, for the installation with this key.
-    pub(crate) async fn stage(&mut self, fingerprint: &[u8]) -> Result<Stage> {
-        let (key, from) = (self.meta("installation-key").await?, self.meta("moved-from").await?);
-        match (key, from) {
-            (Some(_), Some(from)) if from == fingerprint => {
-                for (name, identity) in self.elsewhere().await? {
-                    // What stands there is perhaps somebody else's, and would be taken out as too much.
-                    if self.meta(name).await?.as_ref() != Some(&identity) {
-                        return Err(Error::config(
-                            format!(
-                                "keys or ledger went elsewhere when the move into schema `{}` began",
-                                self.data.schema
-                            ),
-                            "name the same places for them as then, or drop the schema and begin again",
-                        ));
-                    }
+    /// Keeps all connections, of which one has to do at a time.
+    pub(crate) async fn stay(&mut self) -> Result<()> {
+        self.data.stay().await?;
+        self.keys.stay().await?;
+        self.book.stay().await
+    }
+
+    /// How far it is, for this installation.
+    pub(crate) async fn stage(&mut self, known: &Known) -> Result<Stage> {
+        let facts = Facts::read(&mut self.data.connection, &self.data.schema).await?;
+        match facts.stage(&self.data.schema, known)? {
+            Some(Stage::Moving) => {
+                let [keys, book] = self.elsewhere().await?;
+                // What stands there is perhaps somebody else's, and would be taken out as too much.
+                if facts.keys != Some(keys) || facts.ledger != Some(book) {
+                    return Err(Error::config(
+                        format!(
+                            "keys or ledger went elsewhere when the move into schema `{}` began",
+                            self.data.schema
+                        ),
+                        "name the same places for them as then, or drop the schema and begin again",
+                    ));
                 }
                 Ok(Stage::Moving)
             }
-            (Some(_), Some(_)) => Err(strange_move(&self.data.schema)),
-            (Some(key), None) if key == fingerprint => Ok(Stage::Moved),
-            (Some(_), None) => Err(strange(&self.data.schema)),
-            (None, _) => {
+            Some(stage) => Ok(stage),
+            None => {
                 for table in TABLES.iter().chain([&KEYS, &LEDGER]) {
                     let place = self.place(table);
                     let sql = format!("SELECT 1 FROM {} LIMIT 1", place.name(table.name));
@@ -195,10 +293,10 @@ impl Target {
     pub(crate) async fn begin(&mut self, fingerprint: &[u8]) -> Result<()> {
         let [keys, book] = self.elsewhere().await?;
         let facts = [
-            ("moved-from", fingerprint.to_vec()),
-            ("installation-key", Fingerprint::MOVING.as_bytes().to_vec()),
-            keys,
-            book,
+            (FROM, fingerprint.to_vec()),
+            (KEY, Fingerprint::MOVING.as_bytes().to_vec()),
+            (WITH_KEYS, keys),
+            (WITH_LEDGER, book),
         ];
         let sql = format!(
             "INSERT INTO {} (key, value) SELECT * FROM unnest($1::text[], $2::bytea[])",
@@ -216,7 +314,8 @@ impl Target {
         let done = async {
             let mut transaction = self.data.connection.begin().await?;
             sqlx::query(AssertSqlSafe(format!("DELETE FROM {name}"))).execute(&mut *transaction).await?;
-            for (key, value) in meta {
+            let meta = meta.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+            for (key, value) in meta.chain([(DONE, &b""[..])]) {
                 let sql = format!("INSERT INTO {name} (key, value) VALUES ($1, $2)");
                 sqlx::query(AssertSqlSafe(sql)).bind(key).bind(value).execute(&mut *transaction).await?;
             }
@@ -267,6 +366,21 @@ impl Target {
         Ok(())
     }
 
+    /// Tenants whose last link is not what PostgreSQL keeps as such; of one moment, since an app may serve by now.
+    pub(crate) async fn false_heads(&mut self) -> Result<Vec<String>> {
+        let (heads, links) = (self.data.name("consent_heads"), self.data.name("consent_links"));
+        let sql = format!(
+            "SELECT coalesce(h.tenant, l.tenant) FROM {heads} h
+             FULL JOIN (SELECT DISTINCT ON (tenant) * FROM {links} ORDER BY tenant DESC, segment DESC, seq DESC) l
+               ON l.tenant = h.tenant
+             WHERE (h.segment, h.seq, h.until, h.digest, h.hash) IS DISTINCT FROM (l.segment, l.seq, l.until, l.digest, l.hash)
+             ORDER BY 1"
+        );
+        let rows = self.data.look("consent_heads", sql).await?;
+        let read = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>();
+        read.map_err(|e| postgres("reading `consent_heads`", &e))
+    }
+
     /// The groups of a table.
     pub(crate) async fn groups(&mut self, table: &Table) -> Result<Vec<Vec<Value>>> {
         let columns = table.columns.get(..table.group).unwrap_or_default();
@@ -311,43 +425,61 @@ impl Target {
         (conditions.join(" AND "), values)
     }
 
-    /// How many rows a range has, and the hash over theirs.
-    pub(crate) async fn hash(&mut self, table: &Table, range: &Range) -> Result<(u64, Option<Hash>)> {
+    /// How many rows a range has, and the hash over theirs, if there are no more than expected.
+    pub(crate) async fn hash(
+        &mut self,
+        table: &Table,
+        range: &Range,
+        expected: usize,
+    ) -> Result<(u64, Option<Hash>)> {
         let (condition, values) = Self::within(table, range);
         let place = self.place(table);
         place.speak_for_group(&range.group, table.names()).await?;
+        let (name, order) = (place.name(table.name), list(table.order(), order_by));
+        // More rows than expected differ in any case, and may be more than one value has room for.
         let sql = format!(
             "SELECT count(*), sha256(string_agg(hash, ''::bytea ORDER BY n)) FROM
-             (SELECT {} AS hash, row_number() OVER (ORDER BY {}) AS n FROM {} t WHERE {condition}) AS rows",
+             (SELECT {} AS hash, row_number() OVER (ORDER BY {order}) AS n FROM {name} t WHERE {condition}
+              ORDER BY {order} LIMIT {}) AS rows",
             row_hash_sql(table),
-            list(table.order(), order_by),
-            place.name(table.name)
+            expected.saturating_add(1)
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (value, kind) in &values {
-            query = bind(query, value, *kind);
+        let all = format!("SELECT count(*), NULL::bytea FROM {name} t WHERE {condition}");
+        let mut found = (0, None);
+        for sql in [sql, all] {
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for (value, kind) in &values {
+                query = bind(query, value, *kind);
+            }
+            let row = query.fetch_one(&mut place.connection).await;
+            let looked = row.and_then(|row| Ok((row.try_get::<i64, _>(0)?, hash(&row, 1)?)));
+            let (count, hash) =
+                looked.map_err(|e| postgres(format_args!("comparing `{}`", table.name), &e))?;
+            found = (count.unsigned_abs(), hash);
+            if found.0 <= as_u64(expected) {
+                break;
+            }
         }
-        let row = query.fetch_one(&mut place.connection).await;
-        let found = row.and_then(|row| Ok((row.try_get::<i64, _>(0)?, hash(&row, 1)?)));
-        let (count, hash) = found.map_err(|e| postgres(format_args!("comparing `{}`", table.name), &e))?;
-        Ok((u64::try_from(count).unwrap_or(0), hash))
+        Ok(found)
     }
 
-    /// The rows of a range: what names each, and its hash.
+    /// The first rows of a range, in their order: what names each, and its hash.
     pub(crate) async fn hashes(
         &mut self,
         table: &Table,
         range: &Range,
-    ) -> Result<HashMap<Vec<Value>, Option<Hash>>> {
+        limit: usize,
+    ) -> Result<Vec<(Vec<Value>, Option<Hash>)>> {
         let (condition, values) = Self::within(table, range);
         let names = table.names();
         let place = self.place(table);
         place.speak_for_group(&range.group, names).await?;
         let sql = format!(
-            "SELECT {}, {} FROM {} t WHERE {condition}",
+            "SELECT {}, {} FROM {} t WHERE {condition} ORDER BY {} LIMIT {limit}",
             selected(names),
             row_hash_sql(table),
-            place.name(table.name)
+            place.name(table.name),
+            list(table.order(), order_by)
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (value, kind) in &values {
@@ -405,8 +537,19 @@ impl Target {
         done.await.map_err(|e: sqlx::Error| postgres(format_args!("writing `{}`", table.name), &e))
     }
 
-    /// Whose chains there are.
-    pub(crate) async fn chains(&mut self) -> Result<Vec<Tenant>> {
-        self.tenants("consent_links").await?.into_iter().map(Tenant::new).collect()
+    /// Whose chains there are, or have to be: who has links, or records, or is known to the ledger.
+    pub(crate) async fn chains(&mut self) -> Result<BTreeSet<Tenant>> {
+        let mut tenants = BTreeSet::new();
+        for table in ["consent_links", "consent_records"] {
+            for tenant in self.tenants(table).await? {
+                tenants.insert(Tenant::new(tenant)?);
+            }
+        }
+        let entries = self.ledger.entries().await?.into_iter();
+        tenants.extend(entries.filter_map(|entry| match entry {
+            LedgerEntry::Head { tenant, .. } => Some(tenant),
+            _ => None,
+        }));
+        Ok(tenants)
     }
 }

@@ -1,6 +1,7 @@
 //! A walk through all rows of both sides, range by range: what differs is copied, or told.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use privet::Result;
 
@@ -9,6 +10,9 @@ use crate::rows::{Hash, Range, Row, hash_of, row_hash};
 use crate::source::{Source, as_u64};
 use crate::tables::{KEYS, LEDGER, TABLES, Table};
 use crate::target::Target;
+
+/// A connection that says nothing for some minutes is cut on many a way, and the locks of this move with it.
+const STAY: Duration = Duration::from_secs(30);
 
 /// What is done about a range that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(crate) struct Walk<'a> {
     /// So many rows are looked at, at once.
     pub(crate) batch: usize,
     pub(crate) progress: &'a Progress,
+    /// When every connection was last used.
+    pub(crate) stayed: Instant,
 }
 
 impl Walk<'_> {
@@ -90,6 +96,10 @@ impl Walk<'_> {
                 range.to = last.filter(|_| rows.len() >= self.batch);
                 ranges.push(self.range(table, &range, &rows, act, &mut report).await?);
                 self.progress.advance(as_u64(rows.len()));
+                if self.stayed.elapsed() > STAY {
+                    self.target.stay().await?;
+                    self.stayed = Instant::now();
+                }
                 match range.to.take() {
                     Some(end) => range.after = Some(end),
                     None => break,
@@ -112,37 +122,59 @@ impl Walk<'_> {
         let hash = hash_of(&hashes);
         report.rows += as_u64(rows.len());
         let same = |(found, theirs): (u64, Option<Hash>)| {
-            found == as_u64(rows.len()) && theirs.is_none_or(|theirs| theirs == hash)
+            found == as_u64(rows.len()) && theirs.map_or(rows.is_empty(), |theirs| theirs == hash)
         };
-        let there = self.target.hash(table, range).await?;
+        let there = self.target.hash(table, range, rows.len()).await?;
         let found = there.0;
         if same(there) {
             report.found += found;
             return Ok(hash);
         }
         if act != Act::Compare {
-            let mut there =
-                if found == 0 { Default::default() } else { self.target.hashes(table, range).await? };
-            let (mut remove, mut insert) = (Vec::new(), Vec::new());
-            for (row, hash) in rows.iter().zip(hashes) {
-                let name = row.get(..table.key).unwrap_or_default();
-                match there.remove_entry(name) {
-                    Some((_, found)) if found == Some(hash) => {}
-                    Some((name, _)) => {
-                        remove.push(name);
-                        insert.push(row.clone());
-                    }
-                    None => insert.push(row.clone()),
-                }
-            }
-            remove.extend(there.into_keys());
-            report.written += as_u64(insert.len());
-            report.removed += as_u64(remove.len());
-            self.target.replace(table, &range.group, &remove, &insert).await?;
+            self.replace(table, range, rows, &hashes, report).await?;
         }
-        let left = if act == Act::Settle { self.target.hash(table, range).await? } else { there };
+        let left = if act == Act::Settle { self.target.hash(table, range, rows.len()).await? } else { there };
         report.found += left.0;
         report.equal &= same(left);
         Ok(hash)
+    }
+
+    /// Makes a range of the other side what it is on this one. What the other side has is gone through part by part: it may be
+    /// far more.
+    async fn replace(
+        &mut self,
+        table: &Table,
+        range: &Range,
+        rows: &[Row],
+        hashes: &[Hash],
+        report: &mut TableReport,
+    ) -> Result<()> {
+        let name = |row: &Row| row.get(..table.key).unwrap_or_default().to_vec();
+        let mut missing: HashMap<_, _> =
+            rows.iter().zip(hashes).map(|(row, hash)| (name(row), (row, *hash))).collect();
+        let mut part = range.clone();
+        loop {
+            // One more than there are on this side, if both are as long.
+            let there = self.target.hashes(table, &part, self.batch.saturating_add(1)).await?;
+            let last = there.last().and_then(|(name, _)| name.get(table.group..)).map(<[_]>::to_vec);
+            let goes_on = there.len() > self.batch;
+            let mut remove = Vec::new();
+            for (name, theirs) in there {
+                match missing.get(&name) {
+                    Some((_, ours)) if theirs == Some(*ours) => drop(missing.remove(&name)),
+                    _ => remove.push(name),
+                }
+            }
+            // With the last of what goes, so that a row is replaced all at once.
+            let insert: Vec<Row> =
+                if goes_on { Vec::new() } else { missing.values().map(|(row, _)| (*row).clone()).collect() };
+            report.removed += as_u64(remove.len());
+            report.written += as_u64(insert.len());
+            self.target.replace(table, &range.group, &remove, &insert).await?;
+            if !goes_on {
+                return Ok(());
+            }
+            part.after = last;
+        }
     }
 }

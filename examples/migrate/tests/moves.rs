@@ -18,7 +18,7 @@ use privet::contact::PageRequest;
 use privet::{Error, KeyRing, Scope, Tenant};
 use privet_postgres::PostgresOptions;
 use privet_test_postgres::{PASSWORD, fresh_name, own_server, server};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::runtime::Runtime;
 
 fn sql(rt: &Runtime, url: &str, text: String) -> u64 {
@@ -369,7 +369,8 @@ fn a_foreign_target_is_refused() {
     let options = PostgresOptions::new(server.url()).unwrap().schema(&serving);
     app(rt.block_on(options.storage(ring(mine.path()))).unwrap()).unwrap();
     let job = Move::new(mine.path(), server.url()).schema(&serving);
-    assert!(rt.block_on(job.copy(&silent)).unwrap_err().to_string().contains("the move was finished"));
+    let error = rt.block_on(job.copy(&silent)).unwrap_err().to_string();
+    assert!(error.contains("holds nothing of the move"), "{error}");
 }
 
 /// A look at a place where nothing is makes nothing there, and a place that is refused is not brought up to date either.
@@ -417,10 +418,18 @@ fn never_do_both_sides_serve() {
 
     // As if it had been killed between the two.
     let file = rusqlite::Connection::open(folder.path().join("privet.db")).unwrap();
-    file.execute_batch(
+    let identity = rt.block_on(async {
+        let mut connection = PgConnection::connect(server.url()).await.unwrap();
+        let sql = "SELECT format('%s/%s/%s', (SELECT system_identifier FROM pg_control_system()),
+            (SELECT oid FROM pg_database WHERE datname = current_database()), to_regclass($1)::oid)";
+        let row = sqlx::query(sql).bind(&name).fetch_one(&mut connection).await.unwrap();
+        row.get::<String, _>(0)
+    });
+    file.execute_batch(&format!(
         "INSERT INTO meta SELECT 'key-before-the-move', value FROM meta WHERE key = 'installation-key';
+         INSERT INTO meta VALUES ('moved-to', CAST('{identity}' AS BLOB));
          UPDATE meta SET value = CAST('(moved!)' AS BLOB) WHERE key = 'installation-key';",
-    )
+    ))
     .unwrap();
     drop(file);
     assert!(app(block_on(privet_sqlite::open(folder.path())).unwrap()).is_err());

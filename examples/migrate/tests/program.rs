@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 fn program(folder: &Path, to: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
     command.arg("--from").arg(folder).args(["--to", to]).args(more).env_remove("PRIVET_DB");
-    command.env_remove("PRIVET_KEYS_DB").env_remove("PRIVET_LEDGER_DB");
+    command.env_remove("PRIVET_DB_SCHEMA").env_remove("PRIVET_KEYS_DB").env_remove("PRIVET_LEDGER_DB");
     command
 }
 
@@ -104,7 +104,8 @@ fn goes_on(rt: &Runtime, superuser: &str, home: &Home) {
         .arg("--from")
         .arg(folder.path())
         .arg("--verify")
-        .args(words.iter().filter(|word| **word != home.keys.0 && **word != "--keys-url"));
+        .args(words.iter().filter(|word| **word != home.keys.0 && **word != "--keys-url"))
+        .args(["--keys-schema", &home.keys.1]);
     let verified = verify.env("PRIVET_DB", to).env("PRIVET_KEYS_DB", &home.keys.0).output().unwrap();
     assert!(verified.status.success(), "{}", said(&verified));
     rusqlite::Connection::open(folder.path().join("privet.db"))
@@ -218,7 +219,7 @@ fn bad_input_is_told_with_the_cure() {
     refused(empty.path(), &nobody, &[], "privet.db");
     refused(good.path(), &nobody, &[], "check the host and the port");
     refused(good.path(), &format!("mysql://app:{PASSWORD}@host/app"), &[], "the database URL cannot be read");
-    refused(good.path(), &nobody, &["--batch", "none"], "`none` is no number of rows");
+    refused(good.path(), &nobody, &["--batch", "none"], "--batch is no number of rows");
     refused(good.path(), &nobody, &["--finish", "--verify"], "does not go with the others");
     refused(good.path(), &nobody, &[&format!("postgres://x:{PASSWORD}@y/z")], "a value without an option");
     refused(good.path(), &nobody, &["--schema"], "--schema needs a value");
@@ -253,9 +254,10 @@ fn bad_input_is_told_with_the_cure() {
     let good = tempfile::tempdir().unwrap();
     drop(on_sqlite(good.path()));
     refused(good.path(), &tcp, &["--schema", "No Name"], "name it plainly");
-    let keys = ["--schema", &fresh_name(), "--keys-url", &nobody];
+    let keys = ["--schema", &fresh_name(), "--keys-url", &nobody, "--keys-schema", "privet"];
     refused(good.path(), &tcp, &keys, "check the host and the port");
-    let ledger = ["--schema", &fresh_name(), "--ledger-url", &format!("mysql://app:{PASSWORD}@host/app")];
+    let wrong = format!("mysql://app:{PASSWORD}@host/app");
+    let ledger = ["--schema", &fresh_name(), "--ledger-url", &wrong, "--ledger-schema", "privet"];
     refused(good.path(), &tcp, &ledger, "the database URL cannot be read");
     let wrong = tcp.replace(PASSWORD, "wr0ng-Pa55");
     let output = program(good.path(), &wrong, &[]).output().unwrap();

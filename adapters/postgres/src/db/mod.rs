@@ -58,6 +58,8 @@ pub(crate) struct Db {
     unit: Arc<str>,
     /// Every statement is in a transaction, since the next one may meet another server.
     pooler: bool,
+    /// What is there is neither made nor brought up to date.
+    pub(crate) as_it_is: bool,
 }
 
 impl fmt::Debug for Db {
@@ -77,6 +79,7 @@ pub(crate) struct Reach {
     pub(crate) wait: Duration,
     pub(crate) pooler: bool,
     pub(crate) row_security: bool,
+    pub(crate) as_it_is: bool,
 }
 
 impl Db {
@@ -112,7 +115,7 @@ impl Db {
             })
             .connect_lazy_with(fit(&reach.options));
         let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
-        db.sql.walled = reach.row_security;
+        (db.sql.walled, db.as_it_is) = (reach.row_security, reach.as_it_is);
         (db.hosts, db.trust) = (hosts, trust);
         db.waits(reach.wait);
         db
@@ -132,6 +135,7 @@ impl Db {
             trust: Trust::default(),
             unit: unit_opening(WAIT),
             pooler,
+            as_it_is: false,
         }
     }
 

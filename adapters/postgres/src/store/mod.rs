@@ -73,7 +73,9 @@ impl PostgresStore {
         let (records, messages) = (GroupCommit::on(&db), GroupCommit::on(&db));
         let months = Arc::new(AtomicI64::new(i64::MIN));
         let store = Self { db, replica, moments: Moments::default(), records, messages, months };
-        store.make_months().await?;
+        if !store.db.as_it_is {
+            store.make_months().await?;
+        }
         let kept = read!(store.db, Whose::Installation, on => durability(on))?;
         if kept.iter().any(|setting| setting == "off") {
             tracing::warn!(
