@@ -8,8 +8,10 @@ use privet::catalogue::{CategoryCode, Language};
 use privet::consent::{
     Act, ChainReport, ConsentRecord, Damage, Decision, Method, NoticeId, RecordId, RecordedDecision, Regime,
 };
+use privet::contact::ContactFilter;
+use privet::portal::{Operator, Role};
 use privet::store::{ConsentStore as _, NewRecord, SubjectDigest};
-use privet::{Catalogue, FakeClock, Privet, Scope, Storage, Tenant, Timestamp};
+use privet::{Catalogue, FakeClock, Privet, Scope, Site, Storage, Tenant, Timestamp};
 use privet_tests::server::folder;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -65,6 +67,10 @@ async fn open(data: &Path) -> (Privet, Storage, FakeClock) {
     let catalogue = Catalogue::from_toml(chat_shop::CATALOGUE).unwrap();
     let privet =
         Privet::builder(catalogue).storage(storage.clone()).clock(clock.clone()).build().await.unwrap();
+    // Digests are made with a key of the tenant's, which is there before the first record is.
+    let officer = Operator::new(Tenant::default(), "Olga", Role::PrivacyOfficer).unwrap();
+    let portal = privet.portal(&officer, &Site::default()).unwrap();
+    portal.known_as(ContactFilter::default(), "nobody").await.unwrap();
     (privet, storage, clock)
 }
 

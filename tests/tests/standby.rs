@@ -66,7 +66,7 @@ async fn a_list_from_a_standby_says_how_old_it_is(
     // What it does not know of yet.
     let pool = PgPool::connect(&primary.url()).await.unwrap();
     sqlx::raw_sql("CREATE TABLE news (id INT)").execute(&pool).await.unwrap();
-    until("SELECT clock_timestamp() - pg_last_xact_replay_timestamp() > interval '20 ms'").await;
+    until("SELECT clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time()) > interval '20 ms'").await;
 
     let mut site = lab::open(framework, storage(&primary, &key, Some(&standby)).await, SystemClock).await;
     for age in ages(&mut site).await {
