@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use privet::{Error, Result, Tenant};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 
 use crate::db::{Db, On, Twice, UnitResult, unit};
 use crate::error::{Failure, UnitError, waited_in_vain};
@@ -148,17 +149,27 @@ impl<U: Unit> GroupCommit<U> {
         done.map_err(|error| (error, fault.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// A transaction of its own. It has all the time there is while nobody else waits to go alone.
+    /// A transaction of its own. With the last place it is impatient, and lets those who wait for one go first before it tries
+    /// again, for as long as anybody waits.
     async fn alone(self, Waiting { unit, reply }: Waiting<U>) {
-        let Ok(Ok(_place)) = tokio::time::timeout(self.db.wait, self.lonely.acquire()).await else {
-            let _ = reply.send(Err(Error::unavailable(
-                self.db.store,
-                "too many wait for what somebody holds: look for an old transaction in pg_stat_activity, and end it",
-            )));
-            return;
+        let until = Instant::now() + self.db.wait;
+        let done = loop {
+            // Who needs nothing that is held is through at once, when it is its turn.
+            let turn = tokio::time::timeout_at(until + self.db.wait, self.lonely.acquire());
+            let Ok(Ok(_place)) = turn.await else {
+                let _ = reply.send(Err(Error::unavailable(
+                    self.db.store,
+                    "too many wait for what somebody holds: look for an old transaction in pg_stat_activity, and end it",
+                )));
+                return;
+            };
+            let patient = self.lonely.available_permits() > 0;
+            let db = if patient { &self.db } else { &self.together };
+            match self.transaction(db, unit.tenant(), std::slice::from_ref(&unit)).await {
+                Err((_, Fault::Held)) if !patient && Instant::now() < until => {}
+                done => break done,
+            }
         };
-        let db = if self.lonely.available_permits() > 0 { &self.db } else { &self.together };
-        let done = self.transaction(db, unit.tenant(), std::slice::from_ref(&unit)).await;
         let answer = match done {
             Ok(mut became) => match became.pop() {
                 Some(Became::Done(answer)) => answer,

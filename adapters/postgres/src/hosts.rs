@@ -135,15 +135,19 @@ impl Hosts {
                 _ => {}
             }
         }
-        // They are of one cluster, which is that of the first in the order of their URLs.
+        // They are of one cluster, which is that of the first URL; until that one has answered, of the first that did.
         said.sort_by_key(|(n, _)| *n);
         let cluster = asked.cluster.or(said.first().map(|(_, says)| says.cluster));
+        let known = asked.cluster.is_some();
+        if asked.cluster.is_none() && said.first().is_some_and(|(n, _)| *n == 0) {
+            asked.cluster = cluster;
+        }
         let first = asked.last.replace(Instant::now()).is_none();
         let mut best: Option<(i64, bool, usize)> = None;
         for (n, says) in said {
             if Some(says.cluster) != cluster {
-                if first {
-                    tracing::warn!(
+                if first || !known {
+                    tracing::error!(
                         server = n + 1,
                         "one of the servers is of another database cluster, and will not be used; correct its URL"
                     );
@@ -154,7 +158,7 @@ impl Hosts {
             best = best.max(Some((timeline, asked.current == Some(n), n)));
         }
         let Some((timeline, _, n)) = best else { return false };
-        (asked.cluster, asked.newest) = (cluster, timeline);
+        asked.newest = timeline;
         if asked.current == Some(n) {
             return false;
         }

@@ -18,7 +18,8 @@ const LOCK: i64 = 0x6c65_6467_6572; // "ledger"
 /// over the one before.
 ///
 /// It tells what a restored backup has to forget, so keep it where the data is not: on another server, with backups of its
-/// own. Grant the role that runs SELECT and INSERT on the table, and nothing else.
+/// own. Grant the role that runs USAGE on the schema, SELECT on `_privet_migrations`, SELECT and INSERT on `ledger`, and nothing
+/// else.
 #[derive(Clone, Debug)]
 pub struct PostgresLedger {
     db: Db,

@@ -52,21 +52,22 @@
 //!
 //! The tables are in the schema `privet`, or another one of your choice, with their own migrations in `_privet_migrations`;
 //! any number of instances may start at once. A role that finds everything up to date needs USAGE on the schema and SELECT,
-//! INSERT, UPDATE and DELETE on its tables, and no right to create anything. Messages are partitioned by month; the
+//! INSERT, UPDATE and DELETE on its tables, of which `ledger` is only read and appended to, and no right to create anything. Messages are partitioned by month; the
 //! months to come get their partitions from any role that owns the tables, and without one the default partition takes
 //! them. A month that is over for every tenant is dropped as a whole by a sweep of such a role, and goes row by row otherwise.
 //! Neither waits for long: what is in use, by an export for instance, is left to the next time.
 //!
 //! # Distribution
 //!
-//! The tenant leads every primary key and every unique index, and no transaction changes rows of two tenants. `citus.sql`, beside
-//! this crate's sources, spreads the tables over a distributed PostgreSQL by tenant. It was run, and the conformance suite on top
-//! of it, with Citus 13.2.2 on PostgreSQL 15: one node, and a coordinator with two workers, also behind row-level security; not
-//! through a pooler there. What to know:
+//! The tenant leads every primary key and every unique index of the tables that have one, there are no foreign keys, and no
+//! transaction changes rows of two tenants, but the one that drops a month that is over for all of them. `citus.sql`, beside this
+//! crate's sources, spreads the tables over a distributed PostgreSQL by tenant. It was run by hand, and the conformance suite on
+//! top of it (which `PRIVET_TEST_POSTGRES_URL` lets anybody do again), with Citus 13.2.2 on PostgreSQL 15: a coordinator with two
+//! workers, also behind row-level security; not through a pooler there. What to know:
 //!
 //! - Set `citus.propagate_set_commands = 'local'` for the role or the database: without it the workers do not know on whose
 //!   behalf a transaction runs, and show nothing behind row-level security; nor do they know how long it waits for a lock.
-//! - Every instance connects to the coordinator: leases and the locks of migrations are there.
+//! - Every instance connects to the coordinator: the ledger and the advisory locks are there.
 //! - Install Citus before the wall is raised: the policies are written in another form then, which Citus takes.
 //! - An export is of one moment on each worker, and those are not the same one. Each month of messages adds as many tables as
 //!   there are shards: `citus.shard_count` need not be 32.

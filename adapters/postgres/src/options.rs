@@ -34,7 +34,7 @@ pub struct PostgresOptions {
     reach: Reach,
     /// The app's own, instead of one that is made.
     pool: Option<PgPool>,
-    /// Where lists are read from, and from which age on it is said that they are old.
+    /// Where lists are read from, and how far that may be behind before the primary is read.
     read: Option<PgConnectOptions>,
     read_bound: Duration,
 }
@@ -66,8 +66,9 @@ impl PostgresOptions {
     /// On a pool that the app has already, for whatever is to be there: store, key store and ledger may each have a schema of
     /// their own in its database, or be on other pools. Transactions of privet and of the app stay apart.
     ///
-    /// The pool keeps its own size, its own waiting and its own server, so that [`connections`](Self::connections) and
-    /// [`wait`](Self::wait) change nothing of it (but how long is waited for what somebody else holds), and [`failover_url`](Self::failover_url) is refused; everything else goes.
+    /// The pool keeps its own size, waiting and server: [`connections`](Self::connections) changes nothing,
+    /// [`wait`](Self::wait) only how long is waited for what somebody else holds, and [`failover_url`](Self::failover_url) is
+    /// refused; everything else goes.
     /// Each unit of work holds one of its connections, and none is held between; an export takes one out of it for as long as
     /// it runs, in whose place the pool may make another. Behind a pooler that changes servers between
     /// transactions the app gives its pool `PgConnectOptions` with `statement_cache_capacity(0)` and
@@ -126,7 +127,8 @@ impl PostgresOptions {
     }
 
     /// How long a unit of work waits for a free connection at most (10 s by default), for what another one holds, and, with
-    /// [`failover_url`](Self::failover_url), for a server that takes writes. A day at most.
+    /// [`failover_url`](Self::failover_url), for a server that takes writes. A day at most. A unit whose instance
+    /// vanished keeps its locks for 15 s at most.
     #[must_use]
     pub fn wait(mut self, longest: Duration) -> Self {
         self.reach.wait = longest.min(LONGEST);

@@ -32,6 +32,8 @@ pub struct ReplicaLag {
 
 /// What is not reached is left alone for so long.
 const REST_MS: i64 = 5_000;
+/// After an export that it ended, exports are read from the primary for so long.
+const NO_EXPORTS_MS: i64 = 3_600_000;
 /// How long a look at how far it is is waited for, and how long a list, which may go through a lot.
 const GLANCE: Duration = Duration::from_secs(3);
 pub(crate) const LIST: Duration = Duration::from_secs(20);
@@ -44,6 +46,8 @@ struct State {
     /// Until when what was seen of it counts; and that it may be read from.
     seen_until: AtomicI64,
     fit: AtomicBool,
+    /// Until when exports are read from the primary, since it ended one.
+    no_exports_until: AtomicI64,
     /// When the last commit was that it had replayed by then.
     replayed: AtomicI64,
     /// Whether it was said that it is left alone, or behind.
@@ -203,7 +207,18 @@ impl Replica {
         }
     }
 
-    pub(crate) fn rest(&self, why: &Error, now: i64) {
+    /// It ended an export, since it has to go on, or went away in the middle: it may do so again.
+    pub(crate) fn ended_export(&self, now: i64) {
+        self.state.no_exports_until.store(now + NO_EXPORTS_MS, Ordering::Relaxed);
+    }
+
+    pub(crate) fn takes_exports(&self, now: i64) -> bool {
+        now >= self.state.no_exports_until.load(Ordering::Relaxed)
+    }
+
+    fn rest(&self, why: &Error, now: i64) {
+        // What lies idle was lost as well, most likely.
+        self.db.withdraw_trust();
         self.state.rests_until.store(now + REST_MS, Ordering::Relaxed);
         self.state.seen_until.store(0, Ordering::Relaxed);
         if !self.state.down.swap(true, Ordering::Relaxed) {

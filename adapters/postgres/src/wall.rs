@@ -74,7 +74,7 @@ const MAY: &str = "
     WHERE c.relnamespace = to_regnamespace($1) AND c.relname = ANY($2)";
 
 /// Whether this database has Citus.
-async fn has_citus(on: &mut On<'_>) -> UnitResult<bool> {
+pub(crate) async fn has_citus(on: &mut On<'_>) -> UnitResult<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')";
     Ok(on.q(sql).fetch_one(&mut *on.c).await?.try_get(0)?)
 }

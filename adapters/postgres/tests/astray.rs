@@ -6,6 +6,8 @@ mod lists;
 #[allow(clippy::expect_used, unreachable_pub, reason = "it is shared with other tests")]
 mod log;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use privet::store::{Horizon, PortalStore as _};
@@ -13,6 +15,9 @@ use privet::{Error, Scope, Timestamp};
 use privet_postgres::{PostgresOptions, PostgresStore};
 use privet_test_postgres::{Cluster, fresh_name, own_server};
 use sqlx::{PgPool, Row as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 
 use lists::{event, listed, until};
 
@@ -112,6 +117,52 @@ async fn a_server_that_falls_silent_is_given_up_on() {
     let read = store.audit(&privet::Tenant::default(), None, 9).await;
     assert!(matches!(read, Err(Error::Unavailable { .. })), "{read:?}");
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+/// A way to the server that forgets, when it is told to, the connections that it has, and tells neither end.
+async fn forgetting(server: u16, forgotten: Arc<AtomicUsize>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+            let (since, forgotten) = (forgotten.load(Ordering::SeqCst), forgotten.clone());
+            let known = move || forgotten.load(Ordering::SeqCst) == since;
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
+            tokio::spawn(passes(from_client, to_server, known.clone()));
+            tokio::spawn(passes(from_server, to_client, known));
+        }
+    });
+    port
+}
+
+async fn passes(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, known: impl Fn() -> bool) {
+    let mut bytes = vec![0; 65_536];
+    while let Ok(n @ 1..) = from.read(&mut bytes).await {
+        if known() && to.write_all(&bytes[..n]).await.is_err() {
+            return;
+        }
+    }
+    // Both ends stay open.
+    std::future::pending::<()>().await;
+}
+
+/// A firewall that forgets what lay idle lets nobody fail: the server is there, and new connections are made.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_something_on_the_way_forgot_are_made_anew() {
+    let Some(server) = own_server() else { return };
+    let ((_, port), direct) = (server.socket().unwrap(), server.tcp_url("postgres").unwrap());
+    let forgotten = Arc::new(AtomicUsize::new(0));
+    let between = forgetting(port, forgotten.clone()).await;
+    let url = direct.replace(&format!(":{port}/"), &format!(":{between}/"));
+    let store = PostgresOptions::new(&url).unwrap().schema(&fresh_name()).store().await.unwrap();
+    for n in 1..4 {
+        store.append_audit(&event(n)).await.unwrap();
+        forgotten.fetch_add(1, Ordering::SeqCst);
+    }
+    store.append_audit(&event(4)).await.unwrap();
+    assert_eq!(listed(&store).await, 4, "once each");
 }
 
 /// A server that closes what lies idle does no harm.

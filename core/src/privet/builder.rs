@@ -234,7 +234,8 @@ impl Builder {
         self
     }
 
-    /// How many grants one address may send: so many at once, and then so many a second; 600 and 10, if nothing is said.
+    /// How many grants one address may send to this instance: so many at once, and then so many a second; 600 and 10, if nothing
+    /// is said.
     /// IPv6 counts by /64; all visitors whose address is unknown share one. A grant beyond is answered with 429, and
     /// nothing is acknowledged; whoever refuses or withdraws is never kept waiting. The address stands for it in memory,
     /// replaced by its stand-in of the day, and nowhere else.

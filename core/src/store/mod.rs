@@ -31,8 +31,9 @@
 //!     proof stays with a withdrawal for as long as it is kept.
 //! 17. A record that takes something away brings its notifications with it, in the same transaction. Each is sent by one
 //!     at a time, and is kept until its recipient has it, or nobody tries any more.
-//! 18. A lease has one holder at a time, and its token grows each time it changes hands. What somebody does under a lease
-//!     that is another's by then is not done.
+//! 18. A lease has one holder at a time, and its token grows each time it changes hands. What somebody purges under a lease
+//!     ([`Horizon::under`]) that is another's by then is not purged; what else goes with it, such as anchoring, may happen
+//!     twice.
 
 mod chain;
 mod counts;

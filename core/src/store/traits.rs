@@ -221,7 +221,7 @@ pub trait RetentionStore: fmt::Debug + Send + Sync {
     /// conversations) and conversations are marked for erasure, and contacts fenced until `fence_until`; messages,
     /// records and counts are deleted. How many it took; fewer than `max` means there are no more.
     ///
-    /// Nothing, and [`Lease::lost`], when the horizon's lease is another's by now.
+    /// Nothing, and [`Lease::lost`](crate::store::Lease::lost), when the horizon's lease is another's by now.
     async fn purge_step(
         &self,
         tenant: &Tenant,

@@ -8,7 +8,7 @@ use crate::{Elsewhere, Move, Progress};
 
 /// How it is called.
 pub const USAGE: &str = "\
-migrate --from FOLDER --to URL [options]
+cargo run -p migrate -- --from FOLDER --to URL [options]
 
   --from FOLDER    the folder of the SQLite installation: privet.db, keys.db, ledger.jsonl; the folder itself, never a copy,
                    since an app could go on with the folder then
@@ -19,7 +19,9 @@ migrate --from FOLDER --to URL [options]
                    where the keys go; PRIVET_KEYS_DB, or else with the data, if nothing is said
   --ledger-url URL, --ledger-schema NAME
                    where the ledger goes; PRIVET_LEDGER_DB, or else with the data, if nothing is said
-                   In a database of their own say their schema too, if that of the data is not privet
+                   In a database of their own say their schema too, if that of the data is not privet. The chat examples
+                   look for keys and ledger with the data, and go without row-level security: this is for apps that give
+                   their own `PostgresOptions` to `Storage::new`
   --row-security   behind row-level security, for apps that have `row_security()` on; as the role that owns the tables, which
                    is no superuser
   --batch ROWS     so many rows at once; 2000, if nothing is said
@@ -30,9 +32,10 @@ migrate --from FOLDER --to URL [options]
 Run it as the user that the app runs as, which owns the files, and with the role in PostgreSQL that the app will have: what it
 makes there belongs to that role. The app is down from when you stop it for --finish until it starts on PostgreSQL: about as
 long as the last pass of a copy took, which reads and compares everything, so copy again shortly before.
-Until --finish has ended the app serves from SQLite, and erasures reach PostgreSQL only with the next pass: whoever gives up
+Until you stop it for --finish the app serves from SQLite, and erasures reach PostgreSQL only with the next pass: whoever gives up
 drops what was made there, since erased people stay in it. After it nothing brings the app back to the files.
-privet.key stays a file: move it out of the folder before you delete that.
+privet.key stays a file: move it out of the folder before you delete that, to where the app looks (for the chat examples the
+folder that PRIVET_DATA names).
 
 exit code: 0 done, 1 the sides differ or a chain is damaged (--verify), 2 it did not work";
 
@@ -116,6 +119,10 @@ pub async fn run(
     variable: impl Fn(&str) -> Option<String>,
     progress: &Progress,
 ) -> Result<(String, bool)> {
+    let args: Vec<String> = args.into_iter().collect();
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        return Ok((format!("{USAGE}\n"), true));
+    }
     let (job, task) = read(args, variable)?;
     match task {
         Task::Copy => {

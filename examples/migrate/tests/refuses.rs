@@ -159,6 +159,13 @@ fn it_says_where_everything_went() {
 }
 
 #[test]
+fn it_says_how_it_is_called() {
+    let output = program(Path::new("nowhere"), &["--help"]).output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("exit code: 0 done"));
+}
+
+#[test]
 fn passwords_in_the_wrong_place_stay_there() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("postgres://app:{PASSWORD}@127.0.0.1:1/app");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use privet::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr, SqlStr};
 
 use crate::error::{UnitError, told};
 use crate::hosts::{self, Hosts};
@@ -34,8 +34,11 @@ pub(crate) const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
 /// The same while others wait along.
 const IMPATIENT: Duration = Duration::from_secs(1);
-/// A transaction begins within this, on a connection that is there.
+/// A transaction begins within this, on a connection that is there; a pooler may first have to find one.
 const BEGIN: Duration = Duration::from_secs(5);
+/// A connection that nobody used for so long is tried first, for this long.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+const ANSWERS: Duration = Duration::from_secs(2);
 /// How long, in milliseconds, a server waits within a unit of work for its next statement. It comes at once, unless the instance
 /// is stopped or gone.
 const IDLE: u32 = 15_000;
@@ -107,11 +110,17 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(reach.connections)
             .acquire_timeout(reach.wait)
-            // A unit that meets a dead connection is repeated on another one, which costs nothing while all live.
+            // A unit that meets a dead connection is repeated on another one, which costs nothing while all live. Only what lay
+            // idle for long is tried: something on the way may have forgotten it, which tells nobody.
             .test_before_acquire(false)
-            .before_acquire(move |_, connection| {
-                let keeps = trusted.iter().flatten().all(|trust| trust.keeps(connection.age));
-                Box::pin(std::future::ready(Ok(keeps)))
+            .before_acquire(move |connection, about| {
+                let keeps = trusted.iter().flatten().all(|trust| trust.keeps(about.age));
+                if !keeps || about.idle_for < FORGOTTEN {
+                    return Box::pin(std::future::ready(Ok(keeps)));
+                }
+                Box::pin(async {
+                    Ok(tokio::time::timeout(ANSWERS, connection.ping()).await.is_ok_and(|p| p.is_ok()))
+                })
             })
             .connect_lazy_with(fit(&reach.options));
         let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
@@ -148,6 +157,11 @@ impl Db {
         (self.wait, self.unit, self.patience) = (longest, unit_opening(longest), Some(patience(longest)));
     }
 
+    /// The connections that are there are not used again.
+    pub(crate) fn withdraw_trust(&self) {
+        self.trust.withdraw();
+    }
+
     /// For what takes its time, and no visitor waits for.
     pub(crate) fn unhurried(&self) -> Self {
         Self { patience: None, ..self.clone() }
@@ -178,9 +192,9 @@ impl Db {
         self.reached(|| async {
             // Open from here on: nobody knows whether the server has begun it while there is no answer.
             let mut transaction = Transaction::open(self.pool.acquire().await?);
-            // What lies idle may have been forgotten by something on the way, which tells nobody.
             let begun = sqlx::raw_sql(begin.clone()).execute(&mut *transaction);
-            tokio::time::timeout(BEGIN, begun).await.unwrap_or_else(|_| Err(silent()))?;
+            let longest = if self.pooler { self.wait.max(BEGIN) } else { BEGIN };
+            tokio::time::timeout(longest, begun).await.unwrap_or_else(|_| Err(silent()))?;
             Ok(transaction)
         })
         .await

@@ -29,12 +29,13 @@ pub(crate) struct Tries<'d> {
     twice: Twice,
     collisions: u32,
     losses: u32,
-    began: Instant,
+    /// When the first connection was lost, of which it may have taken a while to become known.
+    lost: Option<Instant>,
 }
 
 impl<'d> Tries<'d> {
     pub(super) fn of(db: &'d Db, twice: Twice) -> Self {
-        Self { db, twice, collisions: 0, losses: 0, began: Instant::now() }
+        Self { db, twice, collisions: 0, losses: 0, lost: None }
     }
 
     /// What the unit ended with, or nothing, after a pause, if it is to run again.
@@ -66,7 +67,8 @@ impl<'d> Tries<'d> {
                     }
                     None => LOSSES.min(self.db.wait),
                 };
-                (self.began.elapsed() > longest, self.losses.min(8))
+                let lost = *self.lost.get_or_insert_with(Instant::now);
+                (lost.elapsed() > longest, self.losses.min(8))
             }
             Failure::Lasting => return Some(Err(told(self.db.store, &error))),
         };

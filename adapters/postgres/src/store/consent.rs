@@ -182,7 +182,7 @@ impl ConsentStore for PostgresStore {
     }
 
     async fn unchained_records(&self, tenant: &Tenant) -> Result<u64> {
-        read!(self.db, tenant, on => chain::unchained(on, tenant))
+        read!(self.db.unhurried(), tenant, on => chain::unchained(on, tenant))
     }
 
     async fn add_consent_counts(&self, batch: &CountBatch) -> Result<()> {

@@ -44,6 +44,8 @@ async fn release(on: &mut On<'_>, name: &str, token: LeaseToken) -> UnitResult<b
 /// Rule 18. Until the transaction ends nobody else has it.
 pub(crate) async fn check(on: &mut On<'_>, lease: Option<Lease>) -> UnitResult<()> {
     let Some(Lease { name, token }) = lease else { return Ok(()) };
+    // Its holder has to renew it, and waits for this.
+    on.script("SET LOCAL lock_timeout = '5s'").await?;
     let held = on
         .q("SELECT 1 FROM privet.leases WHERE name = $1 AND token = $2 AND owner IS NOT NULL FOR SHARE")
         .bind(name)

@@ -73,9 +73,7 @@ impl PostgresStore {
         let (records, messages) = (GroupCommit::on(&db), GroupCommit::on(&db));
         let months = Arc::new(AtomicI64::new(i64::MIN));
         let store = Self { db, replica, moments: Moments::default(), records, messages, months };
-        if !store.db.as_it_is {
-            store.make_months().await?;
-        }
+        store.make_months().await?;
         let kept = read!(store.db, Whose::Installation, on => durability(on))?;
         if kept.iter().any(|setting| setting == "off") {
             tracing::warn!(
@@ -87,16 +85,20 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Looks once an hour, which is ahead enough of months.
+    /// Looks once an hour, which is ahead enough of months, and sooner after a failure.
     async fn make_months(&self) -> Result<()> {
         const HOUR: i64 = 3_600_000;
+        const SOON: i64 = 600_000;
+        if self.db.as_it_is {
+            return Ok(());
+        }
         let (now, last) = (now(), self.months.load(Ordering::Relaxed));
         if now.saturating_sub(last) < HOUR {
             return Ok(());
         }
         self.months.store(now, Ordering::Relaxed);
         if !partitions::make_months(&self.db, now).await? {
-            self.months.store(last, Ordering::Relaxed);
+            self.months.store(now - HOUR + SOON, Ordering::Relaxed);
         }
         Ok(())
     }

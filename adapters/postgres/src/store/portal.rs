@@ -234,17 +234,26 @@ impl PortalStore for PostgresStore {
     }
 
     async fn figures(&self, scope: &Scope, from: Day, to: Day, horizon: &Horizon) -> Result<SiteFigures> {
-        listed!(self, scope, read_moment, on => figures::of(on, scope, from, to, horizon))
+        let unhurried = &Self { db: self.db.unhurried(), ..self.clone() };
+        listed!(unhurried, scope, read_moment, on => figures::of(on, scope, from, to, horizon))
     }
 
     async fn snapshot(&self, scope: &Scope, horizon: &Horizon) -> Result<Box<dyn Snapshot>> {
-        if let Some(replica) = self.reading().await {
+        if let Some(replica) = self.reading().await
+            && replica.takes_exports(now())
+        {
             let opened = snapshot::open(&replica.db, Some(replica), &self.moments, scope, horizon).await;
             if let Some(opened) = replica.settle(opened) {
                 return opened;
             }
         }
-        snapshot::opened(snapshot::open(&self.db, None, &self.moments, scope, horizon).await)
+        let mut opened = snapshot::open(&self.db, None, &self.moments, scope, horizon).await;
+        if opened.as_ref().is_err_and(|error| !error.leaves_the_connection()) {
+            // Nothing happened yet; what else lies idle was lost as well, most likely.
+            self.db.withdraw_trust();
+            opened = snapshot::open(&self.db, None, &self.moments, scope, horizon).await;
+        }
+        snapshot::opened(opened)
     }
 
     async fn append_audit(&self, event: &AuditEvent) -> Result<()> {

@@ -213,6 +213,11 @@ async fn conversations(
     Ok(rows::all(&rows, read_conversation)?)
 }
 
+/// A server that fell silent says nothing any more.
+async fn in_time<T>(read: impl Future<Output = UnitResult<T>>) -> UnitResult<T> {
+    tokio::time::timeout(IDLE, read).await.unwrap_or_else(|_| Err(silent().into()))
+}
+
 /// What is told when it did not go on: a moment that is gone does not come back, so that nothing is repeated here.
 fn ended<T>(worked: UnitResult<T>) -> Result<T> {
     worked.map_err(|error| match error {
@@ -244,11 +249,13 @@ impl SiteSnapshot {
 
     /// Whoever begins anew reads the primary for a while: a standby ends what is in its way, and would again.
     fn ended<T>(&self, worked: UnitResult<T>) -> Result<T> {
-        let told = ended(worked);
-        if let (Err(error), Some(replica)) = (&told, &self.replica) {
-            replica.rest(error, now());
+        if let (Err(UnitError::Sql(error) | UnitError::Commit(error)), Some(replica)) =
+            (&worked, &self.replica)
+            && Failure::of(error) != Failure::Lasting
+        {
+            replica.ended_export(now());
         }
-        told
+        ended(worked)
     }
 }
 
@@ -279,7 +286,7 @@ impl Snapshot for SiteSnapshot {
     ) -> Result<Vec<Conversation>> {
         let mut connection = self.take().await?;
         let on = &mut On { c: &mut connection, sql: &self.sql };
-        let read = conversations(on, &self.scope, after, limit, &self.horizon).await;
+        let read = in_time(conversations(on, &self.scope, after, limit, &self.horizon)).await;
         self.settle(connection, read)
     }
 
@@ -291,7 +298,7 @@ impl Snapshot for SiteSnapshot {
     ) -> Result<Vec<StoredMessage>> {
         let mut connection = self.take().await?;
         let on = &mut On { c: &mut connection, sql: &self.sql };
-        let read = messages::of(on, &self.scope, conversation, after, limit, &self.horizon).await;
+        let read = in_time(messages::of(on, &self.scope, conversation, after, limit, &self.horizon)).await;
         self.settle(connection, read)
     }
 }
