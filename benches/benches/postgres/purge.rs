@@ -19,8 +19,8 @@ use crate::turns::{Done, part, rates, script, settle, title};
 
 /// So many go at once.
 const STEP: u32 = 10_000;
-/// A tenth goes, in so many parts in turns.
-const PARTS: i64 = 2;
+/// A tenth goes, in so many parts in turns: what the server writes out meanwhile is now beside the one, now beside the other.
+const PARTS: i64 = 10;
 /// Between two that are written.
 const EVERY: Duration = Duration::from_millis(5);
 const DAY: i64 = 86_400_000;
@@ -155,7 +155,6 @@ pub(crate) async fn run(bench: &Bench) {
             }
             purged.took += from.elapsed();
         };
-        meanwhile(async || write(&mut count).await, &mut beside, purging).await;
         let deleting = async {
             let from = Instant::now();
             loop {
@@ -168,7 +167,14 @@ pub(crate) async fn run(bench: &Bench) {
             }
             deleted.took += from.elapsed();
         };
-        meanwhile(async || write(&mut count).await, &mut beside_by_hand, deleting).await;
+        // Each is first as often as the other.
+        if turn % 2 == 1 {
+            meanwhile(async || write(&mut count).await, &mut beside, purging).await;
+            meanwhile(async || write(&mut count).await, &mut beside_by_hand, deleting).await;
+        } else {
+            meanwhile(async || write(&mut count).await, &mut beside_by_hand, deleting).await;
+            meanwhile(async || write(&mut count).await, &mut beside, purging).await;
+        }
     }
     assert_eq!(purged.rows, deleted.rows);
     rates(&format!("{STEP} at once, {} of {} MB", purged.rows, sizes.0), purged, deleted);
