@@ -7,9 +7,9 @@
 --
 -- What stays where it is, on the coordinator, since one instance at a time writes to it and nothing is joined with it:
 -- local: privet._privet_migrations (which versions of the tables are there: read when an app starts)
+-- local: privet.leases (who does what one instance at a time does: the nodes would not pass over a row that is locked)
 -- local: privet.ledger (one chain of lines, whoever appends; best in another database)
 SELECT create_reference_table('privet.meta');
-SELECT create_reference_table('privet.leases');
 SELECT create_distributed_table('privet.notices', 'tenant');
 SELECT create_distributed_table('privet.statements', 'tenant', colocate_with => 'privet.notices');
 SELECT create_distributed_table('privet.consent_records', 'tenant', colocate_with => 'privet.notices');

@@ -15,8 +15,9 @@ use futures_executor::block_on;
 use futures_util::future::select;
 use privet::clock::FakeClock;
 use privet::consent::{CountKind, NoticeId};
+use privet::retention::{DataClass, RetentionRule};
 use privet::store::{ConsentStore as _, CountBatch, LeaseStore as _, Store};
-use privet::{Catalogue, Clock as _, Day, Privet, Scope, Storage};
+use privet::{Catalogue, Clock as _, Day, Privet, Scope, Storage, Tenant};
 
 const NAME: &str = "housekeeping";
 
@@ -119,4 +120,28 @@ fn a_start_with_other_keys_is_refused() {
     let refused = started().unwrap_err();
     assert!(matches!(refused, privet::Error::Key { .. }), "{refused:?}");
     instance(&storage, &clock);
+}
+
+/// A sweep goes by the rules as they are when it begins, whatever its instance has read of them before: what an operator has just
+/// ordered to be kept is not taken by a job that runs once a day, nor by an instance that takes over.
+#[test]
+fn a_sweep_knows_what_another_instance_has_set() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let (storage, clock) = (Storage::in_memory().unwrap(), FakeClock::at(start()));
+    let (one, other) = (instance(&storage, &clock), instance(&storage, &clock));
+    let tenant = Tenant::default();
+    let keep = |days| {
+        let rule = RetentionRule::new(DataClass::Messages, DAY * days).unwrap();
+        block_on(one.set_retention(&tenant, rule)).unwrap();
+    };
+    let mut browser = common::Browser::default();
+    browser.answer(&one, &common::save(&["contacts"])).0.unwrap();
+    browser.say(&one, "hello");
+    keep(30);
+    assert!(block_on(other.sweep(clock.now())).unwrap().is_nothing());
+    keep(90);
+    clock.advance(DAY * 40);
+    assert_eq!(block_on(other.sweep(clock.now())).unwrap().removed.messages, 0);
+    clock.advance(DAY * 60);
+    assert_eq!(block_on(other.sweep(clock.now())).unwrap().removed.messages, 1);
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use privet::conformance::FaultyStore;
 use privet::consent::Answer;
 use privet::contact::{Channel, NewMessage, PageRequest};
 use privet::retention::{DataClass, RetentionRule};
-use privet::store::{KeyName, KeyStore, MemoryKeyStore, MemoryStore};
+use privet::store::{KeyName, KeyStore, Ledger, LedgerEntry, MemoryKeyStore, MemoryLedger, MemoryStore};
 use privet::{Day, Error, FakeClock, Privet, Scope, Storage, Tenant};
 
 type Store = Arc<FaultyStore<MemoryStore>>;
@@ -275,4 +276,56 @@ fn a_replayed_cookie_leaves_no_trace_of_an_erased_contact() {
     assert_eq!(contacts(&privet), 0);
     assert_eq!(keys.subjects.lock().unwrap().len(), 1, "that of the visit's conversation, and no other");
     assert!(old.granted(&privet).is_empty(), "the device learns what was withdrawn elsewhere");
+}
+
+/// A ledger that may be away.
+#[derive(Debug, Default)]
+struct Away {
+    ledger: MemoryLedger,
+    away: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Ledger for Away {
+    async fn append(&self, entries: &[LedgerEntry]) -> privet::Result<()> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("ledger", "it is away"));
+        }
+        self.ledger.append(entries).await
+    }
+
+    async fn entries(&self) -> privet::Result<Vec<LedgerEntry>> {
+        self.ledger.entries().await
+    }
+}
+
+/// What ends by its age needs no ledger: an erasure that waits for it keeps nothing else from its end.
+#[test]
+fn what_cannot_be_erased_yet_keeps_nothing_else() {
+    let mut storage = Storage::in_memory().unwrap();
+    let ledger = Arc::new(Away::default());
+    storage.ledger = ledger.clone();
+    let (privet, clock) = installation_on(storage, |b| b);
+    let visitor = || {
+        let mut browser = Browser::default();
+        browser.answer(&privet, &save(&["contacts"])).0.unwrap();
+        say(&mut browser, &privet).unwrap();
+        browser
+    };
+    let _of_long_ago = visitor();
+    let day = Duration::from_secs(86_400);
+    for class in [DataClass::Contacts, DataClass::Messages] {
+        let rule = RetentionRule::new(class, day * 30).unwrap();
+        block_on(privet.set_retention(&Tenant::default(), rule)).unwrap();
+    }
+    clock.advance(day * 40);
+    let mut anna = visitor();
+    ledger.away.store(true, Ordering::SeqCst);
+    anna.withdraw(&privet, &[]).0.unwrap();
+    let failed = block_on(privet.sweep(privet.now())).unwrap_err();
+    assert!(failed.to_string().contains("away"), "{failed}");
+    ledger.away.store(false, Ordering::SeqCst);
+    let swept = block_on(privet.sweep(privet.now())).unwrap();
+    assert_eq!((swept.removed.contacts, swept.removed.messages), (1, 1), "hers; the old one was gone");
+    assert!(block_on(privet.sweep(privet.now())).unwrap().is_nothing());
 }

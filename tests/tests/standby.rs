@@ -32,12 +32,20 @@ async fn shown(site: &mut Site, path: &str, accept: &str) -> String {
     String::from_utf8(answered.body.to_vec()).unwrap()
 }
 
-/// The age of the list as JSON has it, and of the export.
-async fn ages(site: &mut Site) -> [Value; 2] {
-    let list: Value = serde_json::from_str(&shown(site, "contacts", "application/json").await).unwrap();
+/// What is listed, and drawn.
+const LISTS: [&str; 3] = ["contacts", "log", "overview"];
+
+/// The age of each list as JSON has it, and of the export.
+async fn ages(site: &mut Site) -> Vec<Value> {
+    let mut ages = Vec::new();
+    for path in LISTS {
+        let list: Value = serde_json::from_str(&shown(site, path, "application/json").await).unwrap();
+        ages.push(list["behind_ms"].clone());
+    }
     let export = shown(site, "export?format=jsonl", "*/*").await;
     let last: Value = serde_json::from_str(export.lines().last().unwrap()).unwrap();
-    [list["behind_ms"].clone(), last["manifest"]["behind_ms"].clone()]
+    ages.push(last["manifest"]["behind_ms"].clone());
+    ages
 }
 
 #[rstest]
@@ -48,8 +56,10 @@ async fn a_list_from_a_standby_says_how_old_it_is(
     let Some(primary) = Cluster::primary() else { return };
     let key = KeyRing::generate().unwrap();
     let mut present = lab::open(framework, storage(&primary, &key, None).await, SystemClock).await;
-    assert_eq!(ages(&mut present).await, [Value::Null, Value::Null]);
-    assert!(!shown(&mut present, "contacts", "text/html").await.contains("Read from a copy"));
+    assert_eq!(ages(&mut present).await, [const { Value::Null }; LISTS.len() + 1]);
+    for path in LISTS {
+        assert!(!shown(&mut present, path, "text/html").await.contains("Read from a copy"), "{path}");
+    }
 
     let standby = primary.standby("lists");
     let there = PgPool::connect(&standby.url()).await.unwrap();
@@ -72,6 +82,8 @@ async fn a_list_from_a_standby_says_how_old_it_is(
     for age in ages(&mut site).await {
         assert!(age.as_u64().is_some_and(|ms| ms >= 20), "{age}");
     }
-    let page = shown(&mut site, "contacts?lang=en", "text/html").await;
-    assert!(page.contains("Read from a copy of the database that is behind by about"), "{page}");
+    for path in LISTS {
+        let page = shown(&mut site, &format!("{path}?lang=en"), "text/html").await;
+        assert!(page.contains("Read from a copy of the database that is behind by about"), "{path}: {page}");
+    }
 }

@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
-use crate::db::{Db, On, Twice, UnitResult, unit};
-use crate::error::{Failure, UnitError, waited_in_vain};
+use crate::db::{Db, On, Twice, UnitResult, silent, unit};
+use crate::error::{Failure, UnitError, unknown, waited_in_vain};
 
 /// Units in one transaction at most: more hardly share more, and each holds locks, of which a server has room for some
 /// thousands.
@@ -55,14 +55,24 @@ fn locked<U: Unit>(queues: &Queues<U>) -> MutexGuard<'_, HashMap<Tenant, VecDequ
     queues.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// So many go alone at once, of whichever kind: whoever holds something does not take all connections from everybody else.
+#[derive(Clone)]
+pub(crate) struct Lonely(Arc<Semaphore>);
+
+impl Lonely {
+    pub(crate) fn on(db: &Db) -> Self {
+        let places = usize::try_from(db.connections() / 4).unwrap_or(0).max(1);
+        Self(Arc::new(Semaphore::new(places)))
+    }
+}
+
 /// The units of one kind.
 pub(crate) struct GroupCommit<U: Unit> {
     db: Db,
     /// The same, for several at once.
     together: Db,
     queues: Arc<Queues<U>>,
-    /// So many go alone at once: whoever holds something does not take all connections from everybody else.
-    lonely: Arc<Semaphore>,
+    lonely: Lonely,
 }
 
 impl<U: Unit> Clone for GroupCommit<U> {
@@ -83,14 +93,8 @@ impl<U: Unit> fmt::Debug for GroupCommit<U> {
 }
 
 impl<U: Unit> GroupCommit<U> {
-    pub(crate) fn on(db: &Db) -> Self {
-        let lonely = usize::try_from(db.connections() / 4).unwrap_or(0).max(2);
-        Self {
-            db: db.clone(),
-            together: db.impatient(),
-            queues: Arc::default(),
-            lonely: Arc::new(Semaphore::new(lonely)),
-        }
+    pub(crate) fn on(db: &Db, lonely: &Lonely) -> Self {
+        Self { db: db.clone(), together: db.impatient(), queues: Arc::default(), lonely: lonely.clone() }
     }
 
     /// Does a unit of work, durable when the future is ready. When the future is dropped it may be done all the same.
@@ -140,12 +144,8 @@ impl<U: Unit> GroupCommit<U> {
             })
         };
         // A server that fell silent says nothing any more, and everybody else of the tenant would wait along.
-        let done = tokio::time::timeout(db.patience(), done).await.unwrap_or_else(|_| {
-            Err(Error::unavailable(
-                db.store,
-                "the server does not answer; look whether it runs and is reached",
-            ))
-        });
+        let done = tokio::time::timeout(db.patience(), done).await;
+        let done = done.unwrap_or_else(|_| Err(unknown(db.store, &silent())));
         done.map_err(|error| (error, fault.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
@@ -155,7 +155,7 @@ impl<U: Unit> GroupCommit<U> {
         let until = Instant::now() + self.db.wait;
         let done = loop {
             // Who needs nothing that is held is through at once, when it is its turn.
-            let turn = tokio::time::timeout_at(until + self.db.wait, self.lonely.acquire());
+            let turn = tokio::time::timeout_at(until + self.db.wait, self.lonely.0.acquire());
             let Ok(Ok(_place)) = turn.await else {
                 let _ = reply.send(Err(Error::unavailable(
                     self.db.store,
@@ -163,7 +163,7 @@ impl<U: Unit> GroupCommit<U> {
                 )));
                 return;
             };
-            let patient = self.lonely.available_permits() > 0;
+            let patient = self.lonely.0.available_permits() > 0;
             let db = if patient { &self.db } else { &self.together };
             match self.transaction(db, unit.tenant(), std::slice::from_ref(&unit)).await {
                 Err((_, Fault::Held)) if !patient && Instant::now() < until => {}

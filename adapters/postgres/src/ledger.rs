@@ -1,12 +1,15 @@
 //! A ledger for many instances.
 
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
 use async_trait::async_trait;
 use privet::store::{Ledger, LedgerChain, LedgerEntry};
-use privet::{Error, Result};
+use privet::{Error, Result, Tenant};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-use crate::db::{Db, On, Twice, UnitResult, Whose, read_moment, unit};
+use crate::db::{Db, On, UnitResult, Whose, read_moment};
+use crate::group::{Became, GroupCommit, Lonely, Unit};
 use crate::{PostgresOptions, part, schema};
 
 pub(crate) const NAME: &str = "postgres-ledger";
@@ -23,12 +26,15 @@ const LOCK: i64 = 0x6c65_6467_6572; // "ledger"
 #[derive(Clone, Debug)]
 pub struct PostgresLedger {
     db: Db,
+    /// Whoever comes while others append shares their write-through.
+    appends: GroupCommit<Append>,
 }
 
 impl PostgresLedger {
     pub(crate) async fn on(db: Db) -> Result<Self> {
         schema::migrate(&db, part::LEDGER).await?;
-        Ok(Self { db })
+        let appends = GroupCommit::on(&db, &Lonely::on(&db));
+        Ok(Self { db, appends })
     }
 
     /// On a pool that the app has already, in the schema `privet`, whose tables are brought up to date; for another schema and
@@ -54,32 +60,68 @@ fn seq(chain: &LedgerChain) -> i64 {
     i64::try_from(chain.seq()).unwrap_or(i64::MAX)
 }
 
-async fn append(on: &mut On<'_>, entries: &[LedgerEntry]) -> UnitResult<()> {
-    on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
-    let last =
-        on.q("SELECT line FROM privet.ledger ORDER BY seq DESC LIMIT 1").fetch_optional(&mut *on.c).await?;
-    let mut chain = match last {
-        Some(row) => LedgerChain::after(row.try_get(0)?).ok_or_else(|| corrupt(0))?,
-        None => LedgerChain::default(),
-    };
-    let (mut numbers, mut lines) = (Vec::new(), Vec::new());
-    for entry in entries {
-        lines.push(chain.append(entry)?);
-        numbers.push(seq(&chain));
+/// Entries to append, and where the chain stood when they were tried for the first time.
+struct Append {
+    entries: Vec<LedgerEntry>,
+    tried: Mutex<Option<LedgerChain>>,
+}
+
+impl Append {
+    /// Whether they stand among those that came since then: a commit without an answer may have written them.
+    fn is_among(&self, since: &[LedgerEntry]) -> bool {
+        since.windows(self.entries.len()).any(|there| there == self.entries)
     }
-    on.q("INSERT INTO privet.ledger (seq, line) SELECT * FROM unnest($1::bigint[], $2::text[])")
-        .bind(numbers)
-        .bind(lines)
-        .execute(&mut *on.c)
-        .await?;
-    Ok(())
+
+    fn tried(&self) -> MutexGuard<'_, Option<LedgerChain>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unit for Append {
+    type Answer = ();
+
+    /// A ledger is one chain, whoever appends.
+    fn tenant(&self) -> &Tenant {
+        static ALL: LazyLock<Tenant> = LazyLock::new(Tenant::default);
+        &ALL
+    }
+
+    async fn together(on: &mut On<'_>, units: &[Arc<Self>]) -> UnitResult<Vec<Became<()>>> {
+        on.q("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *on.c).await?;
+        let last = on
+            .q("SELECT line FROM privet.ledger ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&mut *on.c)
+            .await?;
+        let mut chain = match last {
+            Some(row) => LedgerChain::after(row.try_get(0)?).ok_or_else(|| corrupt(0))?,
+            None => LedgerChain::default(),
+        };
+        let (mut numbers, mut lines) = (Vec::new(), Vec::new());
+        for unit in units {
+            let tried = unit.tried().get_or_insert_with(|| chain.clone()).clone();
+            if tried.seq() < chain.seq() && unit.is_among(&after(on, tried).await?) {
+                continue;
+            }
+            for entry in &unit.entries {
+                lines.push(chain.append(entry)?);
+                numbers.push(seq(&chain));
+            }
+        }
+        on.q("INSERT INTO privet.ledger (seq, line) SELECT * FROM unnest($1::bigint[], $2::text[])")
+            .bind(numbers)
+            .bind(lines)
+            .execute(&mut *on.c)
+            .await?;
+        Ok(units.iter().map(|_| Became::Done(Ok(()))).collect())
+    }
 }
 
 /// Lines in one look.
 const PAGE: i64 = 10_000;
 
-async fn entries(on: &mut On<'_>) -> UnitResult<Vec<LedgerEntry>> {
-    let (mut chain, mut all) = (LedgerChain::default(), Vec::new());
+/// What was appended after a place in the chain.
+async fn after(on: &mut On<'_>, mut chain: LedgerChain) -> UnitResult<Vec<LedgerEntry>> {
+    let mut all = Vec::new();
     loop {
         let rows = on
             .q("SELECT line FROM privet.ledger WHERE seq > $1 ORDER BY seq LIMIT $2")
@@ -102,11 +144,12 @@ impl Ledger for PostgresLedger {
         if entries.is_empty() {
             return Ok(());
         }
-        // An entry that stands twice says nothing else, and one that is missing would be forgotten.
-        unit!(self.db, Whose::Installation, Twice::Harmless, on => append(on, entries))
+        self.appends.run(Append { entries: entries.to_vec(), tried: Mutex::default() }).await
     }
 
     async fn entries(&self) -> Result<Vec<LedgerEntry>> {
-        read_moment!(self.db, Whose::Installation, on => entries(on))
+        // All of it, however long that takes.
+        let db = self.db.unhurried();
+        read_moment!(db, Whose::Installation, on => after(on, LedgerChain::default()))
     }
 }

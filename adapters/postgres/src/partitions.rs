@@ -251,7 +251,7 @@ async fn has_others(on: &mut On<'_>, name: &str, tenants: &[&str]) -> UnitResult
                SELECT min(tenant) FROM privet.{name}
                UNION ALL
                SELECT (SELECT min(m.tenant) FROM privet.{name} m WHERE m.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL)
-             SELECT EXISTS (SELECT 1 FROM t WHERE tenant <> ALL($1))"
+             SELECT EXISTS (SELECT 1 FROM t WHERE tenant IS NOT NULL AND NOT EXISTS (SELECT 1 FROM unnest($1::text[]) AS o (tenant) WHERE o.tenant = t.tenant))"
         ))
         .bind(tenants.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>())
         .fetch_one(&mut *on.c)
@@ -293,9 +293,12 @@ async fn drop_month(on: &mut On<'_>, name: &str, tenants: &[&str], under: Option
     // What the drop needs, before the look: nobody writes in between. In the order in which a statement over all months has
     // them, so that neither waits for the other.
     on.script(format!("LOCK TABLE ONLY privet.messages, privet.{name} IN ACCESS EXCLUSIVE MODE")).await?;
+    // Everybody waits now, and a look takes its time where many rows were deleted one by one and are still there.
+    on.script("SET LOCAL statement_timeout = '500ms'").await?;
     if has_others(on, name, tenants).await? {
         return Ok(false);
     }
+    on.script("SET LOCAL statement_timeout = 0").await?;
     on.script(format!("DROP TABLE privet.{name}")).await?;
     Ok(true)
 }

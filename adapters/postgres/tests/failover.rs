@@ -12,8 +12,8 @@ use privet::consent::{Decision, Regime};
 use privet::store::{ConsentStore as _, NewRecord, SubjectDigest};
 use privet::{Catalogue, KeyRing, Privet, Scope, Tenant, Timestamp};
 use privet_postgres::PostgresOptions;
-use privet_test_postgres::Cluster;
-use sqlx::{PgPool, Row as _};
+use privet_test_postgres::{Authority, Cluster, PASSWORD};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 fn id(task: u8, n: u64) -> [u8; 16] {
     let mut id = [task; 16];
@@ -52,36 +52,67 @@ async fn until(mut so: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
 }
 
-/// A role that is no superuser, so that it can be kept behind the wall; it makes its own schema.
-async fn app_of(primary: &Cluster) {
-    let pool = PgPool::connect(&primary.url()).await.unwrap();
-    let sql = "CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE postgres TO app";
-    sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+/// How the store reaches its servers.
+enum Way {
+    Plain,
+    BehindTheWall,
+    Encrypted(Authority),
 }
 
-fn url_of_app(cluster: &Cluster) -> String {
-    cluster.url().replace("://postgres@", "://app@")
+impl Way {
+    /// A primary, and on it a role that is no superuser, so that it can be kept behind the wall; it makes its own schema.
+    async fn primary(&self) -> Option<Cluster> {
+        let primary = match self {
+            Self::Encrypted(authority) => Cluster::encrypted(authority)?,
+            Self::Plain | Self::BehindTheWall => Cluster::primary()?,
+        };
+        let pool = PgPool::connect(&primary.url()).await.unwrap();
+        let sql =
+            format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; GRANT CREATE ON DATABASE postgres TO app");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+        Some(primary)
+    }
+
+    /// The URL for that role.
+    fn url(&self, cluster: &Cluster) -> String {
+        let Self::Encrypted(authority) = self else {
+            return cluster.url().replace("://postgres@", "://app@");
+        };
+        let url = cluster.tcp_url("localhost").replace("://postgres:", "://app:");
+        format!("{url}?sslmode=verify-full&sslrootcert={}", authority.root().display())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promoted_standby_is_gone_on_with() {
-    goes_on(false, Cluster::kill).await;
+    goes_on(&Way::Plain, Cluster::kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promoted_standby_is_gone_on_with_behind_row_level_security() {
-    goes_on(true, Cluster::kill).await;
+    goes_on(&Way::BehindTheWall, Cluster::kill).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_standby_is_gone_on_with_over_tls() {
+    let Some(authority) = Authority::new() else { return };
+    goes_on(&Way::Encrypted(authority), Cluster::kill).await;
 }
 
 /// A machine that is cut off does not say that it is gone: whoever waits for it would wait for a quarter of an hour.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_falls_silent_is_left() {
-    goes_on(false, Cluster::silence).await;
+    goes_on(&Way::Plain, Cluster::silence).await;
 }
 
-async fn goes_on(walled: bool, ends: fn(&Cluster)) {
-    let Some(primary) = Cluster::primary() else { return };
-    app_of(&primary).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_falls_silent_is_left_over_tls() {
+    let Some(authority) = Authority::new() else { return };
+    goes_on(&Way::Encrypted(authority), Cluster::silence).await;
+}
+
+async fn goes_on(way: &Way, ends: fn(&Cluster)) {
+    let Some(primary) = way.primary().await else { return };
     let standby = primary.standby("second");
     let there = PgPool::connect(&primary.url()).await.unwrap();
     for sql in [
@@ -97,10 +128,10 @@ async fn goes_on(walled: bool, ends: fn(&Cluster)) {
     })
     .await;
     // The standby is named first: it is found out who takes writes.
-    let options = PostgresOptions::new(&url_of_app(&standby)).unwrap();
-    let options = options.failover_url(&url_of_app(&primary)).unwrap();
+    let options = PostgresOptions::new(&way.url(&standby)).unwrap();
+    let options = options.failover_url(&way.url(&primary)).unwrap();
     let options = options.connections(8).wait(Duration::from_secs(60));
-    let options = if walled { options.row_security() } else { options };
+    let options = if matches!(way, Way::BehindTheWall) { options.row_security() } else { options };
     let store = options.store().await.unwrap();
     let catalogue = "[controller]\nname = \"Shop\"\ncontact = \"privacy@shop.example\"";
     let ring = KeyRing::generate().unwrap();
@@ -149,10 +180,18 @@ async fn goes_on(walled: bool, ends: fn(&Cluster)) {
         }
     }
     assert_eq!(kept.len() as u64, written.iter().sum::<u64>(), "once each");
-    if walled {
-        // On the promoted server, too, who names no tenant sees nothing.
-        let blind = PgPool::connect(&url_of_app(&standby)).await.unwrap();
-        assert!(sqlx::query(sql).fetch_all(&blind).await.unwrap().is_empty());
+    match way {
+        Way::Plain => {}
+        Way::BehindTheWall => {
+            // On the promoted server, too, who names no tenant sees nothing.
+            let blind = PgPool::connect(&way.url(&standby)).await.unwrap();
+            assert!(sqlx::query(sql).fetch_all(&blind).await.unwrap().is_empty());
+        }
+        Way::Encrypted(_) => {
+            let sql = "SELECT bool_and(s.ssl) FROM pg_stat_activity a JOIN pg_stat_ssl s USING (pid) WHERE a.usename = 'app'";
+            let all = sqlx::query(sql).fetch_one(&promoted).await.unwrap();
+            assert_eq!(all.get::<Option<bool>, _>(0), Some(true));
+        }
     }
     let report = privet.verify_consent(&Tenant::default()).await.unwrap();
     assert_eq!((report.damage, report.records), (None, written.iter().sum::<u64>()));

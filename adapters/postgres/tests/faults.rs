@@ -10,14 +10,15 @@ use std::time::Duration;
 use privet::consent::{CountKind, NoticeId};
 use privet::portal::{AuditEvent, AuditId, Outcome, Verb};
 use privet::store::{
-    ConsentStore as _, CountBatch, Horizon, LeaseStore as _, PortalStore as _, RetentionStore as _,
+    ConsentStore as _, CountBatch, ErasureCause, Horizon, LeaseStore as _, Ledger as _, LedgerEntry,
+    PortalStore as _, RetentionStore as _, SubjectDigest,
 };
 use privet::{Day, Scope, Tenant, Timestamp};
 use privet_postgres::PostgresOptions;
 use privet_test_postgres::{fresh_name, own_server, server};
 use sqlx::{PgPool, Row as _};
 
-use swallowing::swallowing;
+use swallowing::{silent_when_tried, swallowing, swallowing_the_last};
 
 const TASKS: u8 = 8;
 const EVENTS: u8 = 60;
@@ -140,4 +141,72 @@ async fn a_commit_without_an_answer_is_not_repeated_blindly() {
         }
     });
     patience.await.unwrap();
+}
+
+fn erased(n: u8) -> LedgerEntry {
+    let (scope, subject) = (Scope::default(), SubjectDigest::from_bytes([n; 16]));
+    LedgerEntry::Erased { scope, subject, cause: ErasureCause::Request, at: Timestamp::from_millis(n.into()) }
+}
+
+/// A line of the ledger whose commit had no answer stands there once, also between those of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_the_ledger_is_not_written_twice() {
+    let Some(server) = own_server() else { return };
+    let (Some((_, port)), Some(url)) = (server.socket(), server.tcp_url("postgres")) else { return };
+    let (swallow, schema) = (Arc::new(AtomicUsize::new(0)), fresh_name());
+    let between = swallowing(port, swallow.clone()).await;
+    let lossy = url.replace(&format!(":{port}/"), &format!(":{between}/"));
+    let at = |url: &str| PostgresOptions::new(url).unwrap().schema(&schema);
+    let (ledger, other) = (at(&lossy).ledger().await.unwrap(), at(&url).ledger().await.unwrap());
+    ledger.append(&[erased(1)]).await.unwrap();
+    swallow.store(1, Ordering::SeqCst);
+    let (lost, beside) = tokio::join!(async { ledger.append(&[erased(2), erased(3)]).await }, async {
+        other.append(&[erased(4)]).await
+    });
+    lost.unwrap();
+    beside.unwrap();
+    assert_eq!(swallow.load(Ordering::SeqCst), 0, "it was swallowed");
+    let all = other.entries().await.unwrap();
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert!([1, 2, 3, 4].map(erased).iter().all(|entry| all.contains(entry)), "{all:?}");
+    // The same again, of another erasure, is another line.
+    ledger.append(&[erased(1)]).await.unwrap();
+    assert_eq!(other.entries().await.unwrap().len(), 5);
+}
+
+/// A commit had no answer, and then the server is not reached any more: whoever waits is told that it may stand, not that nothing
+/// happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_that_nothing_happened_when_it_may_have() {
+    let Some(server) = own_server() else { return };
+    let (Some((_, port)), Some(url)) = (server.socket(), server.tcp_url("postgres")) else { return };
+    let (swallow, schema) = (Arc::new(AtomicUsize::new(0)), fresh_name());
+    let between = swallowing_the_last(port, swallow.clone()).await;
+    let lossy = url.replace(&format!(":{port}/"), &format!(":{between}/"));
+    let at = |url: &str| PostgresOptions::new(url).unwrap().schema(&schema).wait(Duration::from_secs(2));
+    let (store, direct) = (at(&lossy).store().await.unwrap(), at(&url).store().await.unwrap());
+    swallow.store(1, Ordering::SeqCst);
+    let unknown = store.append_audit(&event(1, 1)).await.unwrap_err();
+    assert!(unknown.to_string().contains("may have happened or not"), "{unknown}");
+    assert_eq!(direct.audit(&Tenant::default(), None, 9).await.unwrap(), [event(1, 1)], "it has");
+    let away = store.append_audit(&event(1, 2)).await.unwrap_err();
+    assert!(!away.to_string().contains("may have happened or not"), "nothing was committed: {away}");
+}
+
+/// A server that falls silent when a connection is given back: its place in the pool is free soon after.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_a_connection_back_waits_for_nobody() {
+    let Some(server) = own_server() else { return };
+    let (Some((_, port)), Some(url)) = (server.socket(), server.tcp_url("postgres")) else { return };
+    let silent = Arc::new(AtomicBool::new(false));
+    let between = silent_when_tried(port, silent.clone()).await;
+    let url = url.replace(&format!(":{port}/"), &format!(":{between}/"));
+    let options = PostgresOptions::new(&url).unwrap().schema(&fresh_name()).connections(1);
+    let store = options.wait(Duration::from_secs(5)).store().await.unwrap();
+    let listed = async || store.audit(&Tenant::default(), None, 9).await;
+    assert_eq!(listed().await.unwrap(), []);
+    silent.store(true, Ordering::SeqCst);
+    assert_eq!(listed().await.unwrap(), []);
+    assert_eq!(listed().await.unwrap(), [], "on another connection");
+    assert!(!silent.load(Ordering::SeqCst), "it was tried");
 }

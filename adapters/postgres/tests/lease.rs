@@ -1,6 +1,7 @@
 //! A lease while its holder is in the middle of what it does under it.
 #![allow(clippy::unwrap_used, reason = "a test that meets something else has failed")]
 
+mod distributed;
 mod lists;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ async fn nobody_waits_for_what_is_done_under_a_lease() {
     let schema = fresh_name();
     let options = PostgresOptions::new(&server.named_url(&schema)).unwrap().schema(&schema);
     let store = options.store().await.unwrap();
+    distributed::spread(server.url(), &schema).await;
     let pool = PgPool::connect(server.url()).await.unwrap();
     let (a, b) = ([1; 16], [2; 16]);
     let acquire = async |owner: [u8; 16], now, until| {

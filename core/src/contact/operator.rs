@@ -33,12 +33,12 @@ impl Privet {
             .after(after)
             .towards(towards);
         let horizon = self.horizon(&scope.tenant, now).await?;
-        let seeks = page.filter.looks_for_somebody();
-        let behind = async || if seeks { Ok(None) } else { self.store().lists_behind().await };
-        let before = behind().await?;
-        let mut contacts = self.store().contacts(scope, &query, &horizon).await?;
-        // Whichever of both answered: a copy may be given up in between, or taken up again.
-        let behind = before.max(behind().await?);
+        let listing = self.store().contacts(scope, &query, &horizon);
+        let (mut contacts, behind) = if page.filter.looks_for_somebody() {
+            (listing.await?, None)
+        } else {
+            self.listed(listing).await?
+        };
         let latest = contacts.first().map_or(now, |c| c.last_seen.max(now));
         let as_of = if after.is_some() { bound } else { latest };
         let more = contacts.len() > limit.into();

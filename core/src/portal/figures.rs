@@ -1,6 +1,7 @@
 //! Figures, without small groups (CNIL: a cell of an audience measurement must not single anybody out).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -66,6 +67,8 @@ pub struct Figures {
     pub conversations: Vec<SpanCount>,
     /// Per category, by its id, in such spans: each has nobody who granted, or enough, and the same of those who refused.
     pub consent: Vec<(String, Vec<ConsentRate>)>,
+    /// How old they are, about, where they were read from a copy of the database that follows. None where they are of the present.
+    pub behind: Option<Duration>,
 }
 
 /// The longest span, in days.
@@ -144,7 +147,7 @@ impl Portal {
         let (privet, scope) = (&self.privet, &self.scope);
         let from = from.max(Day::from_number(to.number().saturating_sub(MAX_DAYS - 1))).min(to);
         let horizon = privet.horizon(&scope.tenant, now).await?;
-        let exact = privet.store().figures(scope, from, to, &horizon).await?;
+        let (exact, behind) = privet.listed(privet.store().figures(scope, from, to, &horizon)).await?;
         let refusals = privet.consent_counts(scope, from, to).await?;
         let (shown, small): (Vec<_>, Vec<_>) =
             exact.countries.iter().copied().partition(|(_, count)| *count >= smallest_group);
@@ -184,6 +187,7 @@ impl Portal {
             contacts: spans(&exact.contacts, from, to, smallest_group),
             conversations: spans(&exact.conversations, from, to, smallest_group),
             consent: consent.collect(),
+            behind,
         })
     }
 }

@@ -33,6 +33,8 @@ pub use figures::{ConsentRate, CountryShare, DEFAULT_SMALLEST_GROUP, Figures, Sp
 pub use operator::{Operator, Permission, Role};
 pub use support::OpenConversation;
 
+use std::time::Duration;
+
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::clock::Timestamp;
@@ -57,6 +59,9 @@ pub struct AuditPage {
     pub events: Vec<AuditEvent>,
     /// Leads to the next page; none on the last one.
     pub next: Option<String>,
+    /// How old the list is, about, where it was read from a copy of the database that follows: what was done in between is not
+    /// in it yet. None where it is the present.
+    pub behind: Option<Duration>,
 }
 
 impl Privet {
@@ -132,11 +137,12 @@ impl Portal {
         self.asks(Permission::ReadAudit, Verb::ReadAudit, None).await?;
         let limit = limit.clamp(1, 500);
         let before = after.map(|text| self.read_place(text)).transpose()?;
-        let mut events = self.privet.store().audit(&self.scope.tenant, before, limit + 1).await?;
+        let listing = self.privet.store().audit(&self.scope.tenant, before, limit + 1);
+        let (mut events, behind) = self.privet.listed(listing).await?;
         let more = events.len() > limit.into();
         events.truncate(limit.into());
         let next = events.last().filter(|_| more).map(|e| self.write_place(e.at, e.id));
-        Ok(AuditPage { events, next })
+        Ok(AuditPage { events, next, behind })
     }
 
     fn write_place(&self, at: Timestamp, id: AuditId) -> String {

@@ -88,7 +88,7 @@ struct Inner {
     floods: Floods,
     objections: Objections,
     channel: Option<Arc<dyn RecipientChannel>>,
-    rules: Mutex<BTreeMap<Tenant, Arc<Rules>>>,
+    rules: Mutex<KnownRules>,
     /// The last link of each chain that this process wrote into the ledger.
     anchored: Mutex<BTreeMap<Tenant, u64>>,
     banner_warned: AtomicBool,
@@ -118,6 +118,14 @@ impl fmt::Debug for Privet {
             .field("settings", &self.0.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// What was read of tenants' rules.
+#[derive(Debug, Default)]
+struct KnownRules {
+    of: BTreeMap<Tenant, Arc<Rules>>,
+    /// How often it was forgotten.
+    forgotten: u64,
 }
 
 impl Privet {
@@ -234,27 +242,37 @@ impl Privet {
     /// What the store says.
     pub async fn set_retention(&self, tenant: &Tenant, rule: RetentionRule) -> Result<()> {
         self.store().set_rule(tenant, &rule).await?;
-        self.cached_rules().remove(tenant);
+        self.forget_rules();
         tracing::info!(tenant = %tenant, class = rule.class().as_str(), seconds = rule.period().as_secs(), "retention was set");
         Ok(())
     }
 
-    fn cached_rules(&self) -> std::sync::MutexGuard<'_, BTreeMap<Tenant, Arc<Rules>>> {
+    fn known_rules(&self) -> std::sync::MutexGuard<'_, KnownRules> {
         self.0.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn rules(&self, tenant: &Tenant) -> Result<Arc<Rules>> {
-        if let Some(rules) = self.cached_rules().get(tenant) {
-            return Ok(rules.clone());
-        }
+        let forgotten = {
+            let known = self.known_rules();
+            if let Some(rules) = known.of.get(tenant) {
+                return Ok(rules.clone());
+            }
+            known.forgotten
+        };
         let rules = Arc::new(Rules::new(&self.store().rules(tenant).await?));
-        self.cached_rules().insert(tenant.clone(), rules.clone());
+        let mut known = self.known_rules();
+        // What was read before somebody set a rule may be of before it.
+        if known.forgotten == forgotten {
+            known.of.insert(tenant.clone(), rules.clone());
+        }
         Ok(rules)
     }
 
-    /// Forgets what was read of tenants' rules, so that what another instance set is seen.
+    /// Forgets what was read of tenants' rules, so that what was set since is seen.
     pub(crate) fn forget_rules(&self) {
-        self.cached_rules().clear();
+        let mut known = self.known_rules();
+        known.forgotten += 1;
+        known.of.clear();
     }
 
     pub(crate) async fn horizon(&self, tenant: &Tenant, now: Timestamp) -> Result<Horizon> {
@@ -272,6 +290,17 @@ impl Privet {
 
     pub(crate) fn ledger(&self) -> &dyn Ledger {
         &*self.0.ledger
+    }
+
+    /// What a list says, and how old that is already, about, where it was read from a copy of the database.
+    pub(crate) async fn listed<T>(
+        &self,
+        listing: impl Future<Output = Result<T>> + Send,
+    ) -> Result<(T, Option<Duration>)> {
+        let before = self.store().lists_behind().await?;
+        let list = listing.await?;
+        // Whichever of both answered: a copy may be given up in between, or taken up again.
+        Ok((list, before.max(self.store().lists_behind().await?)))
     }
 
     fn anchored(&self) -> &Mutex<BTreeMap<Tenant, u64>> {

@@ -21,15 +21,12 @@ use crate::error::{Error, Result};
 use crate::scope::{Scope, Tenant};
 use crate::store::{Attempted, NewNotification, Notification, NotificationId};
 
-/// So many are sent at once.
-const AT_ONCE: usize = 8;
-/// So many are claimed at once, and sent one [`AT_ONCE`] after the other.
-const CLAIMED: u32 = 64;
+/// So many are claimed at once, and sent at once.
+const AT_ONCE: u32 = 8;
 /// A channel has so long for one, whatever it does.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Whoever claims notifications has so long to send them, before somebody else may: longer than [`CLAIMED`] of them take
-/// if each takes all of [`PATIENCE`].
-const LEASE: Duration = Duration::from_secs(300);
+/// Whoever claims notifications has so long to send them, before somebody else may: longer than all of [`PATIENCE`].
+const LEASE: Duration = Duration::from_secs(45);
 /// After each failed try it is waited for so long, or up to a quarter less; then daily.
 const PAUSES: [Duration; 6] = [
     Duration::from_secs(60),
@@ -230,31 +227,29 @@ impl Privet {
         // A recipient that is down is not tried for each of its notifications, so that the others' do not wait for it.
         // What is left of its own is due again when the lease ends.
         let mut down: BTreeSet<(Tenant, String)> = BTreeSet::new();
+        let began = self.now();
         loop {
             let now = self.now();
             let due = if self.0.channel.is_some() { now } else { now - TRIED_FOR };
-            let mut claimed = self.store().claim_notifications(due, now + LEASE, CLAIMED).await?;
-            let last = claimed.len() < CLAIMED as usize;
-            while !claimed.is_empty() {
-                let before = claimed.len();
-                claimed.retain(|n| !down.contains(&whose(n)));
-                report.left += (before - claimed.len()) as u64;
-                let sending: Vec<_> = claimed.drain(..claimed.len().min(AT_ONCE)).collect();
-                let tried = join_all(sending.iter().map(|n| self.try_and_settle(n))).await;
-                // Each is settled that can be, before an error is told.
-                for (notification, tried) in sending.iter().zip(tried) {
-                    let Some((outcome, is_down)) = tried? else { continue };
-                    if is_down {
-                        down.insert(whose(notification));
-                    }
-                    match outcome {
-                        Attempted::Delivered => report.delivered += 1,
-                        Attempted::Again { .. } => report.again += 1,
-                        Attempted::GivenUp { .. } => report.given_up += 1,
-                    }
+            let mut claimed = self.store().claim_notifications(due, now + LEASE, AT_ONCE).await?;
+            let before = claimed.len();
+            claimed.retain(|n| !down.contains(&whose(n)));
+            report.left += (before - claimed.len()) as u64;
+            let tried = join_all(claimed.iter().map(|n| self.try_and_settle(n))).await;
+            // Each is settled that can be, before an error is told.
+            for (notification, tried) in claimed.iter().zip(tried) {
+                let Some((outcome, is_down)) = tried? else { continue };
+                if is_down {
+                    down.insert(whose(notification));
+                }
+                match outcome {
+                    Attempted::Delivered => report.delivered += 1,
+                    Attempted::Again { .. } => report.again += 1,
+                    Attempted::GivenUp { .. } => report.given_up += 1,
                 }
             }
-            if last {
+            // What was left first is due again by then, and would be met again.
+            if before < AT_ONCE as usize || self.now().since(began) >= LEASE {
                 return Ok(report);
             }
         }
@@ -390,6 +385,6 @@ mod tests {
 
     #[test]
     fn a_lease_outlasts_what_is_sent_under_it() {
-        assert!(PATIENCE * CLAIMED.div_ceil(AT_ONCE as u32) < LEASE);
+        assert!(PATIENCE + Duration::from_secs(10) < LEASE);
     }
 }

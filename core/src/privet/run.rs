@@ -228,7 +228,11 @@ impl Privet {
             if marked.is_empty() {
                 return Ok(removed);
             }
-            removed += self.erase(&marked).await?;
+            // What is over by its age needs no ledger, which may be away.
+            let (over, wished): (Vec<_>, Vec<_>) =
+                marked.into_iter().partition(|e| e.cause == ErasureCause::Retention);
+            removed += self.erase(&over).await?;
+            removed += self.erase(&wished).await?;
         }
     }
 

@@ -49,6 +49,7 @@ impl Privet {
         let mut report = SweepReport::default();
         // Whoever keeps house does all of it under the lease that they have now: what they know of the rules is of now, too.
         let lease = self.lease();
+        self.forget_rules();
         // Somebody who was here in time must not be gone for what is only buffered.
         self.flush().await?;
         if let Err(error) = self.freeze_contacts(now).await {
@@ -64,12 +65,23 @@ impl Privet {
             failed = Err(error);
         }
         for tenant in tenants {
-            if let Err(error) = self.sweep_tenant(&tenant, now, lease, &mut report).await {
-                if Lease::is_lost(&error) {
-                    return Err(error);
+            let horizon = match self.horizon(&tenant, now).await {
+                Ok(horizon) => horizon.under(lease),
+                Err(error) => {
+                    tracing::error!(%tenant, "a tenant's rules could not be read, and nothing of it is swept: {error}");
+                    failed = Err(error);
+                    continue;
                 }
-                tracing::error!(%tenant, "a tenant could not be swept: {error}");
-                failed = Err(error);
+            };
+            for class in DataClass::ALL {
+                // What cannot be ended now keeps nothing else from its end.
+                if let Err(error) = self.sweep_class(&tenant, *class, &horizon, &mut report).await {
+                    if Lease::is_lost(&error) {
+                        return Err(error);
+                    }
+                    tracing::error!(%tenant, class = class.as_str(), "a class of a tenant's data could not be swept: {error}");
+                    failed = Err(error);
+                }
             }
         }
         report.fences = self.store().purge_fences(now).await?;
@@ -119,31 +131,27 @@ impl Privet {
         Ok(())
     }
 
-    async fn sweep_tenant(
+    async fn sweep_class(
         &self,
         tenant: &Tenant,
-        now: Timestamp,
-        lease: Option<Lease>,
+        class: DataClass,
+        horizon: &Horizon,
         report: &mut SweepReport,
     ) -> Result<()> {
-        let horizon = self.horizon(tenant, now).await?.under(lease);
-        for class in DataClass::ALL {
-            loop {
-                let taken =
-                    self.store().purge_step(tenant, *class, STEP, &horizon, Self::fence_until(now)).await?;
-                *report.expired.entry(*class).or_default() += u64::from(taken);
-                match class {
-                    DataClass::Messages => report.removed.messages += u64::from(taken),
-                    DataClass::ConsentCounts | DataClass::Notifications | DataClass::AuditEvents => {}
-                    DataClass::ConsentRecords => report.removed.records += u64::from(taken),
-                    _ => report.removed += self.erase_marked(Some(tenant)).await?,
-                }
-                if taken < STEP {
-                    break;
-                }
-                Delay::new(PAUSE).await;
+        loop {
+            let until = Self::fence_until(horizon.now);
+            let taken = self.store().purge_step(tenant, class, STEP, horizon, until).await?;
+            *report.expired.entry(class).or_default() += u64::from(taken);
+            match class {
+                DataClass::Messages => report.removed.messages += u64::from(taken),
+                DataClass::ConsentCounts | DataClass::Notifications | DataClass::AuditEvents => {}
+                DataClass::ConsentRecords => report.removed.records += u64::from(taken),
+                _ => report.removed += self.erase_marked(Some(tenant)).await?,
             }
+            if taken < STEP {
+                return Ok(());
+            }
+            Delay::new(PAUSE).await;
         }
-        Ok(())
     }
 }

@@ -48,7 +48,7 @@ impl Cluster {
     }
 
     /// A primary that is reached over TCP as well, by who has [`PASSWORD`] and encrypts: its certificate is for `localhost` and
-    /// `127.0.0.1`, and it also listens on `127.0.0.2`.
+    /// `127.0.0.1`, and it also listens on `127.0.0.2`. Its standbys are reached in the same way.
     ///
     /// # Panics
     /// As [`primary`](Self::primary).
@@ -203,7 +203,7 @@ impl Cluster {
                 said("chown", Command::new("chown").arg("postgres").arg(&to).output())?;
             }
         }
-        let hosts = "local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\nhostssl all all ::1/128 scram-sha-256\n";
+        let hosts = "local all all trust\nlocal replication all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\nhostssl all all ::1/128 scram-sha-256\n";
         std::fs::write(self.folder.join("pg_hba.conf"), hosts).map_err(text)?;
         let cluster = self.start()?;
         let mut psql = cluster.program("psql");

@@ -1,5 +1,6 @@
 //! One database: a pool, the name of the schema, and units of work that are repeated where that is safe.
 
+mod pooled;
 mod sql;
 mod transaction;
 mod tries;
@@ -11,14 +12,15 @@ use std::time::Duration;
 
 use privet::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::error::{UnitError, told};
 use crate::hosts::{self, Hosts};
 pub(crate) use crate::wall::Whose;
 
+use pooled::Pooled;
 pub(crate) use sql::{On, Sql};
-use transaction::{Alone, Opened, Place, Transaction};
+use transaction::{Opened, Place, Transaction};
 use tries::Tries;
 pub(crate) use tries::{Twice, again, attempt, read, read_moment, unit};
 pub(crate) use trust::Trust;
@@ -36,9 +38,6 @@ pub(crate) const WAIT: Duration = Duration::from_secs(10);
 const IMPATIENT: Duration = Duration::from_secs(1);
 /// A transaction begins within this, on a connection that is there; a pooler may first have to find one.
 const BEGIN: Duration = Duration::from_secs(5);
-/// A connection that nobody used for so long is tried first, for this long.
-const FORGOTTEN: Duration = Duration::from_secs(60);
-const ANSWERS: Duration = Duration::from_secs(2);
 /// How long, in milliseconds, a server waits within a unit of work for its next statement. It comes at once, unless the instance
 /// is stopped or gone.
 const IDLE: u32 = 15_000;
@@ -92,7 +91,7 @@ impl Db {
         if let Some(hosts) = &db.hosts {
             hosts.choose(&db.pool).await;
         }
-        drop(db.pool.acquire().await.map_err(|e| told(store, &e))?);
+        Pooled::new(db.acquire().await.map_err(|e| told(store, &e))?).settled(true);
         Ok(db)
     }
 
@@ -105,27 +104,15 @@ impl Db {
         };
         let hosts = (!reach.others.is_empty())
             .then(|| Hosts::new(std::iter::once(&reach.options).chain(&reach.others).map(fit).collect()));
-        let trust = Trust::default();
-        let trusted = [Some(trust.clone()), hosts.as_ref().map(|hosts| hosts.changed().clone())];
         let pool = PgPoolOptions::new()
             .max_connections(reach.connections)
             .acquire_timeout(reach.wait)
-            // A unit that meets a dead connection is repeated on another one, which costs nothing while all live. Only what lay
-            // idle for long is tried: something on the way may have forgotten it, which tells nobody.
             .test_before_acquire(false)
-            .before_acquire(move |connection, about| {
-                let keeps = trusted.iter().flatten().all(|trust| trust.keeps(about.age));
-                if !keeps || about.idle_for < FORGOTTEN {
-                    return Box::pin(std::future::ready(Ok(keeps)));
-                }
-                Box::pin(async {
-                    Ok(tokio::time::timeout(ANSWERS, connection.ping()).await.is_ok_and(|p| p.is_ok()))
-                })
-            })
+            .before_acquire(pooled::tell)
             .connect_lazy_with(fit(&reach.options));
         let mut db = Self::on(store, pool, reach.schema.clone(), reach.pooler);
         (db.sql.walled, db.as_it_is) = (reach.row_security, reach.as_it_is);
-        (db.hosts, db.trust) = (hosts, trust);
+        db.hosts = hosts;
         db.waits(reach.wait);
         db
     }
@@ -155,6 +142,11 @@ impl Db {
     /// How long a unit waits for what it needs.
     pub(crate) fn waits(&mut self, longest: Duration) {
         (self.wait, self.unit, self.patience) = (longest, unit_opening(longest), Some(patience(longest)));
+    }
+
+    /// Whether a connection of this age is used.
+    fn trusts(&self, age: Duration) -> bool {
+        self.trust.keeps(age) && self.hosts.as_ref().is_none_or(|hosts| hosts.changed().keeps(age))
     }
 
     /// The connections that are there are not used again.
@@ -191,7 +183,7 @@ impl Db {
     async fn begun(&self, begin: SqlStr) -> UnitResult<Transaction> {
         self.reached(|| async {
             // Open from here on: nobody knows whether the server has begun it while there is no answer.
-            let mut transaction = Transaction::open(self.pool.acquire().await?);
+            let mut transaction = Transaction::open(self.acquire().await?);
             let begun = sqlx::raw_sql(begin.clone()).execute(&mut *transaction);
             let longest = if self.pooler { self.wait.max(BEGIN) } else { BEGIN };
             tokio::time::timeout(longest, begun).await.unwrap_or_else(|_| Err(silent()))?;
@@ -245,7 +237,7 @@ impl Db {
         if self.pooler || self.sql.walled {
             Ok(Place::Inside(self.begun(self.opening("BEGIN READ ONLY", whose)).await?))
         } else {
-            Ok(Place::Alone(Alone::new(self.reached(|| self.pool.acquire()).await?)))
+            Ok(Place::Alone(Pooled::new(self.reached(|| self.acquire()).await?)))
         }
     }
 

@@ -5,24 +5,21 @@ use std::ops::{Deref, DerefMut};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 
+use super::pooled::Pooled;
 use super::{Db, UnitResult};
 use crate::error::UnitError;
 
-/// A transaction on a connection of the pool. One that is dropped in the middle, since the visitor went away, takes its connection
-/// along: it would go back to the pool with the transaction open, for whoever comes next, who may be the app itself.
-pub(crate) struct Transaction {
-    connection: PoolConnection<Postgres>,
-    open: bool,
-}
+/// A transaction on a connection of the pool.
+pub(crate) struct Transaction(Pooled);
 
 impl Transaction {
     pub(super) fn open(connection: PoolConnection<Postgres>) -> Self {
-        Self { connection, open: true }
+        Self(Pooled::new(connection))
     }
 
     async fn end(&mut self, how: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(how).execute(&mut *self.connection).await?;
-        self.open = false;
+        sqlx::raw_sql(how).execute(&mut *self.0).await?;
+        self.0.settled(true);
         Ok(())
     }
 }
@@ -31,48 +28,19 @@ impl Deref for Transaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.connection
+        &self.0
     }
 }
 
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if self.open {
-            self.connection.close_on_drop();
-        }
-    }
-}
-
-/// A connection for one statement. One that is dropped before its answer came is not used again: whoever gave up did so, perhaps,
-/// since there is nobody at the other end.
-pub(crate) struct Alone {
-    connection: PoolConnection<Postgres>,
-    answered: bool,
-}
-
-impl Alone {
-    pub(super) fn new(connection: PoolConnection<Postgres>) -> Self {
-        Self { connection, answered: false }
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.connection.close_on_drop();
-        }
+        &mut self.0
     }
 }
 
 /// Where one statement runs.
 pub(crate) enum Place {
-    Alone(Alone),
+    Alone(Pooled),
     Inside(Transaction),
 }
 
@@ -81,7 +49,7 @@ impl Deref for Place {
 
     fn deref(&self) -> &PgConnection {
         match self {
-            Self::Alone(alone) => &alone.connection,
+            Self::Alone(alone) => alone,
             Self::Inside(transaction) => transaction,
         }
     }
@@ -90,7 +58,7 @@ impl Deref for Place {
 impl DerefMut for Place {
     fn deref_mut(&mut self) -> &mut PgConnection {
         match self {
-            Self::Alone(alone) => &mut alone.connection,
+            Self::Alone(alone) => alone,
             Self::Inside(transaction) => transaction,
         }
     }
@@ -125,12 +93,8 @@ impl Opened for Place {
     /// Nothing was written. A connection that failed is not used again.
     async fn close<T: Send>(mut self, db: &Db, worked: UnitResult<T>) -> UnitResult<T> {
         match (&mut self, &worked) {
-            (Self::Alone(alone), worked) => {
-                alone.answered = match worked {
-                    Ok(_) => true,
-                    Err(error) => error.leaves_the_connection(),
-                };
-            }
+            (Self::Alone(alone), Ok(_)) => alone.settled(true),
+            (Self::Alone(alone), Err(error)) => alone.settled(error.leaves_the_connection()),
             (Self::Inside(transaction), Ok(_)) => {
                 let _ = db.watched(async { Ok(transaction.end("COMMIT").await?) }).await;
             }

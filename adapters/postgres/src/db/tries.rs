@@ -31,11 +31,13 @@ pub(crate) struct Tries<'d> {
     losses: u32,
     /// When the first connection was lost, of which it may have taken a while to become known.
     lost: Option<Instant>,
+    /// A commit had no answer: it may stand, whatever came after it.
+    unsure: bool,
 }
 
 impl<'d> Tries<'d> {
     pub(super) fn of(db: &'d Db, twice: Twice) -> Self {
-        Self { db, twice, collisions: 0, losses: 0, lost: None }
+        Self { db, twice, collisions: 0, losses: 0, lost: None, unsure: false }
     }
 
     /// What the unit ended with, or nothing, after a pause, if it is to run again.
@@ -47,7 +49,8 @@ impl<'d> Tries<'d> {
             Err(UnitError::Commit(error)) => (error, true),
         };
         let failure = Failure::of(&error);
-        if committing && failure == Failure::Lost && self.twice == Twice::Never {
+        self.unsure |= committing && failure == Failure::Lost;
+        if self.unsure && self.twice == Twice::Never {
             return Some(Err(unknown(self.db.store, &error)));
         }
         let (over, attempts) = match failure {
@@ -70,9 +73,10 @@ impl<'d> Tries<'d> {
                 let lost = *self.lost.get_or_insert_with(Instant::now);
                 (lost.elapsed() > longest, self.losses.min(8))
             }
-            Failure::Lasting => return Some(Err(told(self.db.store, &error))),
+            Failure::Lasting => (true, 0),
         };
         if over {
+            let told = if self.unsure { unknown } else { told };
             return Some(Err(told(self.db.store, &error)));
         }
         tracing::debug!("a unit of work is repeated: {failure:?}");

@@ -58,22 +58,26 @@ async fn conversations(
               SELECT o.id, m.number, m.at FROM unnest($3::bytea[]) AS o (id)
               CROSS JOIN LATERAL (SELECT number, at FROM privet.messages
                 WHERE tenant = $1 AND site = $2 AND conversation = o.id ORDER BY number LIMIT $4) AS m
-              LIMIT $4)
-            DELETE FROM privet.messages m USING d
-            WHERE m.tenant = $1 AND m.site = $2 AND m.conversation = d.id AND m.number = d.number AND m.at = d.at")
+              LIMIT $4
+            ), gone AS (
+              DELETE FROM privet.messages m USING d
+              WHERE m.tenant = $1 AND m.site = $2 AND m.conversation = d.id AND m.number = d.number AND m.at = d.at
+              RETURNING 1)
+            SELECT (SELECT count(*) FROM d), (SELECT count(*) FROM gone)")
         .bind(scope.tenant.as_str())
         .bind(scope.site.as_str())
         .bind(ids)
         .bind(i64::from(max))
-        .execute(&mut *on.c)
-        .await?
-        .rows_affected();
-    let mut removed = Removed::new(0, 0, messages, 0);
+        .fetch_one(&mut *on.c)
+        .await?;
+    let (seen, gone): (u32, u32) = (rows::number(&messages, 0)?, rows::number(&messages, 1)?);
+    let mut removed = Removed::new(0, 0, gone.into(), 0);
     let left = left_of(max, &removed);
-    if left == 0 {
+    // A sweep may have taken some of them meanwhile: then there may be others behind those that were seen.
+    if seen >= max || gone < seen {
         return Ok((removed, false));
     }
-    // All messages are gone, or else there would be no room left.
+    // All messages are gone, and the lock on the conversations keeps others out.
     let gone = on
         .q("WITH d AS (SELECT id FROM unnest($3::bytea[]) AS d (id) ORDER BY id LIMIT $4),
               e AS (DELETE FROM privet.erased_messages WHERE tenant = $1 AND site = $2 AND conversation IN (SELECT id FROM d))

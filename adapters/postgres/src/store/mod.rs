@@ -45,7 +45,7 @@ use self::rows::{
     tenant,
 };
 use crate::db::{Db, On, Twice, UnitResult, Whose, now, read, unit};
-use crate::group::GroupCommit;
+use crate::group::{GroupCommit, Lonely};
 use crate::replica::{Replica, ReplicaLag};
 use crate::{PostgresOptions, part, partitions, schema};
 
@@ -70,7 +70,8 @@ pub struct PostgresStore {
 impl PostgresStore {
     pub(crate) async fn on(db: Db, replica: Option<Replica>) -> Result<Self> {
         schema::migrate(&db, part::STORE).await?;
-        let (records, messages) = (GroupCommit::on(&db), GroupCommit::on(&db));
+        let lonely = Lonely::on(&db);
+        let (records, messages) = (GroupCommit::on(&db, &lonely), GroupCommit::on(&db, &lonely));
         let months = Arc::new(AtomicI64::new(i64::MIN));
         let store = Self { db, replica, moments: Moments::default(), records, messages, months };
         store.make_months().await?;

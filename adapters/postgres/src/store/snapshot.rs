@@ -171,7 +171,7 @@ pub(super) async fn open(
     let moment = moments.place()?;
     let opened = async {
         // From the pool, so that it is made ready as the app makes its connections ready; and out of it, for as long as it lasts.
-        let mut connection = db.pool.acquire().await?.detach();
+        let mut connection = db.acquire().await?.detach();
         let begin = format!("{MOMENT}; SET LOCAL idle_in_transaction_session_timeout = {}", IDLE.as_millis());
         sqlx::raw_sql(db.opening(AssertSqlSafe(begin), scope.into())).execute(&mut connection).await?;
         // The moment is that of the first look.

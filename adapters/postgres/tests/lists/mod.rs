@@ -1,5 +1,10 @@
 //! A list that grows by one entry, as a standby shows it.
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    dead_code,
+    reason = "helpers of tests, which have no use for all of them"
+)]
 
 use std::time::Duration;
 

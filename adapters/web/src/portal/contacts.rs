@@ -213,7 +213,7 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
     if !ask.wants_html() {
         let total = Total { count: total.count, more: total.more };
         let as_of = as_of.to_string();
-        let behind_ms = behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX));
+        let behind_ms = behind.map(text::milliseconds);
         return Ok(ask.json(200, &Listed { contacts, next, previous, as_of, behind_ms, total }));
     }
     Ok(ask.html(&ContactsPage {
@@ -224,7 +224,7 @@ pub(super) async fn list(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
         rows: contacts.iter().map(|c| Row::new(ask, &portal, c)).collect(),
         total: capped(ask.words, total),
         as_of: text::time(ask.words, as_of),
-        behind: behind.map(|behind| text::number(ask.words, behind.as_millis().div_ceil(1_000) as u64)),
+        behind: behind.map(|behind| text::seconds(ask.words, behind)),
         next: asked.again(ask, &portal, next.as_deref()),
         previous: asked.again(ask, &portal, previous.as_deref()),
         exports: exports(ask, &portal),

@@ -28,7 +28,7 @@ use privet::{Error, Result, Visit};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::Guard;
+use super::{Guard, text};
 use crate::formula::inert;
 use crate::origin::SameOrigin;
 use crate::reply::{BodyStream, Reply};
@@ -153,7 +153,7 @@ struct Writing {
 impl Writing {
     fn new(portal: &Portal, export: Export, what: What, format: Format) -> Result<Self> {
         let scope = portal.scope();
-        let behind_ms = export.behind().map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX));
+        let behind_ms = export.behind().map(text::milliseconds);
         let mut writing = Self {
             export,
             behind_ms,

@@ -18,6 +18,7 @@ struct LogPage {
     frame: Frame,
     rows: Vec<Row>,
     next: Option<String>,
+    behind: Option<String>,
 }
 
 struct Row {
@@ -44,6 +45,7 @@ struct Told {
 struct ToldPage {
     events: Vec<Told>,
     next: Option<String>,
+    behind_ms: Option<u64>,
 }
 
 /// So much of a digest as tells one from another.
@@ -64,9 +66,9 @@ pub(super) async fn log(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
             subject: about(e),
             outcome: e.outcome,
         };
-        return Ok(
-            ask.json(200, &ToldPage { events: page.events.iter().map(told).collect(), next: page.next })
-        );
+        let behind_ms = page.behind.map(text::milliseconds);
+        let events = page.events.iter().map(told).collect();
+        return Ok(ask.json(200, &ToldPage { events, next: page.next, behind_ms }));
     }
     let row = |e: &AuditEvent| Row {
         at: text::time(ask.words, e.at),
@@ -82,5 +84,6 @@ pub(super) async fn log(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
         frame: ask.frame(Some(&portal), Some(Nav::Log)),
         rows: page.events.iter().map(row).collect(),
         next: page.next.as_deref().map(|next| ask.link(&path, &[("after", next)])),
+        behind: page.behind.map(|behind| text::seconds(ask.words, behind)),
     }))
 }

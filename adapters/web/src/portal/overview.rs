@@ -25,6 +25,7 @@ struct OverviewPage {
     from: String,
     to: String,
     charts: Vec<Chart>,
+    behind: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +37,7 @@ struct Told {
     other_countries: Option<u64>,
     contacts: Vec<ToldCount>,
     conversations: Vec<ToldCount>,
+    behind_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -80,6 +82,7 @@ fn told(figures: Figures) -> Told {
             .collect(),
         countries: figures.countries,
         other_countries: figures.other_countries,
+        behind_ms: figures.behind.map(text::milliseconds),
     }
 }
 
@@ -202,5 +205,6 @@ pub(super) async fn overview(ask: &Ask<'_>, params: &Params<'_>) -> Answer {
         from: text::iso(figures.from),
         to: text::iso(figures.to),
         charts,
+        behind: figures.behind.map(|behind| text::seconds(w, behind)),
     }))
 }

@@ -1,6 +1,7 @@
 //! What is shown as a reader of a language expects it, and so that it does nothing.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use privet::{Day, Timestamp};
 use time::macros::format_description;
@@ -16,6 +17,16 @@ pub(super) fn inert(text: &str) -> String {
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
     };
     text.replace("\r\n", "\n").chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// How long, for a program.
+pub(super) fn milliseconds(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long, in whole seconds, for people.
+pub(super) fn seconds(words: &PortalWords, length: Duration) -> String {
+    number(words, milliseconds(length).div_ceil(1_000))
 }
 
 /// A whole number with the separator of the language.
