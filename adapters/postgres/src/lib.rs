@@ -35,18 +35,20 @@
 //!
 //! # How it keeps its promises
 //!
-//! Each unit of work is one transaction. It locks what it stands on, always in the same order, and checks afterwards, so that a
+//! Each unit of work is one transaction; what goes through many tenants or takes many steps (sweeps, erasures, activity, the
+//! notifications that are due) is one for each. It locks what it stands on, always in the same order, and checks afterwards, so that a
 //! message and the erasure of its contact, or two withdrawals at once, come one after the other. What collided with
 //! another transaction did nothing and runs again; so does what lost its connection before the commit. A connection that is
-//! lost during the commit leaves open whether the unit happened: it runs again only where a second time changes nothing, and
-//! is an error otherwise.
+//! lost during the commit leaves open whether the unit happened: it runs again only where a second time changes nothing. Where
+//! that is not so, or the server stays away, the error says that it may have happened.
 //!
 //! A request that is given up in the middle takes its connection along, with whatever it had begun.
 //!
 //! Consent records and messages are written in groups: those of one tenant that come while another write of its kind is on the way
 //! share the next transaction, in which each statement is for all of them, and one write-through. Nobody waits for company, and
 //! a "no" to one is nobody else's; where the database fails over one of them, or somebody holds what one of them needs, each
-//! goes alone. Such a write is done even if the request that asked for it is given up.
+//! goes alone. Such a write is done even if the request that asked for it is given up. The ledger's lines are written in the same way,
+//! those of all tenants together.
 //!
 //! # The schema
 //!
@@ -60,14 +62,16 @@
 //! # Distribution
 //!
 //! The tenant leads every primary key and every unique index of the tables that have one, there are no foreign keys, and no
-//! transaction changes rows of two tenants, but the one that drops a month that is over for all of them. `citus.sql`, beside this
-//! crate's sources, spreads the tables over a distributed PostgreSQL by tenant. It was run by hand, and the conformance suite on
+//! transaction changes rows of two tenants, but the one that drops a month that is over for all of them, and one that appends to
+//! the ledger, which is a chain of all. `citus.sql`, beside this crate's sources, spreads the tables by tenant over a PostgreSQL that
+//! is distributed with Citus; others were not tried (advisory locks and the places of rows, `ctid`, are made use of). It was run by
+//! hand, and the conformance suite on
 //! top of it (which `PRIVET_TEST_POSTGRES_URL` lets anybody do again), with Citus 13.2.2 on PostgreSQL 15: a coordinator with two
 //! workers, also behind row-level security; not through a pooler there. What to know:
 //!
 //! - Set `citus.propagate_set_commands = 'local'` for the role or the database: without it the workers do not know on whose
 //!   behalf a transaction runs, and show nothing behind row-level security; nor do they know how long it waits for a lock.
-//! - Every instance connects to the coordinator: the ledger and the advisory locks are there.
+//! - Every instance connects to the coordinator: the ledger, the leases and the advisory locks are there.
 //! - Install Citus before the wall is raised: the policies are written in another form then, which Citus takes.
 //! - An export is of one moment on each worker, and those are not the same one. Each month of messages adds as many tables as
 //!   there are shards: `citus.shard_count` need not be 32.
@@ -100,7 +104,8 @@
 //!
 //! [`PostgresOptions::row_security`] puts a second wall behind the conditions of each statement: each transaction sets
 //! `privet_unit.tenant` for itself, and policies on every table that has a tenant, partitions included, let it see and change
-//! that tenant's rows only. `*` stands for the installation, which looks at all of them and changes none.
+//! that tenant's rows only. `*` stands for the installation, which looks at all of them and changes none. The ledger is a chain of
+//! all tenants and has no such policy: keep it in another database, or grant it to nobody else.
 //!
 //! # A standby for lists
 //!
@@ -113,7 +118,8 @@
 //!
 //! # Poolers
 //!
-//! Behind PgBouncer in transaction mode say so with [`PostgresOptions::behind_pooler`].
+//! Behind PgBouncer in transaction mode say so with [`PostgresOptions::behind_pooler`]. No statement is kept prepared then,
+//! also where the pooler could do that.
 
 mod db;
 mod error;

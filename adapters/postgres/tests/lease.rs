@@ -11,7 +11,7 @@ use privet::store::{Horizon, Lease, LeaseStore as _, PortalStore as _, Retention
 use privet::{Tenant, Timestamp};
 use privet_postgres::PostgresOptions;
 use privet_test_postgres::{fresh_name, server};
-use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::timeout;
 
 use lists::{event, until};
@@ -41,8 +41,8 @@ async fn nobody_waits_for_what_is_done_under_a_lease() {
 
     store.append_audit(&event(1)).await.unwrap();
     let mut holding = pool.begin().await.unwrap();
-    let hold = AssertSqlSafe(format!("SELECT 1 FROM \"{schema}\".audit_events FOR UPDATE"));
-    sqlx::query(hold).execute(&mut *holding).await.unwrap();
+    let hold = AssertSqlSafe(format!("SELECT 1 FROM \"{schema}\".audit_events WHERE tenant = $1 FOR UPDATE"));
+    sqlx::query(hold).bind(Tenant::default().as_str()).execute(&mut *holding).await.unwrap();
     let lease = Some(Lease { name: NAME, token });
     let over = Horizon::unlimited(at(60)).with(DataClass::AuditEvents, at(60)).under(lease);
     let purging = {
@@ -51,10 +51,13 @@ async fn nobody_waits_for_what_is_done_under_a_lease() {
             store.purge_step(&Tenant::default(), DataClass::AuditEvents, 9, &over, at(99)).await
         })
     };
-    let waits =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = $1";
-    until(async || sqlx::query(waits).bind(&schema).fetch_one(&pool).await.unwrap().get::<i64, _>(0) == 1)
-        .await;
+    // Until it is in the middle of it.
+    let free = format!("SELECT 1 FROM \"{schema}\".leases FOR UPDATE SKIP LOCKED");
+    until(async || {
+        let free = sqlx::query(AssertSqlSafe(free.clone())).fetch_optional(&pool);
+        free.await.unwrap().is_none()
+    })
+    .await;
 
     assert_eq!(acquire(a, 30, 90).await, Some(token), "its holder renews it");
     assert_eq!(acquire(b, 90, 120).await, None, "it has lapsed, and is in use");
