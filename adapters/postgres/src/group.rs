@@ -61,8 +61,8 @@ pub(crate) struct Lonely(Arc<Semaphore>);
 
 impl Lonely {
     pub(crate) fn on(db: &Db) -> Self {
-        let places = usize::try_from(db.connections() / 4).unwrap_or(0).max(1);
-        Self(Arc::new(Semaphore::new(places)))
+        let all = usize::try_from(db.connections()).unwrap_or(usize::MAX);
+        Self(Arc::new(Semaphore::new((all / 4).max(if all < 4 { 1 } else { 2 }))))
     }
 }
 
@@ -108,7 +108,10 @@ impl<U: Unit> GroupCommit<U> {
             }
             // The runtime of whoever led has ended: nobody knows whether this was done.
         }
-        Err(Error::unavailable(self.db.store, "whoever wrote for several at once ended in the middle"))
+        Err(Error::unavailable(
+            self.db.store,
+            "whoever wrote for several at once ended in the middle, so it may have happened or not",
+        ))
     }
 
     fn hand_in(&self, waiting: Waiting<U>) -> Result<()> {

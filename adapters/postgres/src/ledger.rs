@@ -8,7 +8,7 @@ use privet::{Error, Result, Tenant};
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-use crate::db::{Db, On, UnitResult, Whose, read_moment};
+use crate::db::{Db, On, UnitResult, Whose, read};
 use crate::group::{Became, GroupCommit, Lonely, Unit};
 use crate::{PostgresOptions, part, schema};
 
@@ -96,10 +96,10 @@ impl Unit for Append {
             Some(row) => LedgerChain::after(row.try_get(0)?).ok_or_else(|| corrupt(0))?,
             None => LedgerChain::default(),
         };
-        let (mut numbers, mut lines) = (Vec::new(), Vec::new());
+        let (began, mut numbers, mut lines) = (chain.clone(), Vec::new(), Vec::new());
         for unit in units {
-            let tried = unit.tried().get_or_insert_with(|| chain.clone()).clone();
-            if tried.seq() < chain.seq() && unit.is_among(&after(on, tried).await?) {
+            let tried = unit.tried().get_or_insert_with(|| began.clone()).clone();
+            if tried.seq() < began.seq() && unit.is_among(&since(on, tried).await?) {
                 continue;
             }
             for entry in &unit.entries {
@@ -119,20 +119,28 @@ impl Unit for Append {
 /// Lines in one look.
 const PAGE: i64 = 10_000;
 
-/// What was appended after a place in the chain.
-async fn after(on: &mut On<'_>, mut chain: LedgerChain) -> UnitResult<Vec<LedgerEntry>> {
+/// The next lines.
+async fn page(on: &mut On<'_>, after: &LedgerChain) -> UnitResult<Vec<String>> {
+    let rows = on
+        .q("SELECT line FROM privet.ledger WHERE seq > $1 ORDER BY seq LIMIT $2")
+        .bind(seq(after))
+        .bind(PAGE)
+        .fetch_all(&mut *on.c)
+        .await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?)
+}
+
+/// What was appended since somebody tried. Nothing where it does not continue what they saw, which a server lost when another one
+/// took its place: then theirs is lost, too.
+async fn since(on: &mut On<'_>, mut chain: LedgerChain) -> UnitResult<Vec<LedgerEntry>> {
     let mut all = Vec::new();
     loop {
-        let rows = on
-            .q("SELECT line FROM privet.ledger WHERE seq > $1 ORDER BY seq LIMIT $2")
-            .bind(seq(&chain))
-            .bind(PAGE)
-            .fetch_all(&mut *on.c)
-            .await?;
-        for row in &rows {
-            all.push(chain.read(row.try_get(0)?).ok_or_else(|| corrupt(chain.seq() + 1))?);
+        let lines = page(on, &chain).await?;
+        for line in &lines {
+            let Some(entry) = chain.read(line) else { return Ok(all) };
+            all.push(entry);
         }
-        if rows.is_empty() {
+        if lines.is_empty() {
             return Ok(all);
         }
     }
@@ -148,8 +156,16 @@ impl Ledger for PostgresLedger {
     }
 
     async fn entries(&self) -> Result<Vec<LedgerEntry>> {
-        // All of it, however long that takes.
-        let db = self.db.unhurried();
-        read_moment!(db, Whose::Installation, on => after(on, LedgerChain::default()))
+        // Page by page: nothing that was read changes, and each has its time.
+        let (mut chain, mut all) = (LedgerChain::default(), Vec::new());
+        loop {
+            let lines = read!(self.db, Whose::Installation, on => page(on, &chain))?;
+            for line in &lines {
+                all.push(chain.read(line).ok_or_else(|| corrupt(chain.seq() + 1))?);
+            }
+            if lines.is_empty() {
+                return Ok(all);
+            }
+        }
     }
 }

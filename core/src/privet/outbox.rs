@@ -21,11 +21,14 @@ use crate::error::{Error, Result};
 use crate::scope::{Scope, Tenant};
 use crate::store::{Attempted, NewNotification, Notification, NotificationId};
 
-/// So many are claimed at once, and sent at once.
-const AT_ONCE: u32 = 8;
+/// So many are sent at once.
+const AT_ONCE: usize = 8;
+/// So many are claimed at once, and sent one [`AT_ONCE`] after the other.
+const CLAIMED: u32 = 64;
 /// A channel has so long for one, whatever it does.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Whoever claims notifications has so long to send them, before somebody else may: longer than all of [`PATIENCE`].
+/// Whoever claims notifications has so long to send them, before somebody else may. What could not be sent in it any more if it took
+/// all of [`PATIENCE`] is left.
 const LEASE: Duration = Duration::from_secs(45);
 /// After each failed try it is waited for so long, or up to a quarter less; then daily.
 const PAUSES: [Duration; 6] = [
@@ -120,7 +123,7 @@ pub struct DeliveryReport {
     pub delivered: u64,
     /// To be tried again.
     pub again: u64,
-    /// Not tried, because the same recipient did not answer to another one a moment before.
+    /// Not tried, because the same recipient did not answer to another one a moment before, or others took too long.
     pub left: u64,
     /// Given up on.
     pub given_up: u64,
@@ -231,25 +234,30 @@ impl Privet {
         loop {
             let now = self.now();
             let due = if self.0.channel.is_some() { now } else { now - TRIED_FOR };
-            let mut claimed = self.store().claim_notifications(due, now + LEASE, AT_ONCE).await?;
-            let before = claimed.len();
-            claimed.retain(|n| !down.contains(&whose(n)));
-            report.left += (before - claimed.len()) as u64;
-            let tried = join_all(claimed.iter().map(|n| self.try_and_settle(n))).await;
-            // Each is settled that can be, before an error is told.
-            for (notification, tried) in claimed.iter().zip(tried) {
-                let Some((outcome, is_down)) = tried? else { continue };
-                if is_down {
-                    down.insert(whose(notification));
-                }
-                match outcome {
-                    Attempted::Delivered => report.delivered += 1,
-                    Attempted::Again { .. } => report.again += 1,
-                    Attempted::GivenUp { .. } => report.given_up += 1,
+            let mut claimed = self.store().claim_notifications(due, now + LEASE, CLAIMED).await?;
+            let last = claimed.len() < CLAIMED as usize;
+            while !claimed.is_empty() {
+                let before = claimed.len();
+                let in_time = self.now() + PATIENCE < now + LEASE;
+                claimed.retain(|n| in_time && !down.contains(&whose(n)));
+                report.left += (before - claimed.len()) as u64;
+                let sending: Vec<_> = claimed.drain(..claimed.len().min(AT_ONCE)).collect();
+                let tried = join_all(sending.iter().map(|n| self.try_and_settle(n))).await;
+                // Each is settled that can be, before an error is told.
+                for (notification, tried) in sending.iter().zip(tried) {
+                    let Some((outcome, is_down)) = tried? else { continue };
+                    if is_down {
+                        down.insert(whose(notification));
+                    }
+                    match outcome {
+                        Attempted::Delivered => report.delivered += 1,
+                        Attempted::Again { .. } => report.again += 1,
+                        Attempted::GivenUp { .. } => report.given_up += 1,
+                    }
                 }
             }
             // What was left first is due again by then, and would be met again.
-            if before < AT_ONCE as usize || self.now().since(began) >= LEASE {
+            if last || self.now().since(began) >= LEASE {
                 return Ok(report);
             }
         }

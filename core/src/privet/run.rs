@@ -222,17 +222,25 @@ impl Privet {
 
     /// Ends what is marked for erasure, of one tenant or of all.
     pub(crate) async fn erase_marked(&self, tenant: Option<&Tenant>) -> Result<Removed> {
-        let mut removed = Removed::default();
+        let (mut removed, mut failed) = (Removed::default(), Ok(()));
         loop {
             let marked = self.store().erasing(tenant, ERASE_AT_ONCE).await?;
-            if marked.is_empty() {
-                return Ok(removed);
-            }
             // What is over by its age needs no ledger, which may be away.
-            let (over, wished): (Vec<_>, Vec<_>) =
+            let parts: (Vec<_>, Vec<_>) =
                 marked.into_iter().partition(|e| e.cause == ErasureCause::Retention);
-            removed += self.erase(&over).await?;
-            removed += self.erase(&wished).await?;
+            let mut goes_on = false;
+            for part in [parts.0, parts.1].iter().filter(|part| !part.is_empty()) {
+                match self.erase(part).await {
+                    Ok(gone) => {
+                        removed += gone;
+                        goes_on = true;
+                    }
+                    Err(error) => failed = Err(error),
+                }
+            }
+            if !goes_on {
+                return failed.map(|()| removed);
+            }
         }
     }
 

@@ -138,6 +138,7 @@ impl Privet {
         horizon: &Horizon,
         report: &mut SweepReport,
     ) -> Result<()> {
+        let mut failed = Ok(());
         loop {
             let until = Self::fence_until(horizon.now);
             let taken = self.store().purge_step(tenant, class, STEP, horizon, until).await?;
@@ -146,10 +147,10 @@ impl Privet {
                 DataClass::Messages => report.removed.messages += u64::from(taken),
                 DataClass::ConsentCounts | DataClass::Notifications | DataClass::AuditEvents => {}
                 DataClass::ConsentRecords => report.removed.records += u64::from(taken),
-                _ => report.removed += self.erase_marked(Some(tenant)).await?,
+                _ => failed = self.erase_marked(Some(tenant)).await.map(|removed| report.removed += removed),
             }
             if taken < STEP {
-                return Ok(());
+                return failed;
             }
             Delay::new(PAUSE).await;
         }

@@ -47,23 +47,37 @@ impl Db {
         loop {
             let acquiring =
                 async { Ok::<_, sqlx::Error>((self.pool.acquire().await?, ABOUT.with(Cell::get))) };
-            let (mut connection, about) = ABOUT.scope(Cell::default(), acquiring).await?;
-            if self.trusts(about.age) {
-                if about.idle < FORGOTTEN
-                    || timeout(ANSWERS, connection.ping()).await.is_ok_and(|p| p.is_ok())
-                {
-                    return Ok(connection);
-                }
+            let (connection, about) = ABOUT.scope(Cell::default(), acquiring).await?;
+            if !self.trusts(about.age) {
+                close(connection);
+            } else if about.idle < FORGOTTEN {
+                return Ok(connection);
+            } else if let Some(connection) = answering(connection).await {
+                return Ok(connection);
+            } else {
                 // The others lie there for as long, or will be met after it.
                 self.withdraw_trust();
             }
-            // Its place is somebody else's at once.
-            let closing = connection.detach().close();
-            if let Ok(runtime) = Handle::try_current() {
-                drop(runtime.spawn(timeout(ANSWERS, closing)));
-            }
         }
     }
+}
+
+/// A connection, if it is answered on. Whoever asks may go away meanwhile: in a task of its own, so that its place is not kept by
+/// a pool that waits for the answer.
+async fn answering(mut connection: PoolConnection<Postgres>) -> Option<PoolConnection<Postgres>> {
+    let trying = tokio::spawn(async move {
+        if timeout(ANSWERS, connection.ping()).await.is_ok_and(|ping| ping.is_ok()) {
+            return Some(connection);
+        }
+        close(connection);
+        None
+    });
+    trying.await.ok().flatten()
+}
+
+/// Its place is somebody else's at once.
+fn close(connection: PoolConnection<Postgres>) {
+    drop(tokio::spawn(timeout(ANSWERS, connection.detach().close())));
 }
 
 /// A connection that goes back to its pool when what it was for is settled. One that is dropped before, since the visitor went
