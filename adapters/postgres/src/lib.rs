@@ -35,9 +35,10 @@
 //!
 //! # How it keeps its promises
 //!
-//! Each unit of work is one transaction; what goes through many tenants or takes many steps (sweeps, erasures, activity, the
-//! notifications that are due) is one for each. It locks what it stands on, always in the same order, and checks afterwards, so that a
-//! message and the erasure of its contact, or two withdrawals at once, come one after the other. What collided with
+//! Each unit of work is one transaction, but for those that are about several tenants or take steps: `touch_contacts`,
+//! `claim_notifications`, `erase_step`, `purge_fences` and `KeyStore::destroy` are one for each tenant or step, and `drop_messages` is
+//! one for each month. A transaction locks what it stands on, always in the same order, and checks afterwards, so that a message and the
+//! erasure of its contact, or two withdrawals at once, come one after the other. What collided with
 //! another transaction did nothing and runs again; so does what lost its connection before the commit. A connection that is
 //! lost during the commit leaves open whether the unit happened: it runs again only where a second time changes nothing. Where
 //! that is not so, or the server stays away, the error says that it may have happened.
@@ -63,16 +64,18 @@
 //!
 //! The tenant leads every primary key and every unique index of the tables that have one, there are no foreign keys, and no
 //! transaction changes rows of two tenants, but the one that drops a month that is over for all of them, and one that appends to
-//! the ledger, which is a chain of all. `citus.sql`, beside this crate's sources, spreads the tables by tenant over a PostgreSQL that
-//! is distributed with Citus; others were not tried (advisory locks and the places of rows, `ctid`, are made use of). It was run by
-//! hand, and the conformance suite on
-//! top of it (which `PRIVET_TEST_POSTGRES_URL` lets anybody do again), with Citus 13.2.2 on PostgreSQL 15: a coordinator with two
+//! the ledger, which is a chain of all: one append may carry lines of several tenants, and its table has no tenant column.
+//! `citus.sql`, beside this crate's sources, spreads the tables by tenant. Distributed means Citus here: other distributed
+//! PostgreSQLs were not tried, and advisory locks and the places of rows (`ctid`) are made use of. It was run by hand, and the
+//! conformance suite on top of it (which `PRIVET_TEST_POSTGRES_URL` lets anybody do again), with Citus 13.2.2 on PostgreSQL 15: a coordinator with two
 //! workers, also behind row-level security; not through a pooler there. What to know:
 //!
 //! - Set `citus.propagate_set_commands = 'local'` for the role or the database: without it the workers do not know on whose
 //!   behalf a transaction runs, and show nothing behind row-level security; nor do they know how long it waits for a lock.
 //! - Every instance connects to the coordinator: the ledger, the leases and the advisory locks are there.
 //! - Install Citus before the wall is raised: the policies are written in another form then, which Citus takes.
+//! - `citus.sql` comes when the tables are there. With `examples/migrate` neither order was tried, before the move or after it; behind
+//!   row-level security the move says whose rows it takes by a setting of its session, of which the workers are not told.
 //! - An export is of one moment on each worker, and those are not the same one. Each month of messages adds as many tables as
 //!   there are shards: `citus.shard_count` need not be 32.
 //!
@@ -105,7 +108,7 @@
 //! [`PostgresOptions::row_security`] puts a second wall behind the conditions of each statement: each transaction sets
 //! `privet_unit.tenant` for itself, and policies on every table that has a tenant, partitions included, let it see and change
 //! that tenant's rows only. `*` stands for the installation, which looks at all of them and changes none. The ledger is a chain of
-//! all tenants and has no such policy: keep it in another database, or grant it to nobody else.
+//! all tenants: its table has no tenant column, and so no policy. It is best kept in another database.
 //!
 //! # A standby for lists
 //!

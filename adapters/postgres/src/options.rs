@@ -135,8 +135,8 @@ impl PostgresOptions {
         self
     }
 
-    /// Behind a pooler that changes servers between transactions, such as PgBouncer with `pool_mode = transaction`: nothing
-    /// stays prepared, and every statement is in a transaction.
+    /// Behind a pooler that changes servers between transactions, such as PgBouncer with `pool_mode = transaction`: every
+    /// statement is in a transaction, and none is kept prepared, whatever the pooler could do; each is parsed and planned anew.
     #[must_use]
     pub fn behind_pooler(mut self) -> Self {
         self.reach.pooler = true;
