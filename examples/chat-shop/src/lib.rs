@@ -30,7 +30,7 @@ pub use operators::{ContactList, ListRequest, OperatorToken};
 pub use pages::View;
 pub use readers::Readers;
 pub use serve::{Failure, PATIENCE, Stop, run};
-pub use settings::Settings;
+pub use settings::{Settings, USAGE};
 pub use support::SupportDesk;
 
 /// The catalogue of this site.

@@ -20,8 +20,8 @@ cargo run -p migrate -- --from FOLDER --to URL [options]
   --ledger-url URL, --ledger-schema NAME
                    where the ledger goes; PRIVET_LEDGER_DB, or else with the data, if nothing is said
                    In a database of their own say their schema too, if that of the data is not privet. The chat examples
-                   look for keys and ledger with the data, and go without row-level security: this is for apps that give
-                   their own `PostgresOptions` to `Storage::new`
+                   take PRIVET_KEYS_DB and PRIVET_LEDGER_DB, look in the schema privet there, and go without row-level
+                   security: another schema and that are for apps that give their own `PostgresOptions` to `Storage::new`
   --row-security   behind row-level security, for apps that have `row_security()` on; as the role that owns the tables, which
                    is no superuser
   --batch ROWS     so many rows at once; 2000, if nothing is said
